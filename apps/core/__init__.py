@@ -1,0 +1,1 @@
+"""Shared ground for every room: errors, clock, hooks, correlation, scope, tasks, middleware. No tables."""
