@@ -13,7 +13,7 @@ from decimal import ROUND_HALF_UP, Decimal
 from typing import Annotated, Any
 
 from moneyed import CURRENCIES
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, WithJsonSchema, model_validator
 
 
 class CurrencyMismatch(ValueError):
@@ -41,7 +41,9 @@ def _known_currency(value: str) -> str:
 #: A decimal that refuses binary floats, NaN and infinities.
 ExactDecimal = Annotated[Decimal, BeforeValidator(_refuse_float), AfterValidator(_finite)]
 #: A three-letter ISO 4217 code.
-CurrencyCode = Annotated[str, AfterValidator(_known_currency)]
+CurrencyCode = Annotated[
+    str, AfterValidator(_known_currency), WithJsonSchema({"type": "string", "pattern": "^[A-Z]{3}$"})
+]
 
 
 def minor_unit_exponent(currency: str) -> int:

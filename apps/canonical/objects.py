@@ -12,14 +12,24 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, StringConstraints, model_validator
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    model_validator,
+)
 
 from apps.canonical.money import CurrencyCode, ExactDecimal, Money
 
 Key = Annotated[str, StringConstraints(min_length=1, max_length=200, strip_whitespace=True)]
 Text = Annotated[str, StringConstraints(max_length=2000)]
 CountryCode = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
-BillingModel = Literal["time_and_materials", "capped_time_and_materials", "milestone", "instalment", "retainer", "fixed"]
+BillingModel = Literal[
+    "time_and_materials", "capped_time_and_materials", "milestone", "instalment", "retainer", "fixed"
+]
 Unit = Literal["hour", "day", "month", "fixed"]
 
 
@@ -328,7 +338,18 @@ class Invoice(Canonical):
     customer_key: Key
     legal_entity_code: Text
     currency: CurrencyCode
-    status: Literal["draft", "approved", "posted", "issued", "delivered", "part_paid", "paid", "disputed", "credited", "void"]
+    status: Literal[
+        "draft",
+        "approved",
+        "posted",
+        "issued",
+        "delivered",
+        "part_paid",
+        "paid",
+        "disputed",
+        "credited",
+        "void",
+    ]
     invoice_on: date
     due_on: date | None = None
     payment_terms: Text = ""
