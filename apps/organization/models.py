@@ -1,4 +1,4 @@
-"""Tables of people, entities, systems and routing. Read and written by other rooms through selectors and services."""
+"""Tables of people, entities, systems and routing; other rooms go through selectors and services."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ class SystemKind(models.TextChoices):
 
 
 class User(AbstractUser):
-    """A person. What they may do comes from :class:`Grant` rows only; ``is_superuser`` opens the break-glass admin, no verb."""
+    """A person. What they may do comes from :class:`Grant` rows only.
+
+    ``is_superuser`` opens the break-glass admin and gives no verb.
+    """
 
     email = models.EmailField(_("e-mail"), blank=True)
     job_title = models.CharField(_("job title"), max_length=120, blank=True)
@@ -62,7 +65,7 @@ class LegalEntity(models.Model):
     #: The invoice run closes on this working day of the month at this local time.
     invoice_run_day = models.PositiveSmallIntegerField(default=2)
     invoice_run_time = models.TimeField(default=dt.time(16, 0))
-    #: In the entity's currency: a missing mapping that exposes no more takes effect at once and is reviewed after.
+    #: In the entity's currency: a missing mapping that exposes no more takes effect at once.
     mapping_threshold = models.DecimalField(max_digits=18, decimal_places=2, default=Decimal("0"))
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
@@ -161,7 +164,7 @@ class Grant(models.Model):
 
 
 class ApiKey(AbstractAPIKey):
-    """A program's key: stored hashed, with the verbs it may use (``scopes``) and, where set, one legal entity."""
+    """A program's key, stored hashed: the verbs it may use (``scopes``), where set for one legal entity."""
 
     scopes = models.JSONField(default=list)
     legal_entity = models.ForeignKey(LegalEntity, null=True, blank=True, on_delete=models.PROTECT)
@@ -201,7 +204,9 @@ class ClosedDay(models.Model):
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     class Meta:
-        constraints = [models.UniqueConstraint(fields=["legal_entity", "on"], name="organization_closed_day_unique")]
+        constraints = [
+            models.UniqueConstraint(fields=["legal_entity", "on"], name="organization_closed_day_unique")
+        ]
 
     def __str__(self) -> str:
         return f"{self.on} {self.label}"

@@ -79,7 +79,8 @@ ROLE_VERBS: dict[str, frozenset[str]] = {
         "prebill.send_back",
         "payload.reveal",
     },
-    Role.CFO: _VIEWS | {"exception.comment", "mapping.confirm", "prebill.approve_finance", "prebill.send_back"},
+    Role.CFO: _VIEWS
+    | {"exception.comment", "mapping.confirm", "prebill.approve_finance", "prebill.send_back"},
     Role.REVOPS_ANALYST: _DESK | {"transaction.replay", "mapping.add", "deal.validate"},
     Role.REVOPS_APPROVER: _DESK | {"transaction.replay", "deal.validate", "audit.view"},
     Role.PROJECT_MANAGER: frozenset(
@@ -140,7 +141,11 @@ CONFLICTS: tuple[tuple[Role, Role, object], ...] = (
     (Role.REVOPS_ANALYST, Role.REVOPS_APPROVER, _("who proposes a change may not approve it")),
     (Role.REVOPS_ANALYST, Role.CONTROLLER, _("who prepares mappings may not confirm them")),
     (Role.REVOPS_ANALYST, Role.CFO, _("who prepares mappings may not confirm them")),
-    *((Role.AUDITOR, role, _("an auditor may not act on what is audited")) for role in Role if role != Role.AUDITOR),
+    *(
+        (Role.AUDITOR, role, _("an auditor may not act on what is audited"))
+        for role in Role
+        if role != Role.AUDITOR
+    ),
 )
 
 
