@@ -15,6 +15,9 @@ from rest_framework_api_key.models import AbstractAPIKey
 from apps.core import clock
 from apps.organization.permissions import Role
 
+#: Row history by trigger, deletions included: access and configuration can be read as of any date.
+_tracked = pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
+
 
 class SystemKind(models.TextChoices):
     CRM = "crm", _("CRM")
@@ -46,7 +49,7 @@ class User(AbstractUser):
         return self.get_full_name() or self.username
 
 
-@pghistory.track()
+@_tracked
 class LegalEntity(models.Model):
     """A company of the group that contracts, employs and invoices. ``code`` is what the CRM calls it."""
 
@@ -88,7 +91,7 @@ class LegalEntity(models.Model):
         return f"{self.code} {self.name}"
 
 
-@pghistory.track()
+@_tracked
 class System(models.Model):
     """One external system (one account at a vendor). Credentials live in ``connectors``, never here."""
 
@@ -110,7 +113,7 @@ class System(models.Model):
         return self.name
 
 
-@pghistory.track()
+@_tracked
 class Routing(models.Model):
     """Which system plays a kind for an entity, and with which vendor settings (subsidiary, tax codes …)."""
 
@@ -129,7 +132,7 @@ class Routing(models.Model):
         return f"{self.legal_entity_id} {self.kind}"
 
 
-@pghistory.track()
+@_tracked
 class Grant(models.Model):
     """A role given to a person: everywhere (no entity, no engagement), in one entity, or on one engagement.
 

@@ -3,8 +3,9 @@
 Public surface: :class:`Role`, :data:`VERBS`, :data:`ROLE_VERBS`, :data:`CONFLICTS`, :func:`roles_with`,
 :func:`conflict_between`.
 
-Sources: roles of a professional-services order-to-cash desk; segregation of duties after the usual order-to-cash
-matrices (invoice × cash application, mapping edit × confirmation, administration × any approval, audit × any act).
+Sources: roles of a professional-services order-to-cash desk; segregation of duties after the usual
+order-to-cash matrices (invoice × cash application, mapping edit × confirmation, administration × any
+approval, audit × any act).
 """
 
 from __future__ import annotations
@@ -150,7 +151,7 @@ CONFLICTS: tuple[tuple[Role, Role, object], ...] = (
 
 
 def roles_with(verb: str) -> frozenset[str]:
-    """The roles that hold ``verb``. Raises ``KeyError`` for a verb that does not exist (a typing slip fails closed)."""
+    """The roles that hold ``verb``; ``KeyError`` for a verb that does not exist (a typing slip fails closed)."""
     if verb not in VERBS:
         raise KeyError(f"{verb!r} is not a verb of this house")
     return frozenset(role for role, verbs in ROLE_VERBS.items() if verb in verbs)
