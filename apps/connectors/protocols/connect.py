@@ -1,0 +1,191 @@
+"""Sockets that vendors are reached through: where they may lead, and how long they may take.
+
+Public surface: :func:`pooled_session`, :class:`Call`, :func:`current_call`, :class:`AddressRefused`,
+:func:`address_allowed`.
+
+Three things ``requests`` alone does not do:
+
+* the address is judged *after* name resolution and at the moment of connecting, so that a decimal IP address or a name
+  that suddenly resolves to 127.0.0.1 (DNS rebinding) is refused as well;
+* a total deadline holds against a peer that sends one byte a second (the read time-out alone starts anew each byte);
+* we know for sure whether any byte of the request left, which decides between "try again" and "look first".
+"""
+
+from __future__ import annotations
+
+import http.client
+import io
+import ipaddress
+import os
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
+from typing import Any
+
+import requests
+from django.conf import settings
+from requests.adapters import HTTPAdapter
+from urllib3 import PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError
+
+_local = threading.local()
+
+
+class AddressRefused(NewConnectionError):
+    """The host resolves to an address that this installation does not talk to."""
+
+
+@dataclass
+class Call:
+    """The HTTP call that the current thread is making. ``ends_at`` is on the monotonic clock, in seconds."""
+
+    ends_at: float
+    read_seconds: float
+    sent: bool = False
+
+    def remaining(self) -> float:
+        """Seconds until the total deadline; raises ``TimeoutError`` once it is over."""
+        left = self.ends_at - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("the total deadline of the call is over")
+        return left
+
+
+def current_call() -> Call | None:
+    return getattr(_local, "call", None)
+
+
+def set_call(call: Call | None) -> None:
+    _local.call = call
+
+
+def address_allowed(address: str) -> bool:
+    """Whether a resolved IP address may be connected to.
+
+    Public unicast addresses always; loopback and private ones only with ``OUTBOUND_ALLOW_PRIVATE`` (development, or a
+    vendor system inside the same network); link-local ones (cloud metadata services) and multicast never.
+    """
+    ip: Any = ipaddress.ip_address(address.split("%", 1)[0])
+    if ip.version == 6:
+        embedded = ip.ipv4_mapped or ip.sixtofour or (ip.teredo[1] if ip.teredo else None)
+        if embedded is not None:
+            ip = embedded
+    if ip.is_link_local or ip.is_multicast or ip.is_unspecified:
+        return False
+    if ip.is_global:
+        return True
+    return bool(getattr(settings, "OUTBOUND_ALLOW_PRIVATE", False))
+
+
+class _DeadlineReader(io.RawIOBase):
+    """Reads a socket, giving each read no more than what is left of the call's total deadline."""
+
+    def __init__(self, sock: socket.socket) -> None:
+        self._sock = sock
+        self._raw = sock.makefile("rb", buffering=0)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        call = current_call()
+        if call is not None:
+            self._sock.settimeout(min(call.read_seconds, call.remaining()))
+        return self._raw.readinto(buffer)  # type: ignore[attr-defined]
+
+    def close(self) -> None:
+        if not self.closed:
+            self._raw.close()
+        super().close()
+
+
+class _DeadlineResponse(http.client.HTTPResponse):
+    def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp.close()
+        self.fp = io.BufferedReader(_DeadlineReader(sock))
+
+
+class _Guarded:
+    """Mixed into urllib3's connections."""
+
+    response_class = _DeadlineResponse
+
+    def _new_conn(self) -> socket.socket:
+        host, port, timeout = self._dns_host, self.port, self.timeout  # type: ignore[attr-defined]
+        try:
+            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        except (OSError, UnicodeError) as error:
+            raise NewConnectionError(self, f"the name {host!r} cannot be resolved: {error}") from error  # type: ignore[arg-type]
+        addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
+        refused = [address for address in addresses if not address_allowed(address)]
+        if refused:
+            raise AddressRefused(self, f"{host} leads to {refused[0]}, which is not a public address")  # type: ignore[arg-type]
+        last: OSError | None = None
+        for address in addresses:
+            try:
+                sock = socket.create_connection((address, port), timeout)
+            except TimeoutError as error:
+                raise ConnectTimeoutError(self, f"connecting to {host} took too long") from error
+            except OSError as error:
+                last = error
+                continue
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            return sock
+        raise NewConnectionError(self, f"{host} cannot be connected to: {last}") from last  # type: ignore[arg-type]
+
+    def send(self, data: Any) -> None:
+        if self.sock is None:  # type: ignore[has-type]
+            self.connect()  # type: ignore[attr-defined]
+        call = current_call()
+        if call is not None:
+            call.sent = True
+        super().send(data)  # type: ignore[misc]
+
+
+class _HttpConnection(_Guarded, HTTPConnection):
+    pass
+
+
+class _HttpsConnection(_Guarded, HTTPSConnection):
+    pass
+
+
+class _HttpPool(HTTPConnectionPool):
+    ConnectionCls = _HttpConnection  # type: ignore[assignment]
+
+
+class _HttpsPool(HTTPSConnectionPool):
+    ConnectionCls = _HttpsConnection  # type: ignore[assignment]
+
+
+class _GuardedAdapter(HTTPAdapter):
+    def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **kwargs: Any) -> None:
+        super().init_poolmanager(connections, maxsize, block, **kwargs)
+        manager: PoolManager = self.poolmanager
+        manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
+
+
+def pooled_session(system: str) -> requests.Session:
+    """The session of this thread and system: one pool of kept-alive connections, no cookies, nothing from the environment.
+
+    A forked worker gets sessions of its own; sharing a TLS connection between processes would mix two conversations.
+    """
+    sessions = getattr(_local, "sessions", None)
+    if sessions is None or getattr(_local, "pid", None) != os.getpid():
+        sessions = _local.sessions = {}
+        _local.pid = os.getpid()
+    if system not in sessions:
+        session = requests.Session()
+        session.trust_env = False
+        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
+        session.verify = getattr(settings, "OUTBOUND_CA_BUNDLE", "") or True
+        adapter = _GuardedAdapter(pool_connections=4, pool_maxsize=2, max_retries=0)
+        session.mount("https://", adapter)
+        session.mount("http://", adapter)
+        sessions[system] = session
+    return sessions[system]

@@ -1,0 +1,451 @@
+"""HTTP to vendor systems: one client, the same rules for every vendor.
+
+Public surface: :class:`Http`, :class:`Answer`, :class:`Timeouts`, :func:`budget`, :func:`default_error`,
+:func:`retry_after`, :class:`Authorizer`, :class:`StaticAuth`.
+
+Rules: connect, read and total time limits; a size limit; redirects stay on the same origin and are never followed on
+writes; every call carries ``X-Correlation-Id``; what goes wrong becomes an :class:`~apps.connectors.spi.AdapterError`:
+
+* nothing was sent (no connection) → ``TRANSIENT``;
+* a read got no whole answer → ``TRANSIENT``;
+* a *write* was sent and no whole answer came back → ``UNKNOWN``: somebody must look before trying again.
+
+A deployment behind a company proxy sets that up at network level: proxy variables of the environment are not read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json as jsonlib
+import threading
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Protocol
+from urllib.parse import urlencode, urljoin, urlsplit
+
+import requests
+import urllib3.exceptions
+from django.conf import settings
+
+from apps.connectors.protocols import redact
+from apps.connectors.protocols.connect import AddressRefused, Call, pooled_session, set_call
+from apps.connectors.spi import AdapterError, ErrorKind, Exchange
+from apps.core import clock, correlation
+
+USER_AGENT = "pssync-console/1"
+MAX_BYTES = 20 * 1024 * 1024
+KEPT_BYTES = 256 * 1024
+_REDIRECTS = (301, 302, 303, 307, 308)
+_budget = threading.local()
+
+#: Turns a refused answer into an error of ours; None = leave it to :func:`default_error`.
+ErrorSorter = Callable[["Answer", bool], AdapterError | None]
+
+
+@dataclass(frozen=True)
+class Timeouts:
+    """Seconds. ``read`` is the longest silence, ``total`` the longest call including all of the answer."""
+
+    connect: float = 5.0
+    read: float = 30.0
+    total: float = 60.0
+
+
+@contextlib.contextmanager
+def budget(seconds: float | None) -> Iterator[None]:
+    """Everything called inside (in this thread) ends within so many seconds altogether; None adds no limit."""
+    before = getattr(_budget, "ends_at", None)
+    if seconds is not None:
+        ends_at = time.monotonic() + seconds
+        _budget.ends_at = ends_at if before is None else min(before, ends_at)
+    try:
+        yield
+    finally:
+        _budget.ends_at = before
+
+
+class Authorizer(Protocol):
+    """Signs calls in."""
+
+    def value(self) -> str:
+        """The ``Authorization`` header now; may mint a token."""
+
+    def renew(self, refused: str) -> bool:
+        """The value was refused by 401. True when there is a fresh one to try once, False when there is none to be had."""
+
+
+@dataclass(frozen=True)
+class StaticAuth:
+    """An ``Authorization`` header that never changes (API key, personal token)."""
+
+    header: str
+
+    def value(self) -> str:
+        return self.header
+
+    def renew(self, refused: str) -> bool:
+        return False
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A whole answer. ``data`` is the parsed JSON, or the text when it is none, or None when empty."""
+
+    status: int
+    headers: Mapping[str, str]
+    data: Any
+    is_json: bool
+    exchange: Exchange
+
+    def body(self) -> Any:
+        """The JSON body. Raises ``CONTRACT_DRIFT`` when the vendor sent something else (an HTML page of a proxy)."""
+        if not self.is_json:
+            raise AdapterError(
+                ErrorKind.CONTRACT_DRIFT,
+                "The system answered with something that is not JSON.",
+                code="INT-SCHEMA",
+                exchange=self.exchange,
+            )
+        return self.data
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Seconds of ``Retry-After`` (RFC 9110 §10.2.3: seconds or an HTTP date); None when absent or nonsense."""
+    text = headers.get("Retry-After", "").strip()
+    if not text:
+        return None
+    try:
+        seconds = float(text)
+    except ValueError:
+        try:
+            seconds = (parsedate_to_datetime(text) - clock.now()).total_seconds()
+        except (TypeError, ValueError):
+            return None
+    if seconds != seconds or seconds in (float("inf"), float("-inf")):
+        return None
+    return max(0.0, seconds)
+
+
+def default_error(answer: Answer, write: bool) -> AdapterError:
+    """What an HTTP status means when the vendor's body says nothing more exact.
+
+    A 5xx other than 503 on a write is ``UNKNOWN``: a gateway may give up while the system behind it goes on.
+    """
+    status = answer.status
+    common = {
+        "exchange": answer.exchange,
+        "vendor_code": str(status),
+        "retry_after": retry_after(answer.headers),
+    }
+    if status == 401:
+        return AdapterError(ErrorKind.AUTH, "The system refused our credentials.", code="INT-AUTH", **common)
+    if status == 403:
+        return AdapterError(
+            ErrorKind.PERMISSION, "The system does not allow us to do this.", code="INT-PERM", **common
+        )
+    if status in (404, 410):
+        return AdapterError(ErrorKind.NOT_FOUND, "The system does not have this record.", **common)
+    if status in (409, 412, 423, 428):
+        return AdapterError(
+            ErrorKind.CONFLICT, "The record was changed meanwhile.", code="INT-LOCK", **common
+        )
+    if status == 429:
+        return AdapterError(
+            ErrorKind.RATE_LIMITED, "The system asks us to slow down.", code="INT-RATE", **common
+        )
+    if status == 503 or status == 408:
+        return AdapterError(ErrorKind.TRANSIENT, "The system is not available right now.", **common)
+    if status >= 500:
+        if write:
+            return AdapterError(
+                ErrorKind.UNKNOWN, "The system failed while it worked on our write.", **common
+            )
+        return AdapterError(ErrorKind.TRANSIENT, "The system failed while it answered.", **common)
+    if 300 <= status < 400:
+        return AdapterError(
+            ErrorKind.CONTRACT_DRIFT, "The system sent us to another address.", code="INT-SCHEMA", **common
+        )
+    return AdapterError(ErrorKind.REJECTED, f"The system refused the request (HTTP {status}).", **common)
+
+
+def same_origin(one: str, other: str) -> bool:
+    """Same scheme, host and port."""
+
+    def origin(url: str) -> tuple[str, str, int | None]:
+        parts = urlsplit(url)
+        port = parts.port or {"https": 443, "http": 80}.get(parts.scheme)
+        return parts.scheme, (parts.hostname or "").lower(), port
+
+    return origin(one) == origin(other)
+
+
+class Http:
+    """A vendor system's HTTP door.
+
+    ``base_url``: origin and optional path prefix; calls name a path under it, or a full URL of the same origin.
+    ``auth``: signs calls in; on 401 it is asked once for a fresh value (a refused call had no effect, so writes too).
+    ``sort_error``: the vendor's error table. ``secrets``: values to mask in exchanges.
+    """
+
+    def __init__(
+        self,
+        *,
+        system: str,
+        base_url: str,
+        auth: Authorizer | None = None,
+        headers: Mapping[str, str] | None = None,
+        sort_error: ErrorSorter | None = None,
+        secrets: Sequence[str] = (),
+        timeouts: Timeouts | None = None,
+        max_bytes: int = MAX_BYTES,
+    ) -> None:
+        self.system = system
+        self.base_url = base_url.rstrip("/")
+        self.auth = auth
+        self.headers = dict(headers or {})
+        self.sort_error = sort_error
+        self.secrets = tuple(secrets)
+        self.timeouts = timeouts or Timeouts()
+        self.max_bytes = max_bytes
+
+    def get(self, path: str, **options: Any) -> Answer:
+        return self.request("GET", path, **options)
+
+    def post(self, path: str, **options: Any) -> Answer:
+        return self.request("POST", path, **options)
+
+    def patch(self, path: str, **options: Any) -> Answer:
+        return self.request("PATCH", path, **options)
+
+    def put(self, path: str, **options: Any) -> Answer:
+        return self.request("PUT", path, **options)
+
+    def delete(self, path: str, **options: Any) -> Answer:
+        return self.request("DELETE", path, **options)
+
+    def request(
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Mapping[str, Any] | Sequence[tuple[str, Any]] | None = None,
+        json: Any = None,
+        form: Sequence[tuple[str, str]] | Mapping[str, str] | None = None,
+        headers: Mapping[str, str] | None = None,
+        write: bool | None = None,
+        expect: Collection[int] = (),
+    ) -> Answer:
+        """One call; 2xx and the statuses in ``expect`` come back as an answer, everything else raises ``AdapterError``.
+
+        ``write`` says whether the call changes anything (default: every method but GET and HEAD); a query sent by POST
+        passes False.
+        """
+        is_write = method not in ("GET", "HEAD") if write is None else write
+        url = self._url(path)
+        body, content_type = _encode(json, form)
+        sent_headers = {"User-Agent": USER_AGENT, "Accept": "application/json", **self.headers}
+        if content_type:
+            sent_headers["Content-Type"] = content_type
+        sent_headers |= dict(headers or {})
+        sent_headers["X-Correlation-Id"] = str(correlation.current() or "")
+        shown = json if json is not None else form
+        answer = self._signed_in(method, url, params, body, shown, sent_headers, is_write)
+        hops = 0
+        while answer.status in _REDIRECTS and answer.status not in expect and not is_write and hops < 3:
+            target = urljoin(url, answer.headers.get("Location", ""))
+            if not same_origin(target, url):
+                raise AdapterError(
+                    ErrorKind.CONTRACT_DRIFT,
+                    "The system sent us to another host; we do not follow.",
+                    code="INT-SCHEMA",
+                    vendor_code=str(answer.status),
+                    exchange=answer.exchange,
+                )
+            url, params, hops = target, None, hops + 1
+            answer = self._signed_in(method, url, None, body, shown, sent_headers, is_write)
+        if 200 <= answer.status < 300 or answer.status in expect:
+            return answer
+        sorted_error = self.sort_error(answer, is_write) if self.sort_error else None
+        raise sorted_error or default_error(answer, is_write)
+
+    def _signed_in(
+        self,
+        method: str,
+        url: str,
+        params: Any,
+        body: bytes | None,
+        shown: Any,
+        headers: dict[str, str],
+        write: bool,
+    ) -> Answer:
+        if self.auth is None:
+            return self._exchange(method, url, params, body, shown, headers, write)
+        value = self.auth.value()
+        answer = self._exchange(method, url, params, body, shown, {**headers, "Authorization": value}, write)
+        if answer.status == 401 and self.auth.renew(value):
+            fresh = {**headers, "Authorization": self.auth.value()}
+            answer = self._exchange(method, url, params, body, shown, fresh, write)
+        return answer
+
+    def _url(self, path: str) -> str:
+        url = path if "://" in path else f"{self.base_url}/{path.lstrip('/')}"
+        parts = urlsplit(url)
+        private = bool(getattr(settings, "OUTBOUND_ALLOW_PRIVATE", False))
+        if parts.scheme != "https" and not (parts.scheme == "http" and private):
+            raise AdapterError(
+                ErrorKind.PERMISSION,
+                f"The address of {self.system} must start with https://.",
+                code="INT-PERM",
+            )
+        if not same_origin(url, self.base_url):
+            raise AdapterError(
+                ErrorKind.CONTRACT_DRIFT,
+                f"{self.system} named an address of another host; we do not go there.",
+                code="INT-SCHEMA",
+            )
+        return url
+
+    def _exchange(
+        self,
+        method: str,
+        url: str,
+        params: Any,
+        body: bytes | None,
+        shown: Any,
+        headers: dict[str, str],
+        write: bool,
+    ) -> Answer:
+        """One request on the wire, without following or signing in again."""
+        started = time.monotonic()
+        ends_at = started + self.timeouts.total
+        limit = getattr(_budget, "ends_at", None)
+        if limit is not None:
+            ends_at = min(ends_at, limit)
+        call = Call(ends_at=ends_at, read_seconds=self.timeouts.read)
+        status: int | None = None
+
+        def seen(response: Any) -> Exchange:
+            return Exchange(
+                method=method,
+                url=redact.url(full_url, known=self.secrets),
+                request=redact.secrets(shown, known=self.secrets),
+                status=status,
+                response=_bounded(redact.secrets(response, known=self.secrets)),
+                elapsed_ms=int((time.monotonic() - started) * 1000),
+            )
+
+        full_url = requests.Request(method, url, params=params).prepare().url or url
+        set_call(call)
+        try:
+            left = call.remaining()
+            session = pooled_session(self.system)
+            response = session.request(
+                method,
+                full_url,
+                data=body,
+                headers=headers,
+                timeout=(min(self.timeouts.connect, left), min(self.timeouts.read, left)),
+                allow_redirects=False,
+                stream=True,
+            )
+            with contextlib.closing(response):
+                status = response.status_code
+                content = self._content(response, call)
+        except _TooLarge:
+            raise self._lost(seen(None), write, "The answer is larger than we accept.") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._failure(error, call, write, seen(None)) from error
+        finally:
+            set_call(None)
+        data, is_json = _parse(content)
+        return Answer(
+            status=status, headers=response.headers, data=data, is_json=is_json, exchange=seen(data)
+        )
+
+    def _content(self, response: requests.Response, call: Call) -> bytes:
+        """All of the body within the deadline and the size limit (counted after decompression)."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            call.remaining()
+            part = response.raw.read1(65536, decode_content=True)
+            if not part:
+                return b"".join(parts)
+            size += len(part)
+            if size > self.max_bytes:
+                raise _TooLarge
+            parts.append(part)
+
+    def _failure(self, error: Exception, call: Call, write: bool, exchange: Exchange) -> AdapterError:
+        if _caused_by(error, AddressRefused):
+            return AdapterError(
+                ErrorKind.PERMISSION,
+                f"The address of {self.system} leads into a private network, which is not allowed here.",
+                code="INT-PERM",
+                exchange=exchange,
+            )
+        if not call.sent:
+            why = "in time" if isinstance(error, TimeoutError | requests.Timeout) else "at all"
+            return AdapterError(
+                ErrorKind.TRANSIENT, f"{self.system} could not be reached {why}.", exchange=exchange
+            )
+        timed_out = isinstance(error, TimeoutError | requests.Timeout | urllib3.exceptions.TimeoutError)
+        what = (
+            "did not answer in time"
+            if timed_out
+            else "broke off the connection before its answer was complete"
+        )
+        return self._lost(exchange, write, f"{self.system} {what}.")
+
+    def _lost(self, exchange: Exchange, write: bool, message: str) -> AdapterError:
+        if write:
+            return AdapterError(
+                ErrorKind.UNKNOWN, f"{message} Whether the write happened is not known.", exchange=exchange
+            )
+        return AdapterError(ErrorKind.TRANSIENT, message, exchange=exchange)
+
+
+class _TooLarge(Exception):
+    pass
+
+
+def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
+    """Whether ``kind`` hides in requests' nesting: ConnectionError(MaxRetryError(reason=…))."""
+    seen: list[BaseException] = [error]
+    for item in seen:
+        if isinstance(item, kind):
+            return True
+        inner = [getattr(item, "reason", None), *getattr(item, "args", ()), item.__cause__, item.__context__]
+        seen.extend(found for found in inner if isinstance(found, BaseException) and found not in seen)
+    return False
+
+
+def _encode(json: Any, form: Any) -> tuple[bytes | None, str]:
+    if json is not None:
+        return jsonlib.dumps(
+            json, ensure_ascii=False, separators=(",", ":"), default=str
+        ).encode(), "application/json"
+    if form is not None:
+        pairs = list(form.items()) if isinstance(form, Mapping) else list(form)
+        return urlencode(pairs).encode(), "application/x-www-form-urlencoded"
+    return None, ""
+
+
+def _parse(content: bytes) -> tuple[Any, bool]:
+    """The body as JSON. Numbers with a point come as strings, so that amounts reach ``Decimal`` without a binary float."""
+    if not content.strip():
+        return None, True
+    try:
+        return jsonlib.loads(content, parse_float=str), True
+    except ValueError:
+        return content.decode("utf-8", "replace"), False
+
+
+def _bounded(value: Any) -> Any:
+    """Journaled bodies have an end; a page of 2,000 records is not evidence of anything."""
+    text = value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False, default=str)
+    if len(text) <= KEPT_BYTES:
+        return value
+    return {"shortened": True, "characters": len(text), "start": text[:4000]}
