@@ -15,8 +15,11 @@ from rest_framework_api_key.models import AbstractAPIKey
 from apps.core import clock
 from apps.organization.permissions import Role
 
-#: Row history by trigger, deletions included: access and configuration can be read as of any date.
-_tracked = pghistory.track(pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
+
+def _tracked(model: type[models.Model]) -> type[models.Model]:
+    """Row history by trigger, deletions included: access and configuration can be read as of any date."""
+    events = (pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
+    return pghistory.track(*events)(model)
 
 
 class SystemKind(models.TextChoices):

@@ -151,7 +151,7 @@ CONFLICTS: tuple[tuple[Role, Role, object], ...] = (
 
 
 def roles_with(verb: str) -> frozenset[str]:
-    """The roles that hold ``verb``; ``KeyError`` for a verb that does not exist (a typing slip fails closed)."""
+    """The roles that hold ``verb``; ``KeyError`` for an unknown verb (a typing slip fails closed)."""
     if verb not in VERBS:
         raise KeyError(f"{verb!r} is not a verb of this house")
     return frozenset(role for role, verbs in ROLE_VERBS.items() if verb in verbs)
