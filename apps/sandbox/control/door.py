@@ -125,7 +125,7 @@ class ControlDoor:
     # -- faults and the log ----------------------------------------------------------------------
 
     def _faults(self, *, request, body, system: System) -> list:
-        return [fault.describe() for fault in self._sandbox.faults.list(system.name)]
+        return [fault.describe() for fault in self._sandbox.faults.entries(system.name)]
 
     def _add_fault(self, *, request, body, system: System) -> dict:
         return {"id": self._sandbox.faults.add(system.name, body).id}
@@ -158,7 +158,7 @@ class ControlDoor:
         return {"held": system.outgoing.held}
 
     def _events(self, *, request, body, system: System) -> dict:
-        events = system.outgoing.list()
+        events = system.outgoing.entries()
         return {"count": len(events), "events": events}
 
     def _deliver(self, *, request, body, system: System) -> dict:

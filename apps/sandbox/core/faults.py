@@ -1,6 +1,6 @@
 """Faults that a test asks for: what goes wrong, at which request, how often.
 
-Public surface: KINDS, Fault, FaultBook (add, list, remove, take), perform helpers rst, hang.
+Public surface: KINDS, Fault, FaultBook (add, entries, remove, take), perform helpers rst, hang.
 """
 
 import contextlib
@@ -99,7 +99,7 @@ class FaultBook:
             "INSERT OR REPLACE INTO faults VALUES (?,?,?)", (fault.id, fault.system, json.dumps(values))
         )
 
-    def list(self, system: str) -> list[Fault]:
+    def entries(self, system: str) -> list[Fault]:
         return [f for f in list(self._faults.values()) if f.system == system]
 
     def active(self, fault: Fault) -> bool:

@@ -1,7 +1,7 @@
 """Webhooks that emulated vendors send: a durable queue and one sending thread a system.
 
 Vendors wait hours between tries; here the schedule is the same shape in seconds, so that a test sees it.
-Public surface: Outgoing (enqueue, hold, deliver, lose, list, start, stop), standard_webhook_headers.
+Public surface: Outgoing (enqueue, hold, deliver, lose, entries, start, stop), standard_webhook_headers.
 """
 
 import base64
@@ -86,7 +86,7 @@ class Outgoing:
             )
             self._wake.set()
 
-    def list(self) -> list[dict]:
+    def entries(self) -> list[dict]:
         rows = self._store.query(
             "SELECT seq, id, type, json, state, attempts, created, log FROM events WHERE system=? ORDER BY seq",
             (self._system,),
