@@ -1,7 +1,7 @@
 """Sockets that vendors are reached through: where they may lead, and how long they may take.
 
 Public surface: :func:`pooled_session`, :class:`Call`, :func:`current_call`, :class:`AddressRefused`,
-:func:`address_allowed`.
+:func:`address_allowed`, :func:`private_hosts`.
 
 Three things ``requests`` alone does not do:
 
@@ -63,11 +63,17 @@ def set_call(call: Call | None) -> None:
     _local.call = call
 
 
-def address_allowed(address: str) -> bool:
-    """Whether a resolved IP address may be connected to.
+def private_hosts() -> frozenset[str]:
+    """Hosts and addresses inside our own network that may be talked to (``OUTBOUND_ALLOW_PRIVATE``, a list)."""
+    return frozenset(str(host).strip("[]").lower() for host in getattr(settings, "OUTBOUND_ALLOW_PRIVATE", ()))
 
-    Public unicast addresses always; loopback and private ones only with ``OUTBOUND_ALLOW_PRIVATE`` (development, or a
-    vendor system inside the same network); link-local ones (cloud metadata services) and multicast never.
+
+def address_allowed(address: str, host: str = "") -> bool:
+    """Whether a resolved IP address may be connected to under the name ``host``.
+
+    Public unicast addresses always; loopback and private ones only when the name or the address is listed in
+    ``OUTBOUND_ALLOW_PRIVATE`` (development, or a vendor system inside the same network); link-local ones (cloud
+    metadata services) and multicast never.
     """
     ip: Any = ipaddress.ip_address(address.split("%", 1)[0])
     if ip.version == 6:
@@ -78,7 +84,7 @@ def address_allowed(address: str) -> bool:
         return False
     if ip.is_global:
         return True
-    return bool(getattr(settings, "OUTBOUND_ALLOW_PRIVATE", False))
+    return bool({str(ip), host.strip("[]").lower()} & private_hosts())
 
 
 class _DeadlineReader(io.RawIOBase):
@@ -122,7 +128,7 @@ class _Guarded:
         except (OSError, UnicodeError) as error:
             raise NewConnectionError(self, f"the name {host!r} cannot be resolved: {error}") from error  # type: ignore[arg-type]
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
-        refused = [address for address in addresses if not address_allowed(address)]
+        refused = [address for address in addresses if not address_allowed(address, host)]
         if refused:
             raise AddressRefused(self, f"{host} leads to {refused[0]}, which is not a public address")  # type: ignore[arg-type]
         last: OSError | None = None

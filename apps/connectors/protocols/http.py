@@ -27,10 +27,9 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
-from django.conf import settings
 
 from apps.connectors.protocols import redact
-from apps.connectors.protocols.connect import AddressRefused, Call, pooled_session, set_call
+from apps.connectors.protocols.connect import AddressRefused, Call, pooled_session, private_hosts, set_call
 from apps.connectors.spi import AdapterError, ErrorKind, Exchange
 from apps.core import clock, correlation
 
@@ -292,12 +291,10 @@ class Http:
     def _url(self, path: str) -> str:
         url = path if "://" in path else f"{self.base_url}/{path.lstrip('/')}"
         parts = urlsplit(url)
-        private = bool(getattr(settings, "OUTBOUND_ALLOW_PRIVATE", False))
-        if parts.scheme != "https" and not (parts.scheme == "http" and private):
+        plain = parts.scheme == "http" and (parts.hostname or "").lower() in private_hosts()
+        if parts.scheme != "https" and not plain:
             raise AdapterError(
-                ErrorKind.PERMISSION,
-                f"The address of {self.system} must start with https://.",
-                code="INT-PERM",
+                ErrorKind.PERMISSION, f"The address of {self.system} must start with https://.", code="INT-PERM"
             )
         if not same_origin(url, self.base_url):
             raise AdapterError(
