@@ -1,0 +1,311 @@
+"""Django settings. The environment is read here and nowhere else; ``.env.example`` documents every variable.
+
+``PSSYNC_ENV=embedded`` (default) needs nothing set: PostgreSQL, broker and keys come from ``PSSYNC_HOME``.
+``PSSYNC_ENV=production`` refuses to start without its secrets and addresses, and serves over TLS only.
+"""
+
+from __future__ import annotations
+
+import secrets
+
+from celery.schedules import crontab
+from cryptography.fernet import Fernet
+from csp.constants import NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+
+from pssync_console import environment as env
+from pssync_console import logs, runtime
+from pssync_console.runtime.home import persistent_secret
+
+BASE_DIR = env.BASE_DIR
+PSSYNC_ENV = env.choice("PSSYNC_ENV", "embedded", ("embedded", "production"))
+PRODUCTION = PSSYNC_ENV == "production"
+DEBUG = env.boolean("DEBUG", False)
+if DEBUG and PRODUCTION:
+    raise ImproperlyConfigured("DEBUG must not be on when PSSYNC_ENV is production.")
+
+# ---- Secrets and addresses -----------------------------------------------------------------------------------------
+if PRODUCTION:
+    SECRET_KEY = env.text("SECRET_KEY")
+    SECRETS_KEYS = env.words("SECRETS_KEYS")
+    ALLOWED_HOSTS = env.words("ALLOWED_HOSTS")
+    DATABASE_URL = env.text("DATABASE_URL")
+    CELERY_BROKER_URL = env.text("CELERY_BROKER_URL")
+else:
+    SECRET_KEY = env.text("SECRET_KEY", "") or persistent_secret(
+        "secret.key", lambda: secrets.token_urlsafe(64)
+    )
+    SECRETS_KEYS = env.words("SECRETS_KEYS", "") or [
+        persistent_secret("secrets.key", lambda: Fernet.generate_key().decode())
+    ]
+    ALLOWED_HOSTS = env.words("ALLOWED_HOSTS", "127.0.0.1,localhost,[::1],testserver")
+    DATABASE_URL = env.text("DATABASE_URL", "") or runtime.database_url()
+    CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "") or runtime.broker_url()
+SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", "")
+CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", "")
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", CELERY_BROKER_URL)
+for _number, _key in enumerate(SECRETS_KEYS, start=1):
+    try:
+        Fernet(_key)
+    except ValueError:
+        raise ImproperlyConfigured(
+            f"SECRETS_KEYS holds as key {_number} something that is not a Fernet key (32 bytes in URL-safe base64)."
+        ) from None
+
+DATABASES = {
+    "default": env.database("DATABASE_URL", DATABASE_URL)
+    | {"CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE", 60), "CONN_HEALTH_CHECKS": True}
+}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+# Rate limits of log-in count across web processes, so the cache must be shared; PostgreSQL is already there.
+CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
+
+# ---- Applications --------------------------------------------------------------------------------------------------
+INSTALLED_APPS = [
+    "apps.core",
+    "apps.journal",
+    "apps.organization",
+    "apps.records",
+    "apps.approvals",
+    "apps.connectors",
+    "apps.governance",
+    "apps.commercial",
+    "apps.billing",
+    "apps.sync",
+    "apps.triage",
+    "apps.api",
+    "apps.console",
+    "apps.demo",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "django.contrib.postgres",
+    "django_htmx",
+    "django_filters",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "template_partials.apps.SimpleAppConfig",
+    "pgtrigger",
+    "pghistory",
+    "allauth",
+    "allauth.account",
+    "allauth.mfa",
+    "django_celery_beat",
+    "rest_framework",
+    "rest_framework_api_key",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+    "django_structlog",
+    "csp",
+]
+
+MIDDLEWARE = [
+    "apps.core.middleware.CorrelationMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django_permissions_policy.PermissionsPolicyMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "apps.core.middleware.NoStoreMiddleware",
+    "apps.core.middleware.AppErrorMiddleware",
+]
+
+ROOT_URLCONF = "pssync_console.urls"
+WSGI_APPLICATION = "pssync_console.wsgi.application"
+
+_loaders = ["django.template.loaders.filesystem.Loader", "django.template.loaders.app_directories.Loader"]
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "OPTIONS": {
+            # Named explicitly: template_partials would otherwise rewrite this setting while apps start.
+            "loaders": [
+                (
+                    "template_partials.loader.Loader",
+                    _loaders if DEBUG else [("django.template.loaders.cached.Loader", _loaders)],
+                )
+            ],
+            "builtins": ["template_partials.templatetags.partials"],
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.template.context_processors.i18n",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    }
+]
+CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
+
+# ---- People --------------------------------------------------------------------------------------------------------
+AUTH_USER_MODEL = "organization.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 12},
+    },
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_ADAPTER = "apps.organization.adapter.AccountAdapter"
+ACCOUNT_LOGIN_METHODS = {"email", "username"}
+ACCOUNT_SIGNUP_FIELDS = ["email*", "username*", "password1*", "password2*"]
+# People are entered by an administrator, who vouches for the address.
+ACCOUNT_EMAIL_VERIFICATION = "none"
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_LOGOUT_REDIRECT_URL = LOGIN_URL
+# How many proxies in front of us write X-Forwarded-For; 0 takes the peer's address, which nobody can forge.
+ALLAUTH_TRUSTED_PROXY_COUNT = env.integer("TRUSTED_PROXY_COUNT", 0, maximum=10)
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"]
+MFA_TOTP_ISSUER = "PS Sync Console"
+MFA_RECOVERY_CODES_SHOW_ONCE = True
+
+# ---- Language, time, files -----------------------------------------------------------------------------------------
+LANGUAGE_CODE = "en"
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = True
+USE_TZ = True
+TIME_ZONE = "UTC"
+STATIC_URL = "/static/"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+_manifest = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+STORAGES = {
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "staticfiles": {
+        "BACKEND": _manifest if PRODUCTION else "django.contrib.staticfiles.storage.StaticFilesStorage"
+    },
+}
+# The embedded default serves static files where they lie, so that a first start needs no collectstatic.
+WHITENOISE_USE_FINDERS = not PRODUCTION
+DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
+
+# ---- Security ------------------------------------------------------------------------------------------------------
+CONTENT_SECURITY_POLICY = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "img-src": [SELF, "data:"],
+        "object-src": [NONE],
+        "frame-ancestors": [NONE],
+        "base-uri": [SELF],
+        "form-action": [SELF],
+    }
+}
+PERMISSIONS_POLICY: dict[str, list[str]] = {
+    name: [] for name in ("camera", "display-capture", "geolocation", "microphone", "payment", "usb")
+}
+X_FRAME_OPTIONS = "DENY"
+SECURE_REFERRER_POLICY = "same-origin"
+SESSION_COOKIE_AGE = env.integer("SESSION_HOURS", 10, minimum=1, maximum=24 * 14) * 3600
+SESSION_COOKIE_HTTPONLY = CSRF_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+if PRODUCTION:
+    SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = True
+    # Browsers take a __Host- cookie from exactly this host over TLS only, so no sibling host can plant one.
+    SESSION_COOKIE_NAME, CSRF_COOKIE_NAME = "__Host-sessionid", "__Host-csrftoken"
+    SECURE_HSTS_SECONDS = env.integer("HSTS_SECONDS", 31_536_000)
+    SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = True
+    SECURE_SSL_REDIRECT = env.boolean("SSL_REDIRECT", True)
+    # A load balancer asks for health inside the network, where there is no TLS.
+    SECURE_REDIRECT_EXEMPT = [r"^livez$", r"^readyz$"]
+    if env.boolean("TRUST_PROXY_TLS_HEADER", False):
+        SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https")
+
+# ---- Interfaces ----------------------------------------------------------------------------------------------------
+REST_FRAMEWORK = {
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework.authentication.SessionAuthentication"],
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "PS Sync Console",
+    "VERSION": "v1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "REDOC_DIST": "SIDECAR",
+}
+# Where this console is reached from outside (links in messages, CloudEvents sources).
+PUBLIC_URL = env.text(
+    "PUBLIC_URL", f"http://127.0.0.1:{env.integer('WEB_PORT', 8000, minimum=1, maximum=65535)}"
+)
+
+# ---- Celery: bells only, PostgreSQL knows the work -----------------------------------------------------------------
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_ACKS_LATE = True
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
+CELERY_ACCEPT_CONTENT = ["json"]
+CELERY_TIMEZONE = "UTC"
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+CELERY_BROKER_CONNECTION_TIMEOUT = 3
+CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
+CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_MAX_LOOP_INTERVAL = 1
+# Every bell expires before many of them can pile up behind a stopped worker.
+CELERY_BEAT_SCHEDULE = {
+    "sync.ring": {"task": "sync.pump", "schedule": 1.0, "options": {"expires": 5}},
+    "sync.sweep": {"task": "sync.sweep", "schedule": 10.0, "options": {"expires": 30}},
+    "sync.poll": {"task": "sync.poll", "schedule": 5.0, "options": {"expires": 15}},
+    "journal.deliver_outbox": {
+        "task": "journal.deliver_outbox",
+        "schedule": 2.0,
+        "options": {"expires": 10},
+    },
+    "journal.seal": {"task": "journal.seal", "schedule": 60.0, "options": {"expires": 120}},
+    "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
+}
+
+# ---- Engine --------------------------------------------------------------------------------------------------------
+SYNC_LEASE_SECONDS = env.integer("SYNC_LEASE_SECONDS", 60, minimum=1)
+SYNC_PUMP_SECONDS = env.integer("SYNC_PUMP_SECONDS", 20, minimum=1)
+SYNC_PUMP_SLOTS = env.integer("SYNC_PUMP_SLOTS", 2, minimum=1)
+SYNC_PUMP_THREADS = env.integer("SYNC_PUMP_THREADS", 8, minimum=1)
+SYNC_BATCH = env.integer("SYNC_BATCH", 50, minimum=1)
+SYNC_POLL_SECONDS = env.integer("SYNC_POLL_SECONDS", 15, minimum=1)
+SYNC_MAX_ATTEMPTS = env.integer("SYNC_MAX_ATTEMPTS", 8, minimum=1)
+SYNC_RETRY_BASE_SECONDS = env.integer("SYNC_RETRY_BASE_SECONDS", 2, minimum=1)
+SYNC_RETRY_CAP_SECONDS = env.integer("SYNC_RETRY_CAP_SECONDS", 300, minimum=1)
+HTTP_CONNECT_TIMEOUT = env.integer("HTTP_CONNECT_TIMEOUT", 5, minimum=1)
+HTTP_READ_TIMEOUT = env.integer("HTTP_READ_TIMEOUT", 30, minimum=1)
+if SYNC_LEASE_SECONDS <= HTTP_CONNECT_TIMEOUT + HTTP_READ_TIMEOUT:
+    raise ImproperlyConfigured(
+        "SYNC_LEASE_SECONDS must be longer than HTTP_CONNECT_TIMEOUT and HTTP_READ_TIMEOUT together, "
+        "or no write could end before its lease does."
+    )
+# Hosts on loopback or private networks that adapters may call all the same (the sandbox, a gateway inside).
+OUTBOUND_ALLOW_PRIVATE = env.words("OUTBOUND_ALLOW_PRIVATE", "" if PRODUCTION else "127.0.0.1,localhost")
+SANDBOX_URL = env.text(
+    "SANDBOX_URL", f"http://127.0.0.1:{env.integer('SANDBOX_PORT', 9100, minimum=1, maximum=65529)}"
+)
+
+# ---- Logs ----------------------------------------------------------------------------------------------------------
+DJANGO_STRUCTLOG_COMMAND_LOGGING_ENABLED = False
+LOGGING = logs.configure(
+    json=env.boolean("LOG_JSON", PRODUCTION), level=env.choice("LOG_LEVEL", "INFO", logs.LEVELS)
+)

@@ -1,0 +1,220 @@
+"""Fixtures that every test may use.
+
+* ``db``, ``client``, … of pytest-django, on an embedded PostgreSQL when ``DATABASE_URL`` is unset: one server a
+  run, one database an xdist worker.
+* ``process_database``: a committed database for tests with real processes, cloned from the migrated template.
+* ``free_port_block``: ports for servers that a test starts.
+* ``chromium_path``, ``redis_url``, ``rabbitmq_url``: what the environment offers; a test that asks for one
+  carries the marker ``needs_chromium`` or ``needs_broker``.
+
+With ``CI=true`` a skipped test is a failed test.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+import psycopg
+import pytest
+from django.db import connection, connections
+from psycopg import sql
+
+from pssync_console import runtime
+
+BROKERS = {
+    "redis": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15"),
+    "rabbitmq": os.environ.get("TEST_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672//"),
+}
+CHROMIUM_NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+
+
+# ---- What is there, and what is skipped ----------------------------------------------------------------------------
+
+
+def _chromium() -> str | None:
+    named = os.environ.get("CHROMIUM")
+    return shutil.which(named) if named else next(filter(None, map(shutil.which, CHROMIUM_NAMES)), None)
+
+
+def _answers(url: str) -> bool:
+    parts = urlsplit(url)
+    try:
+        with socket.create_connection((parts.hostname, parts.port), timeout=1):
+            return True
+    except OSError:
+        return False
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    answers: dict[str, bool] = {}
+    for item in items:
+        if item.get_closest_marker("needs_chromium") and not _chromium():
+            item.add_marker(pytest.mark.skip(reason="no Chromium on the PATH and none named by CHROMIUM"))
+        for marker in item.iter_markers("needs_broker"):
+            name = marker.args[0]
+            if name not in answers:
+                answers[name] = _answers(BROKERS[name])
+            if not answers[name]:
+                item.add_marker(
+                    pytest.mark.skip(reason=f"no {name} broker answers at {_safe(BROKERS[name])}")
+                )
+
+
+def _safe(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}:{parts.port}"
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
+        report.outcome = "failed"
+        report.longrepr = f"skipped in CI, where nothing may be skipped: {report.longrepr}"
+    return report
+
+
+@pytest.fixture(scope="session")
+def chromium_path() -> str:
+    path = _chromium()
+    if not path:
+        pytest.skip("no Chromium on the PATH and none named by CHROMIUM")
+    return path
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    return BROKERS["redis"]
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> str:
+    return BROKERS["rabbitmq"]
+
+
+# ---- Databases -----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: None) -> None:
+    """Start the run's PostgreSQL, once some test wants a database; the last process of the run stops it."""
+    runtime.ensure(broker=False)
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker) -> Iterator[None]:
+    """pytest-django's database, and beside it the migrated template that ``process_database`` clones."""
+    with django_db_blocker.unblock():
+        template = f"{connection.settings_dict['NAME']}_template"
+        connections.close_all()
+        with _maintenance() as server:
+            _drop(server, template)
+            server.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(template), sql.Identifier(connection.settings_dict["NAME"])
+                )
+            )
+    yield
+    with django_db_blocker.unblock(), _maintenance() as server:
+        _drop(server, template)
+
+
+@dataclass(frozen=True)
+class ProcessDatabase:
+    """A database of its own for a test with real processes."""
+
+    name: str
+    url: str
+
+    @property
+    def env(self) -> dict[str, str]:
+        """The environment for a process that shall work on this database."""
+        return {**os.environ, "DATABASE_URL": self.url, "DJANGO_SETTINGS_MODULE": "pssync_console.settings"}
+
+
+@pytest.fixture
+def process_database(django_db_setup: None, django_db_blocker, request) -> Iterator[ProcessDatabase]:
+    """Really committed rows that other processes see. The test's own ORM works on it too. Cloned, never flushed
+    (the journal's triggers refuse TRUNCATE); do not combine with ``db``."""
+    if {"db", "transactional_db"} & set(request.fixturenames):
+        pytest.fail("process_database works without db and transactional_db: its rows are really committed")
+    original = connection.settings_dict["NAME"]
+    name = f"{original}_process"
+    with django_db_blocker.unblock():
+        with _maintenance() as server:
+            _drop(server, name)
+            server.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(name), sql.Identifier(f"{original}_template")
+                )
+            )
+        connections.close_all()
+        connection.settings_dict["NAME"] = name
+        try:
+            yield ProcessDatabase(name=name, url=_url(name))
+        finally:
+            connections.close_all()
+            connection.settings_dict["NAME"] = original
+            with _maintenance() as server:
+                _drop(server, name)
+
+
+def _maintenance() -> psycopg.Connection:
+    wanted = ("host", "port", "user", "password", "sslmode")
+    parameters = connection.get_connection_params()
+    return psycopg.connect(
+        **{key: parameters[key] for key in wanted if key in parameters}, dbname="postgres", autocommit=True
+    )
+
+
+def _drop(server: psycopg.Connection, name: str) -> None:
+    server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _url(name: str) -> str:
+    parameters = connection.get_connection_params()
+    user, password = quote(parameters.get("user", "")), quote(parameters.get("password", ""))
+    login = f"{user}:{password}@" if password else f"{user}@"
+    host, port = str(parameters.get("host", "")), parameters.get("port", "")
+    if host.startswith("/"):
+        return f"postgresql://{login}/{name}?host={quote(host)}"
+    return f"postgresql://{login}{host}{f':{port}' if port else ''}/{name}"
+
+
+# ---- Ports ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def free_port_block() -> Callable[[int], int]:
+    """``free_port_block(7)`` is the first of seven free ports in a row on 127.0.0.1, never given out twice.
+
+    Below the range that the kernel hands out for outgoing connections; every xdist worker looks in its own part.
+    """
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    part = 10_000 // (int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
+    next_port, end = 22_500 + worker * part, 22_500 + (worker + 1) * part
+
+    def find(count: int = 1) -> int:
+        nonlocal next_port
+        while next_port + count <= end:
+            base, next_port = next_port, next_port + count
+            if all(_is_free(port) for port in range(base, base + count)):
+                return base
+        raise RuntimeError(f"no {count} free ports in a row are left for this test run")
+
+    return find
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True
