@@ -1,0 +1,258 @@
+"""Template tags and filters of the console.
+
+Public surface: filters ``money``, ``moneys``, ``ago``, ``stamp``, ``due``, ``initials``, ``person_name``, ``pretty``, ``joined``,
+``control``; tags ``badge``, ``icon``, ``keep_query``, ``money_of``, ``navigation``, ``whoami``.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import date, datetime, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from typing import Any
+
+from django import template
+from django.utils import formats, timezone
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from tablericons import _render_icon
+
+from apps.canonical.money import minor_unit_exponent
+from apps.console import nav
+from apps.console.states import state_label, state_tone
+from apps.core import clock
+
+register = template.Library()
+
+
+def _unknown() -> SafeString:
+    return format_html('<span class="money money-unknown">{}</span>', _("unknown"))
+
+
+def _parts(value: Any) -> tuple[Any, str] | None:
+    if value is None or value == "":
+        return None
+    if isinstance(value, Mapping):
+        return value.get("amount"), str(value.get("currency") or "")
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        return value[0], str(value[1] or "")
+    if hasattr(value, "amount") and hasattr(value, "currency"):
+        return value.amount, str(value.currency or "")
+    return None
+
+
+def render_money(amount: Any, currency: str) -> SafeString:
+    """``EUR 72,300.00`` with the decimals of ISO 4217; a missing amount or currency is "unknown", never zero."""
+    try:
+        number = Decimal(str(amount))
+        exponent = minor_unit_exponent(currency)
+    except (InvalidOperation, KeyError):
+        return _unknown()
+    if not number.is_finite():
+        return _unknown()
+    text = formats.number_format(
+        number.quantize(Decimal(1).scaleb(-exponent)), exponent, use_l10n=True, force_grouping=True
+    )
+    major, minor = (text[: -exponent - 1], text[-exponent - 1 :]) if exponent else (text, "")
+    return format_html(
+        '<span class="money{}"><span class="cur">{}</span> {}<span class="minor">{}</span></span>',
+        " money-neg" if number < 0 else "",
+        currency,
+        major.replace("-", "−"),
+        minor,
+    )
+
+
+@register.filter
+def money(value: Any) -> SafeString:
+    """A ``Money``, ``{"amount", "currency"}`` or ``(amount, currency)``."""
+    parts = _parts(value)
+    return _unknown() if parts is None else render_money(*parts)
+
+
+@register.simple_tag
+def money_of(amount: Any, currency: str) -> SafeString:
+    """``{% money_of line.amount line.currency %}``."""
+    return render_money(amount, currency)
+
+
+@register.filter
+def moneys(values: Any) -> SafeString:
+    """One line per currency: sums in different currencies are never added. Nothing known is a dash."""
+    if isinstance(values, Mapping):
+        values = [(amount, currency) for currency, amount in sorted(values.items())]
+    lines = [(money(value),) for value in (values or [])]
+    if not lines:
+        return format_html('<span class="soft" aria-label="{}">–</span>', _("none"))
+    return format_html('<span class="stack">{}</span>', format_html_join("", "{}", lines))
+
+
+def _distance(delta: timedelta) -> str:
+    seconds = abs(delta.total_seconds())
+    if seconds < 60:
+        return _("moments")
+    if seconds < 3600:
+        return _("%(count)d min") % {"count": seconds // 60}
+    if seconds < 86400:
+        return _("%(count)d h") % {"count": seconds // 3600}
+    days = int(seconds // 86400)
+    return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
+
+
+def _absolute(when: datetime) -> str:
+    local = timezone.localtime(when)
+    return f"{formats.date_format(local, 'D j M Y H:i')} {local.tzname() or ''}".strip()
+
+
+@register.filter
+def ago(when: datetime | None) -> SafeString:
+    """Relative time with the absolute one, in the person's zone, on hover."""
+    if not when:
+        return format_html('<span class="soft">{}</span>', _("never"))
+    delta = clock.now() - when
+    if delta.total_seconds() >= 0:
+        text = (
+            _("just now")
+            if delta < timedelta(minutes=1)
+            else _("%(distance)s ago") % {"distance": _distance(delta)}
+        )
+    else:
+        text = _("in %(distance)s") % {"distance": _distance(delta)}
+    return format_html('<time datetime="{}" title="{}">{}</time>', when.isoformat(), _absolute(when), text)
+
+
+@register.filter
+def stamp(when: datetime | date | None) -> SafeString:
+    """Absolute time in the person's zone; the zone itself on hover."""
+    if not when:
+        return format_html('<span class="soft">–</span>')
+    if not isinstance(when, datetime):
+        return format_html(
+            '<time datetime="{}" class="nowrap">{}</time>',
+            when.isoformat(),
+            formats.date_format(when, "j M Y"),
+        )
+    local = timezone.localtime(when)
+    text = formats.date_format(local, "j M Y H:i")
+    return format_html(
+        '<time datetime="{}" title="{}" class="nowrap">{}</time>', when.isoformat(), _absolute(when), text
+    )
+
+
+@register.filter
+def due(when: datetime | None) -> SafeString:
+    """A deadline: overdue is said in words, within a day is marked."""
+    if not when:
+        return format_html('<span class="soft">{}</span>', _("no deadline"))
+    delta = when - clock.now()
+    distance = {"distance": _distance(delta)}
+    if delta.total_seconds() < 0:
+        text, tone = _("%(distance)s overdue") % distance, "late"
+    else:
+        text, tone = _("due in %(distance)s") % distance, "soon" if delta < timedelta(days=1) else ""
+    return format_html(
+        '<time class="{}" datetime="{}" title="{}">{}</time>', tone, when.isoformat(), _absolute(when), text
+    )
+
+
+@register.simple_tag
+def badge(state: Any, label: str = "", tone: str = "") -> SafeString:
+    """A state with its word and tone: ``{% badge case.state %}``."""
+    return format_html(
+        '<span class="tag tag-{}">{}</span>', tone or state_tone(state), label or state_label(state)
+    )
+
+
+@lru_cache(maxsize=256)
+def _icon(name: str, css: str, title: str) -> SafeString:
+    accessible = {"role": "img", "aria_label": title} if title else {"aria_hidden": "true"}
+    svg = _render_icon(name, None, focusable="false", **{"class": f"icon {css}".strip()}, **accessible)
+    return mark_safe(svg)  # noqa: S308 - drawn from the icon package; every attribute is ours and escaped by ElementTree
+
+
+@register.simple_tag
+def icon(name: str, css: str = "", title: str = "") -> SafeString:
+    """Inline SVG; decorative unless a ``title`` is given."""
+    return _icon(name, css, str(title))
+
+
+@register.simple_tag(takes_context=True)
+def keep_query(context: template.Context, **changes: Any) -> str:
+    """The present query string with changes (``None`` or "" removes a key); "?" alone clears it, so a link never keeps a
+    stale one. A changed filter always starts at the first page."""
+    request = context.get("request")
+    query = request.GET.copy() if request is not None else None
+    if query is None:
+        return "?"
+    if "page" not in changes:
+        query.pop("page", None)
+    for key, value in changes.items():
+        if value is None or value == "":
+            query.pop(key, None)
+        else:
+            query[key] = str(value)
+    return f"?{query.urlencode()}"
+
+
+@register.simple_tag(takes_context=True)
+def navigation(context: template.Context) -> list[nav.Group]:
+    """Groups of links that this person may open."""
+    request = context.get("request")
+    return nav.groups_for(request) if request is not None else []
+
+
+@register.filter
+def initials(person: Any) -> str:
+    """Two letters of a person's name or address."""
+    name = person_name(person)
+    words = [word for word in name.replace("@", " ").replace(".", " ").split() if word[:1].isalnum()]
+    return "".join(word[0] for word in words[:2]).upper() or "–"
+
+
+@register.filter
+def person_name(person: Any) -> str:
+    """Full name, else e-mail, else log-in name; nobody is "the system"."""
+    if not person:
+        return _("the system")
+    if isinstance(person, str):
+        return person
+    return (person.get_full_name() or getattr(person, "email", "") or person.get_username()).strip()
+
+
+@register.filter
+def pretty(value: Any) -> str:
+    """JSON for reading (escaped by the template as any text is)."""
+    if value in (None, "", {}, []):
+        return ""
+    if isinstance(value, str):
+        return value
+    return json.dumps(value, indent=2, ensure_ascii=False, sort_keys=True, default=str)
+
+
+@register.filter
+def joined(values: Iterable[Any] | None, separator: str = ", ") -> str:
+    """Values in one line of text."""
+    return separator.join(str(value) for value in (values or []) if value not in (None, ""))
+
+
+@register.filter
+def control(field: Any) -> SafeString:
+    """A form field's widget in our look, tied to its hint and its errors."""
+    css = "form-select" if field.widget_type in {"select", "nullbooleanselect"} else "form-control"
+    described = [f"{field.auto_id}_helptext"] if field.help_text else []
+    attrs = {
+        "class": css,
+        "aria-describedby": " ".join(described) or None,
+        "aria-invalid": "true" if field.errors else None,
+    }
+    return field.as_widget(attrs={name: value for name, value in attrs.items() if value})
+
+
+@register.simple_tag(takes_context=True)
+def whoami(context: template.Context) -> nav.Person:
+    """Name, roles and entities of the signed-in person, for the top bar."""
+    return nav.person_of(context["request"])
