@@ -1,0 +1,109 @@
+"""The audit trail: appended freely, refused to change by trigger, sealed in batches (:mod:`apps.journal.seals`).
+
+Public surface: :func:`record`, :func:`record_many`. Outsiders take them from :mod:`apps.journal.services`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db import connection, models
+
+from apps.core import clock, correlation
+
+COLUMNS = "at, verb, object_type, object_ref, actor_id, actor, legal_entity_id, engagement_key, old, new, why, correlation_id"
+_INSERT = (
+    f"INSERT INTO journal_audit ({COLUMNS}) "  # noqa: S608
+    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
+)
+
+
+class _Encoder(DjangoJSONEncoder):
+    """Money and other value objects are written as people read them; rows by their key."""
+
+    def default(self, o: Any) -> Any:
+        if isinstance(o, models.Model):
+            return o.pk
+        try:
+            return super().default(o)
+        except TypeError:
+            return str(o)
+
+
+def as_json(value: Any) -> str | None:
+    """JSON text of an old or new value; None stays NULL. NUL characters are taken out: ``jsonb`` refuses them."""
+    if value is None:
+        return None
+    return json.dumps(value, cls=_Encoder).replace("\\u0000", "")
+
+
+def _plain(text: object) -> str:
+    return str(text or "").replace("\x00", "")
+
+
+def actor_of(by: Any) -> tuple[int | None, str]:
+    """``(id, name)`` of a person; the system is ``(None, "")``. The name is kept as it was then."""
+    return (None, "") if by is None else (by.pk, by.get_username())
+
+
+def record(
+    *,
+    verb: str,
+    object_type: str,
+    object_ref: str,
+    by: Any = None,
+    legal_entity_id: int | None = None,
+    engagement_key: str = "",
+    old: Mapping[str, Any] | None = None,
+    new: Mapping[str, Any] | None = None,
+    why: str = "",
+    correlation_id: str | None = None,
+) -> None:
+    """Append one audit row in the caller's transaction. ``by`` is a user or None (the system)."""
+    record_many(
+        rows=[
+            {
+                "verb": verb,
+                "object_type": object_type,
+                "object_ref": object_ref,
+                "by": by,
+                "legal_entity_id": legal_entity_id,
+                "engagement_key": engagement_key,
+                "old": old,
+                "new": new,
+                "why": why,
+                "correlation_id": correlation_id,
+            }
+        ]
+    )
+
+
+def record_many(*, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Append several rows; each a mapping of :func:`record`'s arguments."""
+    now = clock.now()
+    values = []
+    for row in rows:
+        actor_id, actor = actor_of(row.get("by"))
+        values.append(
+            (
+                now,
+                row["verb"],
+                row["object_type"],
+                _plain(row["object_ref"])[:255],
+                actor_id,
+                actor,
+                row.get("legal_entity_id"),
+                row.get("engagement_key") or "",
+                as_json(row.get("old")),
+                as_json(row.get("new")),
+                _plain(row.get("why")),
+                row.get("correlation_id") or correlation.current(),
+            )
+        )
+    if not values:
+        return
+    with connection.cursor() as cursor:
+        cursor.executemany(_INSERT, values)

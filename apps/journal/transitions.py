@@ -1,0 +1,149 @@
+"""Guarded transitions: the only writer of ``state`` columns in the house.
+
+Public surface: :class:`Arrows`, :func:`move`, :func:`move_many`.
+
+A model declares ``ARROWS = Arrows({from: {to, …}, …})``. A move is one statement: a conditional UPDATE that feeds its
+audit row, so there is no move without a row and no row without a move, and of two racing moves one wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from django.core.exceptions import FieldDoesNotExist
+from django.db import connections, models, router, transaction
+from django.db.models.sql.subqueries import UpdateQuery
+
+from apps.core import clock, correlation
+from apps.core.errors import WrongState
+from apps.journal.audit import COLUMNS, actor_of, as_json
+
+
+class Arrows(dict[str, frozenset[str]]):
+    """The legal moves, ``{from: {to, …}}``; a state without entry has none."""
+
+    def __init__(self, arrows: Mapping[str, Iterable[str]]) -> None:
+        super().__init__({str(start): frozenset(str(end) for end in ends) for start, ends in arrows.items()})
+
+    def allows(self, start: str, end: str) -> bool:
+        return str(end) in self.get(str(start), frozenset())
+
+    def sources(self, end: str) -> list[str]:
+        """The states from which ``end`` can be reached in one move."""
+        return sorted(start for start, ends in self.items() if str(end) in ends)
+
+
+def move(
+    obj: models.Model, *, to: str, by: Any = None, why: str = "", expect: str | None = None, **fields: Any
+) -> bool:
+    """Move ``obj`` to state ``to``, setting ``fields`` in the same statement; False if somebody else moved it first.
+
+    ``expect`` is the state it must be in (default: the state ``obj`` was loaded with). Raises :class:`WrongState` for
+    a move that has no arrow. On success ``obj`` carries the new values.
+    """
+    start, end = str(expect if expect is not None else obj.state), str(to)
+    if not obj.ARROWS.allows(start, end):
+        raise WrongState(
+            f"{_label(obj)} is {_state_label(obj, start)} and cannot become {_state_label(obj, end)}."
+        )
+    values = _with_updated_at(type(obj), fields)
+    queryset = type(obj)._base_manager.filter(pk=obj.pk, state=start)
+    moved = _update_and_record(queryset, start=start, end=end, values=values, by=by, why=why)
+    if moved:
+        for name, value in {"state": end, **values}.items():
+            if not hasattr(value, "resolve_expression"):
+                setattr(obj, name, value)
+    return bool(moved)
+
+
+def move_many(queryset: models.QuerySet, *, to: str, by: Any = None, why: str = "", **fields: Any) -> int:
+    """Move every row of ``queryset`` that has an arrow to ``to``; rows in other states stay. Returns how many moved."""
+    model = queryset.model
+    values = _with_updated_at(model, fields)
+    chosen = queryset.order_by().values("pk")
+    moved = 0
+    with transaction.atomic():
+        for start in model.ARROWS.sources(to):
+            rows = model._base_manager.filter(pk__in=chosen, state=start)
+            moved += _update_and_record(rows, start=start, end=str(to), values=values, by=by, why=why)
+    return moved
+
+
+def _update_and_record(
+    rows: models.QuerySet, *, start: str, end: str, values: Mapping[str, Any], by: Any, why: str
+) -> int:
+    model = rows.model
+    using = router.db_for_write(model)
+    query = rows.query.chain(UpdateQuery)
+    query.add_update_values({"state": end, **values})
+    sql, parameters = query.get_compiler(using).as_sql()
+    if not sql:
+        return 0
+    actor_id, actor = actor_of(by)
+    shown = {name: value for name, value in values.items() if not hasattr(value, "resolve_expression")}
+    shown.pop("updated_at", None)
+    audit = [
+        clock.now(),
+        f"{model._meta.model_name}.{end}",
+        _audit_type(model),
+        actor_id,
+        actor,
+        as_json({"state": start}),
+        as_json({"state": end, **shown}),
+        why.replace("\x00", ""),
+        correlation.current(),
+    ]
+    reference, entity, engagement = _audit_columns(model)
+    statement = (
+        f"WITH moved AS ({sql} RETURNING {reference} AS ref, {entity} AS entity, {engagement} AS engagement) "
+        f"INSERT INTO journal_audit ({COLUMNS}) "
+        "SELECT %s, %s, %s, left(ref, 255), %s::bigint, %s, entity, engagement, %s::jsonb, %s::jsonb, %s, %s::uuid "
+        "FROM moved"
+    )
+    with connections[using].cursor() as cursor:
+        cursor.execute(statement, [*parameters, *audit])
+        return cursor.rowcount
+
+
+def _audit_columns(model: type[models.Model]) -> tuple[str, str, str]:
+    """SQL of reference, entity and engagement of the updated row. ``AUDIT_REF`` names another reference field."""
+    table = f'"{model._meta.db_table}"'
+    named = getattr(model, "AUDIT_REF", "")
+    reference = next(
+        (column for name in (named, "ref", "key") if name and (column := _column(model, name))), ""
+    ) or _column(model, "id")
+    entity = _column(model, "legal_entity_id") or _column(model, "legal_entity")
+    engagement = _column(model, "engagement_key")
+    return (
+        f'{table}."{reference}"::text',
+        f'{table}."{entity}"::bigint' if entity else "NULL::bigint",
+        f'{table}."{engagement}"::text' if engagement else "''",
+    )
+
+
+def _column(model: type[models.Model], name: str) -> str:
+    try:
+        return model._meta.get_field(name).column
+    except FieldDoesNotExist:
+        return next((f.column for f in model._meta.concrete_fields if f.attname == name), "")
+
+
+def _with_updated_at(model: type[models.Model], fields: Mapping[str, Any]) -> dict[str, Any]:
+    values = dict(fields)
+    if "updated_at" not in values and _column(model, "updated_at"):
+        values["updated_at"] = clock.now()
+    return values
+
+
+def _audit_type(model: type[models.Model]) -> str:
+    return getattr(model, "AUDIT_TYPE", "") or model._meta.model_name
+
+
+def _label(obj: models.Model) -> str:
+    return str(getattr(obj, "ref", "") or getattr(obj, "key", "") or f"{obj._meta.verbose_name} {obj.pk}")
+
+
+def _state_label(obj: models.Model, state: str) -> str:
+    choices = dict(obj._meta.get_field("state").flatchoices)
+    return str(choices.get(state, state)).lower()
