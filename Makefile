@@ -1,0 +1,44 @@
+# Needs Python 3.11 or newer and make; no compiler and no server. `make` alone lists the targets.
+PYTHON ?= python3
+BIN := .venv/bin
+WORKERS ?= 2
+UV := uv==0.13.9
+.DEFAULT_GOAL := help
+.PHONY: help install demo test check lock
+export WEB_PORT SANDBOX_PORT
+WEB_PORT ?= 8000
+SANDBOX_PORT ?= 9100
+
+help:  ## List the targets
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+
+install: .venv/installed  ## Make .venv from requirements.lock
+
+.venv/installed: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed; name one with make PYTHON=…")'
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --only-binary :all: -r requirements.lock
+	touch $@
+
+demo: install  ## Run everything on this machine (ONCE=1: run the story on fresh data and end; WEB_PORT, SANDBOX_PORT)
+	@exec $(BIN)/python -m pssync_console.runtime.demo $(if $(ONCE),--once)
+
+test: install  ## Run the tests (ARGS="tests/house -k floors", WORKERS=4)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+
+check: install  ## Style, types, floors, templates, deployment checks, missing migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/djlint --lint --quiet templates
+	env -i PATH="$$PATH" ENV_FILE=/dev/null PSSYNC_ENV=production SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
+	  SECRETS_KEYS=$$($(BIN)/python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())') \
+	  ALLOWED_HOSTS=console.example.com DATABASE_URL=postgresql://pssync@db.example.com/pssync \
+	  CELERY_BROKER_URL=redis://broker.example.com/0 $(BIN)/python manage.py check --deploy --fail-level WARNING
+	$(BIN)/python manage.py makemigrations --check --dry-run
+
+lock: install  ## Renew requirements.lock from requirements*.in (UPGRADE=1: the newest versions that fit)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements.lock
