@@ -1,0 +1,403 @@
+"""Apply: carry a plan out, action by action, each outcome journaled before the next one starts.
+
+Public surface: :func:`run_next`. Everything here happens under a lease. No network call is made inside a database
+transaction; a write whose outcome is not known is probed by its external key and never sent again blindly.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from typing import Any
+
+import structlog
+from django.db import transaction as db
+
+from apps.commercial.errors import CommercialError
+from apps.connectors import services as connectors
+from apps.connectors.spi import AdapterError, ErrorKind, Outcome, Push
+from apps.core import clock, correlation, hooks
+from apps.core.errors import AppError
+from apps.core.failpoints import reach
+from apps.governance import selectors as governance
+from apps.journal import transitions
+from apps.records import selectors as records
+from apps.records import services as record_services
+from apps.sync import children, ledger, locals, queue, retries
+from apps.sync.flows import flow as flow_named
+from apps.sync.flows.base import Context, Meta
+from apps.sync.leases import Lease, renew
+from apps.sync.ledger import Entry
+from apps.sync.models import RUNNABLE, Gate, Plan, State, Transaction
+from apps.sync.plans import Draft, PlannedAction, Problem
+
+log = structlog.get_logger(__name__)
+#: A worker that dies this often on one subject without any progress meets poison.
+POISON_TAKEOVERS = 8
+GATHER = PlannedAction("gather", "unchanged", "Reads what is needed for the plan.")
+
+
+class Stop(Exception):
+    """The transaction has come to rest for now; its state says why."""
+
+
+def run_next(lease: Lease) -> bool:
+    """Work on the subject's oldest runnable transaction. False when there is none that is due."""
+    found = (
+        Transaction.objects.filter(subject_id=lease.subject_id, state__in=RUNNABLE)
+        .select_related("subject")
+        .order_by("id")
+        .first()
+    )
+    if found is None or (found.not_before is not None and found.not_before > clock.now()):
+        return False
+    with correlation.bind(found.correlation_id):
+        _Run(lease, found).go()
+    return True
+
+
+class _Run:
+    """One attempt at one transaction. Small methods, one state: the transaction's row."""
+
+    def __init__(self, lease: Lease, transaction: Transaction) -> None:
+        self.lease = lease
+        self.transaction = transaction
+        self.flow = flow_named(transaction.flow)
+        self.plan: Plan | None = None
+        self.probe_first = lease.taken_over
+        self.beside: list[Problem] = []
+
+    def go(self) -> None:
+        transaction = self.transaction
+        if transaction.state != State.RUNNING:
+            self._move(State.RUNNING, started_at=transaction.started_at or clock.now(), not_before=None)
+        try:
+            if self.lease.takeovers >= POISON_TAKEOVERS:
+                self._rest(State.DEAD, _poison(self.lease.takeovers))
+            reach(f"{transaction.flow}:claimed")
+            draft, meta = self._make_plan()
+            self._pass_gate(draft, meta)
+            for seq, action in enumerate(draft.actions, start=1):
+                self._apply(seq, action)
+            self._finish(draft)
+        except Stop:
+            return
+
+    # -- plan -----------------------------------------------------------------------------------------------------
+
+    def _make_plan(self) -> tuple[Draft, Meta]:
+        started = clock.now()
+        context = Context(key=self.transaction.subject.key, params=self.transaction.params)
+        try:
+            snapshot = self.flow.gather(context)
+            draft = self.flow.plan(snapshot)
+        except AdapterError as error:
+            self._failed(0, GATHER, error, started)
+        except AppError as error:
+            self._refused(0, GATHER, error, started)
+        meta: Meta = snapshot.meta
+        with db.atomic():
+            renew(self.lease)
+            self.plan = Plan.objects.create(
+                transaction=self.transaction,
+                digest=draft.digest,
+                governance_version=governance.version(),
+                as_of=snapshot.as_of,
+                **draft.as_json(),
+            )
+            self._describe(meta)
+            self._report(list(draft.problems))
+        reach(f"{self.transaction.flow}:planned")
+        return draft, meta
+
+    def _describe(self, meta: Meta) -> None:
+        transaction = self.transaction
+        transaction.label, transaction.customer = meta.label[:300], meta.customer[:300]
+        transaction.legal_entity_id = meta.legal_entity_id
+        transaction.engagement_key = meta.engagement_key or transaction.engagement_key
+        transaction.currency, transaction.amount = meta.currency, meta.amount
+        transaction.customer_key = meta.customer_key
+        transaction.save(
+            update_fields=["label", "customer", "customer_key", "legal_entity", "engagement_key", "currency", "amount"]
+        )
+
+    def _pass_gate(self, draft: Draft, meta: Meta) -> None:
+        expected = self.transaction.expected_digest
+        if expected and expected != draft.digest:
+            self._rest(State.HELD, reason="The plan has changed since its preview; nothing was done.", expected_digest="")
+        if expected:
+            self.transaction.expected_digest = ""
+            self.transaction.params |= {"started_by_person": True}
+            self.transaction.save(update_fields=["expected_digest", "params"])
+        writes = [action for action in draft.actions if action.kind != "unchanged"]
+        if not writes or all(action.kind == "blocked" for action in writes):
+            return
+        gate = Gate.objects.filter(legal_entity_id=meta.legal_entity_id, flow=self.transaction.flow).first()
+        mode = gate.mode if gate else Gate.Mode.OFF
+        if mode == Gate.Mode.AUTOMATIC or (mode == Gate.Mode.SUGGEST and self.transaction.params.get("started_by_person")):
+            return
+        if mode == Gate.Mode.SUGGEST:
+            self._rest(State.SUGGESTED, reason="Planned; the apply gate of this entity wants a person to start it.")
+        words = "off" if mode == Gate.Mode.OFF else "“observe”"
+        self._rest(State.OBSERVED, reason=f"Planned only: the apply gate of this flow is {words} for this entity.")
+
+    # -- apply ----------------------------------------------------------------------------------------------------
+
+    def _apply(self, seq: int, action: PlannedAction) -> None:
+        started = clock.now()
+        match action.kind:
+            case "unchanged":
+                self._append(seq, action, Entry("unchanged", started, message=action.why))
+            case "blocked":
+                self._rest(State.HELD, reason=self._problem_text())
+            case "child":
+                self._ask_child(seq, action, started)
+            case "link":
+                self._link(seq, action, started)
+            case "local":
+                self._local(seq, action, started)
+            case _:
+                self._push(seq, action, started)
+        self.probe_first = False
+
+    def _ask_child(self, seq: int, action: PlannedAction, started: datetime) -> None:
+        renew(self.lease)
+        child = children.ask(self.lease, self.transaction, action)
+        if child.state == State.SUCCEEDED:
+            self._append(seq, action, Entry("done", started, message=f"{action.why} ({child.ref})"))
+            return
+        if child.state in (State.OBSERVED, State.CANCELLED):
+            self._rest(State.HELD, reason=f"Its step “{action.name}” ({child.ref}) was {child.state}, not carried out.")
+        raise Stop  # children.ask has put it to waiting
+
+    def _link(self, seq: int, action: PlannedAction, started: datetime) -> None:
+        with db.atomic():
+            entry = Entry("linked", started, external_id=action.external_id, message=action.why)
+            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+            self._keep(action, Outcome(action.external_id, created=False), linked_by="match")
+        reach(f"{self.transaction.flow}:{action.name}:journaled")
+
+    def _local(self, seq: int, action: PlannedAction, started: datetime) -> None:
+        try:
+            with db.atomic():
+                result = locals.run(self.transaction, action.operation, dict(action.values))
+                entry = Entry("done", started, message=result.message)
+                ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+                for kind, key, flow in result.follow:
+                    queue.enqueue(
+                        kind=kind, key=key, flow=flow, trigger="follows", correlation_id=self.transaction.correlation_id
+                    )
+        except (AppError, CommercialError) as error:
+            self._refused(seq, action, error, started)
+        self.beside += result.problems
+        reach(f"{self.transaction.flow}:{action.name}:journaled")
+
+    def _push(self, seq: int, action: PlannedAction, started: datetime) -> None:
+        assert action.system_id is not None
+        push = self._resolve(action)
+        name = f"{self.transaction.flow}:{action.name}"
+        try:
+            if self._may_have_happened(action):
+                found = connectors.probe(system_id=action.system_id, push=push)
+                if found is not None:
+                    self._written(seq, action, found, started, "found")
+                    return
+            renew(self.lease)
+            reach(f"{name}:before_send")
+            outcome = connectors.push(system_id=action.system_id, push=push)
+            reach(f"{name}:sent")
+        except AdapterError as error:
+            self._failed(seq, action, error, started)
+        else:
+            self._written(seq, action, outcome, started, "succeeded")
+
+    def _may_have_happened(self, action: PlannedAction) -> bool:
+        """After a takeover the next unjournaled write may have been sent; after an unknown outcome this one was."""
+        if self.probe_first:
+            return True
+        last = ledger.last_outcome(self.transaction.id, action.name)
+        return last is not None and last.outcome == "unknown"
+
+    def _resolve(self, action: PlannedAction) -> Push:
+        refs = {}
+        for role, ref in action.refs.items():
+            if isinstance(ref, str):
+                refs[role] = ref
+                continue
+            object_type, key, *other = ref
+            system_id = action.system_id if not other else self._system_id(other[0])
+            link = records.find_link(object_type, key, system_id)
+            if link is None:
+                self._refused(0, action, AppError(f"{object_type} {key} has no id in {action.system} yet.", code="PRJ-PARTIAL"), clock.now())
+            refs[role] = link.external_id
+        return Push(
+            object_type=action.object_type,
+            operation=action.operation,
+            key=action.key,
+            idempotency_key=action.idempotency_key,
+            body=action.canonical(),
+            external_id=action.external_id or refs.get(action.object_type, ""),
+            refs=refs,
+            settings=action.settings,
+            fields=action.fields,
+            values=action.values,
+        )
+
+    @staticmethod
+    def _system_id(code: str) -> int:
+        from apps.organization import selectors as organization
+
+        return organization.system(code).id
+
+    def _written(self, seq: int, action: PlannedAction, outcome: Outcome, started: datetime, word: str) -> None:
+        exchange = connectors.redacted(outcome.exchange) if outcome.exchange else None
+        with db.atomic():
+            entry = Entry(word, started, outcome.external_id, outcome.url, message=action.why, exchange=exchange)
+            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+            self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
+            self._forget_failures()
+        reach(f"{self.transaction.flow}:{action.name}:journaled")
+
+    def _keep(self, action: PlannedAction, outcome: Outcome, *, linked_by: str) -> None:
+        """The cross-reference and, for objects with a canonical body, what the system now holds."""
+        key = action.link_key or action.key
+        record_services.link(
+            object_type=action.object_type,
+            key=key,
+            system_id=action.system_id,
+            external_id=outcome.external_id,
+            url=outcome.url,
+            linked_by=linked_by,
+            evidence={
+                "action": action.name,
+                "transaction": self.transaction.ref,
+                "matched_by": str(action.values.get("evidence", "")),
+            },
+        )
+
+    # -- outcomes -------------------------------------------------------------------------------------------------
+
+    def _failed(self, seq: int, action: PlannedAction, error: AdapterError, started: datetime) -> None:
+        attempts = self.transaction.attempts + 1
+        decision = retries.decide(error, attempts=attempts)
+        unknown = error.kind is ErrorKind.UNKNOWN and action.kind == "push"
+        code = decision.code
+        entry = Entry(
+            "unknown" if unknown else "failed",
+            started,
+            error_kind=error.kind,
+            code=code,
+            message=error.message,
+            exchange=connectors.redacted(error.exchange) if error.exchange else None,
+        )
+        problem = Problem(
+            code, action.name, action.object_type, error.field, error.value, error.message, {"system": action.system, **error.details}
+        )
+        with db.atomic():
+            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+            if decision.verdict == "retry":
+                problems = [problem] if unknown and action.object_type == "invoice" else []
+                self._report(problems)
+                due = clock.now() + timedelta(seconds=decision.delay)
+                self._rest_in(State.RETRYING, reason=error.message, attempts=attempts, not_before=due)
+            else:
+                self._report([problem])
+                state = State.HELD if decision.verdict == "hold" else State.DEAD
+                self._rest_in(state, reason=error.message, attempts=attempts)
+        raise Stop
+
+    def _refused(self, seq: int, action: PlannedAction, error: Any, started: datetime) -> None:
+        """One of our own rooms says no: its sentence goes to a person."""
+        code = getattr(error, "code", "") or "INT-POISON"
+        message = str(getattr(error, "message", error))
+        problem = Problem(code, action.name, action.object_type, "", "", message)
+        with db.atomic():
+            ledger.append(
+                self.lease,
+                self.transaction,
+                self._plan_id,
+                seq,
+                action,
+                Entry("failed", started, error_kind="refused", code=code, message=message),
+            )
+            self._report([problem])
+            self._rest_in(State.HELD, reason=message, attempts=self.transaction.attempts + 1)
+        raise Stop
+
+    def _finish(self, draft: Draft) -> None:
+        with db.atomic():
+            renew(self.lease, progress=True)
+            problems = [*draft.problems, *self.beside]
+            self._report(problems)
+            reason = problems[0].reason if problems else draft.summary
+            self._rest_in(State.SUCCEEDED, reason=reason, attempts=0, finished_at=clock.now())
+        reach(f"{self.transaction.flow}:finished")
+
+    def _rest(self, state: State, reason: str, **fields: Any) -> None:
+        with db.atomic():
+            renew(self.lease)
+            self._rest_in(state, reason=reason, **fields)
+        raise Stop
+
+    def _rest_in(self, state: State, *, reason: str, **fields: Any) -> None:
+        """Move to a state of rest inside the caller's database transaction and wake who waits for it.
+
+        News that came while it ran (``again``) sends it back to the start instead: the newest truth wins."""
+        self.transaction.refresh_from_db(fields=["again", "params"])
+        if self.transaction.again and state in (State.SUCCEEDED, State.HELD, State.SUGGESTED, State.OBSERVED):
+            fields = {"again": False, "expected_digest": "", "attempts": 0}
+            state, reason = State.PENDING, "Something changed while it ran; it is planned again."
+        if state in (State.OBSERVED, State.DEAD, State.CANCELLED):
+            fields.setdefault("finished_at", clock.now())
+        self._move(state, why=reason, reason=reason, **fields)
+        children.settled(self.transaction)
+        hooks.sync_finished.fire([_fact(self.transaction)])
+
+    def _move(self, state: State, *, why: str = "", **fields: Any) -> None:
+        transitions.move(self.transaction, to=state, why=why, **fields)
+
+    def _report(self, problems: list[Problem]) -> None:
+        """Tell triage what stands in the way now; what it no longer hears of has cleared."""
+        hooks.sync_planned.fire([_fact(self.transaction) | {"problems": [asdict(problem) for problem in problems]}])
+
+    def _append(self, seq: int, action: PlannedAction, entry: Entry) -> None:
+        with db.atomic():
+            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+        reach(f"{self.transaction.flow}:{action.name}:journaled")
+
+    def _forget_failures(self) -> None:
+        if self.transaction.attempts:
+            self.transaction.attempts = 0
+            self.transaction.save(update_fields=["attempts"])
+
+    def _problem_text(self) -> str:
+        problems = self.plan.problems if self.plan else []
+        return problems[0]["reason"] if problems else "A person has to decide."
+
+    @property
+    def _plan_id(self) -> int | None:
+        return self.plan.id if self.plan else None
+
+
+def _poison(takeovers: int) -> str:
+    return f"Workers died {takeovers} times on this subject without any progress; it is set aside."
+
+
+def _fact(transaction: Transaction) -> dict[str, Any]:
+    return {
+        "transaction_id": transaction.id,
+        "transaction_ref": transaction.ref,
+        "subject_kind": transaction.subject.kind,
+        "subject_key": transaction.subject.key,
+        "flow": transaction.flow,
+        "state": str(transaction.state),
+        "legal_entity_id": transaction.legal_entity_id,
+        "engagement_key": transaction.engagement_key,
+        "label": transaction.label,
+        "customer": transaction.customer,
+        "currency": transaction.currency,
+        "amount": str(transaction.amount) if transaction.amount is not None else None,
+        "correlation_id": str(transaction.correlation_id),
+    }
+
+

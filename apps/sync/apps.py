@@ -1,0 +1,13 @@
+from django.apps import AppConfig
+
+
+class SyncConfig(AppConfig):
+    name = "apps.sync"
+    label = "sync"
+
+    def ready(self) -> None:
+        from apps.core import hooks
+        from apps.sync import followers
+
+        hooks.prebills_moved.connect(followers.prebills_moved)
+        hooks.mappings_settled.connect(followers.mappings_settled)

@@ -1,0 +1,15 @@
+"""The flows, by name. Adding one: a module with a :class:`~apps.sync.flows.base.Flow` and a line here."""
+
+from __future__ import annotations
+
+from apps.sync.flows import customer, deal, delivery, invoice, payment, project, ratecard
+from apps.sync.flows.base import Flow
+
+FLOWS: dict[str, Flow] = {
+    module.FLOW.name: module.FLOW for module in (deal, customer, ratecard, project, delivery, invoice, payment)
+}
+
+
+def flow(name: str) -> Flow:
+    """The flow of this name. Raises ``KeyError``."""
+    return FLOWS[name]

@@ -1,0 +1,133 @@
+"""What a flow is: gather a snapshot, plan it purely. And the readers that every gather uses.
+
+Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`, :func:`read_many`, :func:`link_id`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Protocol
+
+from apps.canonical.objects import OBJECTS
+from apps.connectors import services as connectors
+from apps.connectors.spi import Observed
+from apps.core import clock
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.records import services as record_services
+from apps.sync.plans import Draft
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a gather is asked for. ``overlay`` holds proposed mappings of a simulation; ``live`` false reads records only."""
+
+    key: str
+    params: dict[str, Any] = field(default_factory=dict)
+    overlay: tuple[Any, ...] = ()
+    live: bool = True
+    deadline: float | None = None
+
+    def seconds_left(self) -> float | None:
+        return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
+
+
+@dataclass(frozen=True)
+class Meta:
+    """What people see of a transaction before they open it. ``amount`` None means unknown, never zero."""
+
+    label: str = ""
+    customer: str = ""
+    customer_key: str = ""
+    legal_entity_id: int | None = None
+    engagement_key: str = ""
+    currency: str = ""
+    amount: Decimal | None = None
+
+
+class Snapshot(Protocol):
+    @property
+    def meta(self) -> Meta: ...
+
+    @property
+    def as_of(self) -> datetime: ...
+
+
+@dataclass(frozen=True)
+class Flow:
+    """One flow. ``subject_kind`` is what its subjects are; ``title`` is shown to people."""
+
+    name: str
+    subject_kind: str
+    title: str
+    gather: Callable[[Context], Any]
+    plan: Callable[[Any], Draft]
+
+
+def read_many(
+    context: Context, *, system: Any, object_type: str, by: str, value: str, extra: dict[str, Any] | None = None
+) -> Sequence[Observed]:
+    """Read from the system itself and keep what it showed. Raises ``AdapterError``."""
+    found = connectors.find(
+        system_id=system.id, object_type=object_type, by=by, value=value, extra=extra, deadline=context.seconds_left()
+    )
+    for observed in found:
+        observe(system=system, observed=observed)
+    return found
+
+
+def read_one(context: Context, *, system: Any, object_type: str, external_id: str) -> Observed | None:
+    """One object by the system's own id: live, or (when the context says so) as it was last shown."""
+    if context.live:
+        found = read_many(context, system=system, object_type=object_type, by="id", value=external_id)
+        return found[0] if found else None
+    row = records.record(system.id, object_type, external_id)
+    if row is None or row.deleted:
+        return None
+    return Observed(
+        object_type=object_type,
+        external_id=external_id,
+        body=OBJECTS[object_type].model_validate(row.body),
+        version=row.version,
+        modified_at=row.modified_at,
+        url=row.url,
+        facts=row.facts,
+    )
+
+
+def observe(*, system: Any, observed: Observed, **owner: Any) -> bool:
+    """Keep what a system showed; ``owner`` may carry ``legal_entity_id`` and ``engagement_key``."""
+    return record_services.observe(
+        system_id=system.id,
+        object_type=observed.object_type,
+        external_id=observed.external_id,
+        body=observed.body,
+        version=observed.version,
+        modified_at=observed.modified_at,
+        url=observed.url,
+        facts=dict(observed.facts),
+        key=observed.body.key,  # type: ignore[attr-defined]
+        **owner,
+    )
+
+
+def link_id(object_type: str, key: str, system: Any) -> str:
+    """The id under which ``system`` holds our object, or ""."""
+    if system is None:
+        return ""
+    link = records.find_link(object_type, key, system.id)
+    return link.external_id if link else ""
+
+
+def split_key(key: str) -> tuple[Any, str]:
+    """``crm:006A`` → the system ``crm`` and the vendor's id."""
+    code, _, external_id = key.partition(":")
+    return organization.system(code), external_id
+
+
+def now() -> datetime:
+    return clock.now()

@@ -1,0 +1,271 @@
+"""Flow ``invoice.sync``: a prebill becomes a draft invoice in the ERP, is posted there once approved, and is then sent for
+payment by the billing platform.
+
+Public surface: :data:`FLOW`. Subject key: the prebill's reference. The ERP is the issuer of record: it gives the number and
+the tax; the billing platform only asks for the money.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from apps.billing import selectors as billing
+from apps.canonical.money import Money
+from apps.canonical.objects import Invoice
+from apps.commercial import selectors as commercial
+from apps.connectors.spi import Observed
+from apps.core import clock
+from apps.core.errors import WrongState
+from apps.governance import selectors as governance
+from apps.organization import selectors as organization
+from apps.sync.flows import base
+from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.plans import Draft, PlannedAction, local, push, unchanged
+
+ISSUED_TYPE = "psasync.invoice.issued.v1"
+PAID_TYPE = "psasync.invoice.paid.v1"
+DRAFTING = frozenset({"draft", "pm_approved"})
+
+
+@dataclass(frozen=True)
+class InvoiceSnapshot:
+    """``erp_invoice`` and ``request`` are what ERP and billing platform show now (None: nothing there yet)."""
+
+    as_of: datetime
+    meta: Meta
+    ref: str
+    state: str
+    invoice: Invoice
+    crm: Any
+    deal_id: str
+    deal_key: str
+    erp: Any
+    erp_settings: dict[str, Any]
+    billing_system: Any
+    erp_invoice: Observed | None
+    request: Observed | None
+    request_id: str
+    line_ids: dict[str, str]
+
+
+def gather(context: Context) -> InvoiceSnapshot:
+    prebill = billing.prebill(context.key)
+    if prebill is None:
+        raise WrongState(f"There is no prebill {context.key}.")
+    invoice = billing.canonical_invoice(context.key)
+    engagement = commercial.engagement(prebill.engagement_key)
+    crm, deal_id = base.split_key(engagement.deal_key)
+    erp_route = organization.route(prebill.legal_entity_id, "erp")
+    billing_system = organization.route(prebill.legal_entity_id, "billing").system
+    request_id = base.link_id("invoice", context.key, billing_system)
+    return InvoiceSnapshot(
+        as_of=clock.now(),
+        meta=Meta(
+            label=f"Invoice for {engagement.name}",
+            legal_entity_id=prebill.legal_entity_id,
+            engagement_key=prebill.engagement_key,
+            currency=invoice.currency,
+            amount=invoice.net.amount,
+        ),
+        ref=context.key,
+        state=prebill.state,
+        invoice=invoice,
+        crm=crm,
+        deal_id=deal_id,
+        deal_key=engagement.deal_key,
+        erp=erp_route.system,
+        erp_settings=_erp_settings(context, erp_route, prebill.legal_entity_id, invoice),
+        billing_system=billing_system,
+        erp_invoice=_read(context, erp_route.system, base.link_id("invoice", context.key, erp_route.system)),
+        request=_read(context, billing_system, request_id),
+        request_id=request_id,
+        line_ids={
+            key: base.link_id("invoice_line", f"{context.key}-{key}", billing_system) for key, *_ in _payable_lines(invoice)
+        },
+    )
+
+
+def _read(context: Context, system: Any, external_id: str) -> Observed | None:
+    if not external_id:
+        return None
+    return base.read_one(context, system=system, object_type="invoice", external_id=external_id)
+
+
+def _erp_settings(context: Context, route: Any, entity_id: int, invoice: Invoice) -> dict[str, Any]:
+    currency = governance.translate(
+        kind="currency", legal_entity_id=entity_id, source=invoice.currency, overlay=context.overlay
+    )
+    terms = governance.translate(
+        kind="payment_terms", legal_entity_id=entity_id, source=invoice.payment_terms, overlay=context.overlay
+    )
+    return dict(route.settings) | {
+        "currency_id": currency.target if currency else "",
+        "terms_id": terms.target if terms else "",
+    }
+
+
+def plan(snapshot: InvoiceSnapshot) -> Draft:
+    if snapshot.state in DRAFTING:
+        return Draft((_erp_draft(snapshot),), summary=f"Draft {snapshot.ref} in {snapshot.erp.name}.")
+    if snapshot.state == "approved":
+        return Draft(tuple(_post(snapshot)), summary=f"Post {snapshot.ref} in {snapshot.erp.name}.")
+    if snapshot.state == "posted":
+        return Draft(tuple(_request(snapshot)), summary=f"Ask for payment of {snapshot.invoice.number}.")
+    return Draft((), summary=f"{snapshot.ref} is {snapshot.state.replace('_', ' ')}; nothing to send.")
+
+
+def _erp_draft(snapshot: InvoiceSnapshot) -> PlannedAction:
+    seen = snapshot.erp_invoice
+    if seen is not None and _same_content(seen.body, snapshot.invoice):  # type: ignore[arg-type]
+        why = f"Draft {seen.external_id} shows the same lines."
+        return unchanged("erp.invoice", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id)
+    return push(
+        "erp.invoice",
+        f"Draft invoice over {snapshot.invoice.net} in {snapshot.erp.name}, pending approval.",
+        system=snapshot.erp,
+        object_type="invoice",
+        operation="create",
+        key=snapshot.ref,
+        body=snapshot.invoice.model_copy(update={"status": "draft"}),
+        refs={
+            "customer": ("customer", snapshot.invoice.customer_key),
+            "engagement": ("engagement", snapshot.invoice.engagement_key),
+        },
+        settings=snapshot.erp_settings,
+    )
+
+
+def _same_content(seen: Invoice, wanted: Invoice) -> bool:
+    def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
+        return sorted((line.description, line.amount.amount) for line in invoice.lines)
+
+    return seen.net == wanted.net and lines(seen) == lines(wanted)
+
+
+def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
+    seen = snapshot.erp_invoice
+    steps = [_erp_draft(snapshot)] if seen is None or not seen.facts.get("posted") else []
+    if seen is not None and seen.facts.get("posted"):
+        why = f"{snapshot.erp.name} has posted it as {seen.facts.get('number')}."
+        steps.append(
+            unchanged("erp.invoice.post", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id)
+        )
+    else:
+        steps.append(
+            push(
+                "erp.invoice.post",
+                f"{snapshot.erp.name} posts the invoice and gives it its number.",
+                system=snapshot.erp,
+                object_type="invoice",
+                operation="post",
+                key=snapshot.ref,
+                refs={"invoice": ("invoice", snapshot.ref)},
+                settings=snapshot.erp_settings,
+            )
+        )
+    steps.append(
+        local(
+            "posted", "Takes over number, tax and total from the ERP.", verb="invoice_posted", ref=snapshot.ref, system_id=snapshot.erp.id
+        )
+    )
+    return steps
+
+
+def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
+    invoice, system = snapshot.invoice, snapshot.billing_system
+    status = str(snapshot.request.facts.get("status", "")) if snapshot.request else ""
+    steps = [_request_header(snapshot)]
+    if status in ("", "draft"):
+        steps += [_request_line(snapshot, line) for line in _payable_lines(invoice)]
+        steps.append(_request_step(snapshot, "finalize", f"{system.name} fixes the request."))
+    if status in ("", "draft", "open") and not (snapshot.request and snapshot.request.facts.get("sent")):
+        steps.append(_request_step(snapshot, "send", f"{system.name} sends it to {invoice.customer_key}'s billing contact."))
+    steps.append(local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id))
+    steps.append(status_push(snapshot, "Invoiced", invoice_status="issued"))
+    steps.append(
+        local("announce", "Announces the invoice to subscribers.", verb="announce_invoice", ref=snapshot.ref, event_type=ISSUED_TYPE)
+    )
+    return steps
+
+
+def _payable_lines(invoice: Invoice) -> list[tuple[str, str, Money]]:
+    """Key, text and amount of what is asked for: the lines, and the ERP's tax as a line of its own."""
+    lines = [(line.key, line.description, line.amount) for line in invoice.lines]
+    if invoice.tax is not None and invoice.tax.amount:
+        lines.append(("tax", "Tax", invoice.tax))
+    return lines
+
+
+def _request_header(snapshot: InvoiceSnapshot) -> PlannedAction:
+    if snapshot.request_id:
+        return unchanged(
+            "billing.invoice",
+            f"Payment request {snapshot.request_id} exists.",
+            system=snapshot.billing_system,
+            object_type="invoice",
+            external_id=snapshot.request_id,
+        )
+    return push(
+        "billing.invoice",
+        f"{snapshot.billing_system.name} gets a payment request for {snapshot.invoice.number}.",
+        system=snapshot.billing_system,
+        object_type="invoice",
+        operation="create",
+        key=snapshot.ref,
+        body=snapshot.invoice,
+        refs={"customer": ("customer", snapshot.invoice.customer_key)},
+    )
+
+
+def _request_line(snapshot: InvoiceSnapshot, line: tuple[str, str, Money]) -> PlannedAction:
+    key, description, amount = line
+    name = f"billing.invoice_line.{key}"
+    known = snapshot.line_ids.get(key, "")
+    if known:
+        return unchanged(name, f"Line {known} exists.", system=snapshot.billing_system, external_id=known)
+    return push(
+        name,
+        f"{description}: {amount}",
+        system=snapshot.billing_system,
+        object_type="invoice_line",
+        operation="create",
+        key=f"{snapshot.ref}-{key}",
+        refs={
+            "customer": ("customer", snapshot.invoice.customer_key),
+            "invoice": ("invoice", snapshot.ref),
+        },
+        values={"description": description, "amount": str(amount.amount), "currency": amount.currency},
+    )
+
+
+def _request_step(snapshot: InvoiceSnapshot, verb: str, why: str) -> PlannedAction:
+    return push(
+        f"billing.invoice.{verb}",
+        why,
+        system=snapshot.billing_system,
+        object_type="invoice",
+        operation=verb,
+        key=snapshot.ref,
+        refs={"invoice": ("invoice", snapshot.ref)},
+    )
+
+
+def status_push(snapshot: InvoiceSnapshot, status: str, **values: Any) -> PlannedAction:
+    """Status write-back to the CRM; upsert on our own status object, never on the deal itself."""
+    return push(
+        "crm.status",
+        f"The CRM shows “{status}”.",
+        system=snapshot.crm,
+        object_type="deal_status",
+        operation="create",
+        key=snapshot.deal_id,
+        link_key=snapshot.deal_key,
+        refs={"deal": snapshot.deal_id},
+        values={"status": status, "message": f"Invoice {snapshot.invoice.number} ({snapshot.ref}).", **values},
+    )
+
+
+FLOW = Flow("invoice.sync", "invoice", "Send an invoice", gather, plan)

@@ -1,0 +1,125 @@
+"""Flow ``payment.apply``: what a customer paid on the billing platform reaches ERP, CRM and console.
+
+Public surface: :data:`FLOW`. Subject key: the prebill's reference, shared with ``invoice.sync`` so that the two never
+overlap. Cash application stays in the ERP: a payment is applied to exactly the invoice it names, never by guess.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from apps.canonical.money import Money
+from apps.canonical.objects import Invoice, PaymentStatus
+from apps.core import clock
+from apps.sync.flows import invoice as invoices
+from apps.sync.flows.base import Context, Flow
+from apps.sync.plans import Draft, PlannedAction, Problem, local, push
+
+
+@dataclass(frozen=True)
+class PaymentSnapshot:
+    base: invoices.InvoiceSnapshot
+    today: Any
+
+    @property
+    def meta(self) -> Any:
+        return self.base.meta
+
+    @property
+    def as_of(self) -> Any:
+        return self.base.as_of
+
+
+def gather(context: Context) -> PaymentSnapshot:
+    return PaymentSnapshot(base=invoices.gather(context), today=clock.today())
+
+
+def plan(snapshot: PaymentSnapshot) -> Draft:
+    base = snapshot.base
+    if base.request is None or base.erp_invoice is None or not base.erp_invoice.facts.get("posted"):
+        return Draft((), summary=f"{base.ref} has not been sent for payment yet.")
+    asked: Invoice = base.request.body  # type: ignore[assignment]
+    booked: Invoice = base.erp_invoice.body  # type: ignore[assignment]
+    if asked.total is None or asked.balance is None or booked.total is None or booked.balance is None:
+        return Draft((), summary=f"{base.ref} shows no totals yet.")
+    paid, applied = asked.total - asked.balance, booked.total - booked.balance
+    steps: list[PlannedAction] = []
+    if paid.amount > applied.amount:
+        steps.append(_apply_cash(snapshot, paid - applied, paid))
+    status = _status(snapshot, asked, paid)
+    steps.append(
+        local(
+            "payment",
+            f"{paid} of {asked.total} is paid.",
+            verb="payment_observed",
+            ref=base.ref,
+            status=status.model_dump(mode="json"),
+        )
+    )
+    words = status.status.replace("_", " ")
+    steps.append(
+        invoices.status_push(base, words.capitalize(), invoice_status=status.status, paid_amount=str(paid.amount))
+    )
+    if status.status == "paid":
+        steps.append(
+            local("announce", "Announces the payment.", verb="announce_invoice", ref=base.ref, event_type=invoices.PAID_TYPE)
+        )
+    return Draft(tuple(steps), tuple(_short(snapshot, asked, paid)), summary=f"{base.ref} is {words}.")
+
+
+def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) -> PlannedAction:
+    base = snapshot.base
+    return push(
+        "erp.payment",
+        f"{base.erp.name} applies {amount} to {base.invoice.number}.",
+        system=base.erp,
+        object_type="payment",
+        operation="create",
+        key=f"{base.ref}-P{paid_so_far.minor}",
+        refs={"customer": ("customer", base.invoice.customer_key), "invoice": ("invoice", base.ref)},
+        settings=base.erp_settings,
+        values={
+            "amount": str(amount.amount),
+            "currency": amount.currency,
+            "reference": str(base.request.facts.get("reference") or base.request_id),  # type: ignore[union-attr]
+            "paid_on": snapshot.today.isoformat(),
+        },
+    )
+
+
+def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentStatus:
+    assert asked.total is not None and asked.balance is not None
+    if asked.balance.amount <= 0 and paid.amount > 0:
+        word = "paid"
+    else:
+        word = "part_paid" if paid.amount > 0 else "unpaid"
+    return PaymentStatus(
+        key=f"{snapshot.base.ref}-payment",
+        invoice_key=snapshot.base.ref,
+        status=word,  # type: ignore[arg-type]
+        paid=paid,
+        balance=asked.balance,
+        reference=snapshot.base.request_id,
+    )
+
+
+def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Problem]:
+    """A part payment is work for receivables at once: is it a dispute, a deduction or a first instalment?"""
+    assert asked.total is not None and asked.balance is not None
+    if not paid.amount or asked.balance.amount <= 0:
+        return []
+    return [
+        Problem(
+            "PAY-SHORT",
+            "payment",
+            "invoice",
+            "balance",
+            "",
+            f"{paid} was paid on {snapshot.base.invoice.number} over {asked.total}; {asked.balance} is open.",
+            {"paid": str(paid.amount), "total": str(asked.total.amount), "open": str(asked.balance.amount)},
+        )
+    ]
+
+
+FLOW = Flow("payment.apply", "invoice", "Take over a payment", gather, plan)

@@ -1,0 +1,209 @@
+"""Flow ``project.provision``: the engagement in PSA and ERP, its milestones, billing rules and billing schedule.
+
+Public surface: :data:`FLOW`. Subject key: the deal's key.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from apps.canonical.objects import Engagement, Milestone, ScheduleEntry
+from apps.commercial import selectors as commercial
+from apps.core import clock
+from apps.core.errors import WrongState
+from apps.governance import selectors as governance
+from apps.organization import selectors as organization
+from apps.sync.flows import base
+from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.plans import Draft, PlannedAction, local, push, unchanged
+
+
+@dataclass(frozen=True)
+class ProjectSnapshot:
+    as_of: datetime
+    meta: Meta
+    engagement: Engagement
+    schedule: tuple[ScheduleEntry, ...]
+    erp: Any
+    psa: Any
+    erp_settings: dict[str, Any]
+    links: dict[str, str]
+    unconfirmed: tuple[int, ...]
+    loaded: bool
+
+
+def gather(context: Context) -> ProjectSnapshot:
+    row = commercial.engagement_by_deal(context.key)
+    if row is None:
+        raise WrongState("The engagement has not been opened yet.")
+    engagement = commercial.canonical_engagement(row.key)
+    terms = commercial.current_terms(row.key)
+    schedule = commercial.schedule_of(row.key)
+    erp_route = organization.route(row.legal_entity_id, "erp")
+    psa = organization.route(row.legal_entity_id, "psa").system
+    currency = governance.translate(
+        kind="currency", legal_entity_id=row.legal_entity_id, source=engagement.currency, overlay=context.overlay
+    )
+    return ProjectSnapshot(
+        as_of=clock.now(),
+        meta=Meta(
+            label=row.name,
+            legal_entity_id=row.legal_entity_id,
+            engagement_key=row.key,
+            currency=engagement.currency,
+        ),
+        engagement=engagement,
+        schedule=tuple(schedule),
+        erp=erp_route.system,
+        psa=psa,
+        erp_settings=dict(erp_route.settings) | {"currency_id": currency.target if currency else ""},
+        links=_links(engagement, schedule, erp_route.system, psa),
+        unconfirmed=tuple(
+            sorted({line["mapping_id"] for line in terms.lines if line.get("mapping_id") and not line.get("mapping_confirmed")})
+        ),
+        loaded=row.state != "planned",
+    )
+
+
+def _links(engagement: Engagement, schedule: Any, erp: Any, psa: Any) -> dict[str, str]:
+    links = {
+        "psa.project": base.link_id("engagement", engagement.key, psa),
+        "erp.project": base.link_id("engagement", engagement.key, erp),
+    }
+    for line in engagement.lines:
+        links[f"erp.billing_rule.{line.key}"] = base.link_id("billing_rule", _rule_key(engagement, line.key), erp)
+    for entry in schedule:
+        links[f"psa.milestone.{entry.key}"] = base.link_id("milestone", _milestone_key(engagement, entry), psa)
+    return links
+
+
+def _rule_key(engagement: Engagement, line_key: str) -> str:
+    return f"{engagement.key}-{line_key}"
+
+
+def _milestone_key(engagement: Engagement, entry: ScheduleEntry) -> str:
+    return f"{engagement.key}-{entry.key}"
+
+
+def plan(snapshot: ProjectSnapshot) -> Draft:
+    engagement = snapshot.engagement
+    steps = [_psa_project(snapshot)]
+    steps += [_milestone(snapshot, entry) for entry in snapshot.schedule if entry.trigger == "acceptance"]
+    steps.append(_erp_project(snapshot))
+    steps += [_billing_rule(snapshot, line) for line in engagement.lines]
+    if snapshot.loaded:
+        steps.append(unchanged("activate", f"{engagement.key} is active."))
+    else:
+        steps.append(
+            local(
+                "activate",
+                "Loads the billing schedule and opens the engagement for billing.",
+                verb="engagement_activate",
+                engagement_key=engagement.key,
+                unconfirmed=list(snapshot.unconfirmed),
+            )
+        )
+    return Draft(tuple(steps), summary=f"Provision {engagement.key} in {snapshot.psa.name} and {snapshot.erp.name}.")
+
+
+def _psa_project(snapshot: ProjectSnapshot) -> PlannedAction:
+    known = snapshot.links["psa.project"]
+    if known:
+        return unchanged(
+            "psa.project", f"Project {known} exists.", system=snapshot.psa, object_type="engagement", external_id=known
+        )
+    card = snapshot.engagement.rate_card_key
+    return push(
+        "psa.project",
+        f"{snapshot.psa.name} gets the project people book their time on.",
+        system=snapshot.psa,
+        object_type="engagement",
+        operation="create",
+        key=snapshot.engagement.key,
+        body=snapshot.engagement,
+        refs={"rate_card": ("rate_card", card)} if card else {},
+    )
+
+
+def _milestone(snapshot: ProjectSnapshot, entry: ScheduleEntry) -> PlannedAction:
+    name = f"psa.milestone.{entry.key}"
+    known = snapshot.links[name]
+    if known:
+        return unchanged(name, f"{entry.label} exists.", system=snapshot.psa, object_type="milestone", external_id=known)
+    key = _milestone_key(snapshot.engagement, entry)
+    return push(
+        name,
+        f"Milestone “{entry.label}” over {entry.amount}.",
+        system=snapshot.psa,
+        object_type="milestone",
+        operation="create",
+        key=key,
+        body=Milestone(
+            key=key,
+            engagement_key=snapshot.engagement.key,
+            name=entry.label,
+            amount=entry.amount,
+            due_on=entry.due_on,
+            status="planned",
+            service_code=entry.service_code,
+        ),
+        refs={"engagement": ("engagement", snapshot.engagement.key)},
+    )
+
+
+def _erp_project(snapshot: ProjectSnapshot) -> PlannedAction:
+    known = snapshot.links["erp.project"]
+    if known:
+        return unchanged(
+            "erp.project", f"Project {known} exists.", system=snapshot.erp, object_type="engagement", external_id=known
+        )
+    card = snapshot.engagement.rate_card_key
+    refs: dict[str, str | tuple[str, ...]] = {"customer": ("customer", snapshot.engagement.customer_key)}
+    if card:
+        refs["rate_card"] = ("rate_card", card)
+    return push(
+        "erp.project",
+        f"{snapshot.erp.name} gets the project invoices are booked on, billed by {snapshot.engagement.billing_model.replace('_', ' ')}.",
+        system=snapshot.erp,
+        object_type="engagement",
+        operation="create",
+        key=snapshot.engagement.key,
+        body=snapshot.engagement,
+        refs=refs,
+        settings=snapshot.erp_settings,
+    )
+
+
+def _billing_rule(snapshot: ProjectSnapshot, line: Any) -> PlannedAction:
+    name = f"erp.billing_rule.{line.key}"
+    known = snapshot.links[name]
+    if known:
+        return unchanged(name, f"Billing rule {known} exists.", system=snapshot.erp, object_type="billing_rule", external_id=known)
+    entries = [
+        {"key": e.key, "label": e.label, "amount": str(e.amount.amount), "due_on": e.due_on.isoformat() if e.due_on else None}
+        for e in snapshot.schedule
+        if e.service_code in ("", line.service_code)
+    ]
+    return push(
+        name,
+        f"{line.service_code} is billed with code {line.billing_code} by {line.billing_model.replace('_', ' ')}.",
+        system=snapshot.erp,
+        object_type="billing_rule",
+        operation="create",
+        key=_rule_key(snapshot.engagement, line.key),
+        refs={"engagement": ("engagement", snapshot.engagement.key)},
+        settings=snapshot.erp_settings,
+        values={
+            "name": f"{line.service_code} {line.description}".strip()[:100],
+            "billing_model": line.billing_model,
+            "billing_code": line.billing_code,
+            "amount": str(line.amount.amount),
+            "currency": line.amount.currency,
+            "schedule": entries,
+        },
+    )
+
+
+FLOW = Flow("project.provision", "project", "Create a project", gather, plan)

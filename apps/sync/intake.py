@@ -1,0 +1,99 @@
+"""Intake: from the inbox to subjects. A change is only a hint; the flow reads the object itself.
+
+Public surface: :func:`take`. Rows are claimed with SKIP LOCKED and settled in one database transaction, so that a crash
+leaves them for the next taker.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
+
+import structlog
+from django.db import transaction
+from django.utils.dateparse import parse_datetime
+
+from apps.billing import selectors as billing
+from apps.core import correlation
+from apps.journal import services as journal
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.sync import queue
+from apps.sync.models import OPEN, State, Subject, Transaction
+
+log = structlog.get_logger(__name__)
+#: ``(kind, key, flow, params)`` of the work a change asks for.
+Work = tuple[str, str, str, dict[str, Any]]
+IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "disputed"})
+
+
+def take(*, limit: int = 200) -> int:
+    """Turn up to ``limit`` inbox rows into work. Returns how many were taken."""
+    with transaction.atomic():
+        rows = journal.inbox_claim(limit=limit)
+        done = []
+        for row in rows:
+            try:
+                with transaction.atomic(), correlation.bind(row.correlation_id):
+                    _take_row(row)
+            except Exception as error:
+                log.exception("inbox_row_failed", inbox_id=row.id)
+                journal.inbox_failed(id=row.id, message=str(error))
+            else:
+                done.append(row.id)
+        journal.inbox_done(ids=done)
+        return len(rows)
+
+
+def _take_row(row: Any) -> None:
+    system = organization.system(row.source.removeprefix("poll:"))
+    for change in row.changes:
+        if change.get("own_write"):
+            continue
+        for kind, key, flow, params in _work(system, change):
+            queue.enqueue(kind=kind, key=key, flow=flow, params=params, trigger=row.source, correlation_id=row.correlation_id)
+
+
+def _work(system: Any, change: dict[str, Any]) -> Iterable[Work]:
+    """The subjects that a change concerns; none when it tells us nothing new."""
+    match system.kind, change["object_type"]:
+        case "crm", "deal":
+            if not _already_known(system, change):
+                yield "deal", f"{system.code}:{change['external_id']}", "deal.provision", {}
+        case "crm", "customer":
+            if not _already_known(system, change):
+                yield from _customer_work(f"{system.code}:{change['external_id']}")
+        case "psa", _:
+            key = records.key_of(system.id, "engagement", change.get("container_id") or "")
+            if key:
+                yield "delivery", key, "delivery.sync", {}
+        case ("billing" | "erp"), "invoice":
+            ref = records.key_of(system.id, "invoice", change["external_id"])
+            prebill = billing.prebill(ref) if ref else None
+            if prebill is not None and prebill.state in IN_COLLECTION:
+                yield "invoice", prebill.ref, "payment.apply", {}
+
+
+def _already_known(system: Any, change: dict[str, Any]) -> bool:
+    """A poll repeats what a push has brought: the record as we read it is at least as new."""
+    occurred = _instant(change.get("occurred_at"))
+    seen = records.record(system.id, change["object_type"], change["external_id"])
+    return bool(occurred and seen and seen.modified_at and seen.modified_at >= occurred)
+
+
+def _instant(value: Any) -> datetime | None:
+    return parse_datetime(value) if isinstance(value, str) else value
+
+
+def _customer_work(customer_key: str) -> Iterable[Work]:
+    """Our customers made of this account, and its deals that wait for a person: the fix may be in the account."""
+    for subject in Subject.objects.filter(kind="customer", key__startswith=f"{customer_key}@"):
+        last = Transaction.objects.filter(subject=subject).order_by("-id").first()
+        if last is not None:
+            yield "customer", subject.key, "customer.sync", {"entities": last.params.get("entities", [])}
+    held = Transaction.objects.filter(
+        customer_key=customer_key, state__in=OPEN, flow="deal.provision"
+    ).filter(state=State.HELD)
+    for found in held.select_related("subject"):
+        yield "deal", found.subject.key, "deal.provision", {}

@@ -1,0 +1,84 @@
+"""The action journal: one appended row per attempt of an action, written together with what follows from it.
+
+Public surface: :func:`append`, :class:`Entry`, :func:`attempts_of`, :func:`last_outcome`. A row is written only while the
+lease is ours (fencing), in one short database transaction with the cross-reference it proves.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db import connection
+
+from apps.core import clock
+from apps.sync.leases import Lease, renew
+from apps.sync.models import Action, Transaction
+from apps.sync.plans import PlannedAction
+
+SETTLED = ("succeeded", "found", "linked", "done", "unchanged")
+
+
+@dataclass(frozen=True)
+class Entry:
+    """The outcome of one attempt. ``exchange`` must already be redacted."""
+
+    outcome: str
+    started_at: datetime
+    external_id: str = ""
+    url: str = ""
+    error_kind: str = ""
+    code: str = ""
+    message: str = ""
+    exchange: Any = None
+
+
+def append(lease: Lease, transaction: Transaction, plan_id: int | None, seq: int, action: PlannedAction, entry: Entry) -> None:
+    """Append one row; call inside ``atomic``. Raises ``LeaseLost`` when the subject is no longer ours."""
+    renew(lease, progress=entry.outcome in SETTLED)
+    now = clock.now()
+    with connection.cursor() as cursor:
+        payload_id = None
+        if entry.exchange is not None:
+            cursor.execute(
+                "INSERT INTO sync_payload (created_at, exchange) VALUES (%s, %s::jsonb) RETURNING id",
+                [now, json.dumps(entry.exchange, default=str)],
+            )
+            payload_id = cursor.fetchone()[0]
+        cursor.execute(
+            "INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type,"
+            " operation, target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at,"
+            " elapsed_ms, fence, correlation_id, payload_id)"
+            " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
+            [
+                now,
+                transaction.legal_entity_id,
+                transaction.id,
+                plan_id,
+                seq,
+                action.name,
+                action.system,
+                action.object_type,
+                action.operation,
+                action.key,
+                entry.external_id or action.external_id,
+                action.idempotency_key if action.kind == "push" else "",
+                entry.outcome,
+                entry.error_kind,
+                entry.code,
+                entry.message,
+                entry.url,
+                entry.started_at,
+                max(0, int((now - entry.started_at).total_seconds() * 1000)),
+                lease.token,
+                transaction.correlation_id,
+                payload_id,
+            ],
+        )
+
+
+def last_outcome(transaction_id: int, name: str) -> Action | None:
+    """The newest row of this action in this transaction."""
+    return Action.objects.filter(transaction_id=transaction_id, name=name).order_by("-id").first()

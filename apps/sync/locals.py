@@ -1,0 +1,180 @@
+"""Local steps: what a plan does to our own records, in the same database transaction as the journal row.
+
+Public surface: :func:`run`, :data:`VERBS`. Each verb is idempotent: it may run again after a crash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from apps.billing import selectors as billing_selectors
+from apps.billing import services as billing
+from apps.canonical.objects import Deal, Milestone, PaymentStatus, TimeEntry
+from apps.commercial import selectors as commercial_selectors
+from apps.commercial import services as commercial
+from apps.journal import services as journal
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.sync.models import Transaction
+from apps.sync.plans import Problem
+
+
+@dataclass(frozen=True)
+class Result:
+    """``problems`` stand beside the transaction: it goes on, a person looks at them."""
+
+    message: str = ""
+    problems: tuple[Problem, ...] = ()
+    #: Transactions to ask for once this step is journaled: ``(kind, key, flow)``.
+    follow: tuple[tuple[str, str, str], ...] = field(default=())
+
+
+def engagement_open(transaction: Transaction, *, deal: dict, legal_entity_id: int, lines: list[dict]) -> Result:
+    entity = organization.entity(legal_entity_id)
+    opened = commercial.engagement_open(deal=Deal.model_validate(deal), legal_entity=entity, lines=lines)
+    transaction.engagement_key = opened.key
+    transaction.save(update_fields=["engagement_key"])
+    return Result(f"Opened {opened.key}.")
+
+
+def engagement_activate(transaction: Transaction, *, engagement_key: str, unconfirmed: list[int]) -> Result:
+    engagement = commercial_selectors.engagement(engagement_key)
+    billing.schedule_load(engagement_key=engagement_key)
+    for mapping_id in unconfirmed:
+        billing.place_hold(
+            engagement_key=engagement_key,
+            legal_entity_id=engagement.legal_entity_id,
+            level="posting",
+            reason="A new mapping awaits the controller's confirmation; drafts wait until then.",
+            source_ref=f"mapping:{mapping_id}",
+        )
+    commercial.engagement_activate(key=engagement_key)
+    return Result(f"{engagement_key} is active.", follow=(("delivery", engagement_key, "delivery.sync"),))
+
+
+def announce_engagement(transaction: Transaction, *, deal_key: str, event_type: str) -> Result:
+    engagement = commercial_selectors.engagement_by_deal(deal_key)
+    journal.publish(
+        type=event_type,
+        subject=engagement.key,
+        data={"engagement": engagement.key, "deal": deal_key, "name": engagement.name, "customer": engagement.customer_key},
+        legal_entity_id=engagement.legal_entity_id,
+        correlation_id=str(transaction.correlation_id),
+        key=f"{event_type}:{engagement.key}",
+    )
+    return Result("Announced.")
+
+
+def billing_observe(transaction: Transaction, *, engagement_key: str, milestones: list[dict], entries: list[dict]) -> Result:
+    for body in milestones:
+        billing.milestone_observe(milestone=Milestone.model_validate(body))
+    for body in entries:
+        billing.time_observe(entry=TimeEntry.model_validate(body))
+    return Result(f"{len(milestones)} milestones, {len(entries)} time entries.")
+
+
+def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:
+    items = billing.readiness(engagement_key=engagement_key)
+    prebill = billing.prebill_draft(engagement_key=engagement_key)
+    message = f"Drafted on {prebill.ref}." if prebill else "Nothing new to bill."
+    return Result(message, problems=_item_problems(items))
+
+
+#: Blockers that wait for the normal course of things (a date, an approval that is not late) are not exceptions.
+WAITING = frozenset({"", "WAITING"})
+
+
+def _item_problems(items: Any) -> tuple[Problem, ...]:
+    problems = {}
+    for item in items:
+        for blocker in item.blockers:
+            code = blocker.get("code") or ""
+            if code in WAITING:
+                continue
+            value = item.service_code if code in ("RATE-GAP", "RES-ROLE-NO-RATE") else ""
+            problem = Problem(
+                code,
+                "billing",
+                item.kind,
+                blocker["predicate"],
+                value,
+                blocker["reason"],
+                {
+                    "source_key": item.source_key,
+                    "amount": str(item.amount) if item.amount is not None else None,
+                    "currency": item.currency,
+                },
+            )
+            problems[(code, item.source_key)] = problem
+    return tuple(problems.values())
+
+
+def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Result:
+    seen = _seen_invoice(ref, system_id)
+    billing.invoice_posted(
+        ref=ref,
+        number=str(seen.facts.get("number") or seen.body.get("number")),
+        total=_amount(seen.body, "total"),
+        tax=_amount(seen.body, "tax"),
+        invoice_on=seen.body.get("invoice_on"),
+    )
+    return Result(f"Posted as {seen.facts.get('number')}.", follow=(("invoice", ref, "invoice.sync"),))
+
+
+def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Result:
+    seen = _seen_invoice(ref, system_id)
+    billing.invoice_issued(ref=ref, url=str(seen.facts.get("hosted_url") or seen.url))
+    return Result("Issued.")
+
+
+def _seen_invoice(ref: str, system_id: int) -> Any:
+    link = records.find_link("invoice", ref, system_id)
+    return records.record(system_id, "invoice", link.external_id)
+
+
+def _amount(body: dict, name: str) -> Any:
+    from apps.canonical.money import Money
+
+    return Money.model_validate(body[name]) if body.get(name) else None
+
+
+def payment_observed(transaction: Transaction, *, ref: str, status: dict) -> Result:
+    billing.payment_observed(ref=ref, status=PaymentStatus.model_validate(status))
+    return Result("Payment status taken over.")
+
+
+def announce_invoice(transaction: Transaction, *, ref: str, event_type: str) -> Result:
+    prebill = billing_selectors.prebill(ref)
+    invoice = billing_selectors.canonical_invoice(ref)
+    journal.publish(
+        type=event_type,
+        subject=ref,
+        data={"invoice": invoice.number, "prebill": ref, "engagement": prebill.engagement_key, "state": prebill.state},
+        legal_entity_id=prebill.legal_entity_id,
+        correlation_id=str(transaction.correlation_id),
+        key=f"{event_type}:{ref}",
+    )
+    return Result("Announced.")
+
+
+VERBS: dict[str, Callable[..., Result]] = {
+    verb.__name__: verb
+    for verb in (
+        engagement_open,
+        engagement_activate,
+        announce_engagement,
+        billing_observe,
+        billing_ready,
+        invoice_posted,
+        invoice_issued,
+        payment_observed,
+        announce_invoice,
+    )
+}
+
+
+def run(transaction: Transaction, verb: str, arguments: dict[str, Any]) -> Result:
+    """Do the local step. Raises ``KeyError`` for an unknown verb, otherwise what the room raises."""
+    return VERBS[verb](transaction, **arguments)

@@ -1,0 +1,96 @@
+"""The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
+
+Public surface: :func:`enqueue`, :func:`wake`. Locks are always taken in the order subject → transaction.
+"""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from django.db import connection, transaction
+
+from apps.core import clock, correlation
+from apps.journal import services as journal
+from apps.journal import transitions
+from apps.sync.flows.names import PRIORITIES
+from apps.sync.models import OPEN, State, Subject, Transaction
+
+
+def enqueue(
+    *,
+    kind: str,
+    key: str,
+    flow: str,
+    trigger: str,
+    params: dict[str, Any] | None = None,
+    correlation_id: uuid.UUID | str | None = None,
+    by: Any = None,
+    why: str = "",
+) -> Transaction:
+    """Ask for ``flow`` on a subject. There is at most one open transaction per subject and flow: a second request joins it
+    (waiting for a person → planned again; running → planned again afterwards). Returns the open transaction."""
+    with transaction.atomic():
+        subject = lock_subject(kind, key, priority=PRIORITIES[flow])
+        found = Transaction.objects.filter(subject=subject, flow=flow, state__in=OPEN).select_for_update().first()
+        if found is None:
+            found = Transaction.objects.create(
+                ref=journal.next_ref("TX", year=True),
+                subject=subject,
+                flow=flow,
+                trigger=trigger,
+                params=params or {},
+                correlation_id=correlation_id or correlation.current(),
+                legal_entity_id=subject.legal_entity_id,
+                created_at=clock.now(),
+            )
+            journal.record(
+                verb="transaction.created",
+                object_type="transaction",
+                object_ref=found.ref,
+                by=by,
+                new={"flow": flow, "subject": str(subject), "trigger": trigger},
+                why=why,
+                correlation_id=str(found.correlation_id),
+            )
+        else:
+            _join(found, params or {}, by=by, why=why or trigger)
+        make_ready(subject.id)
+        return found
+
+
+def lock_subject(kind: str, key: str, *, priority: int = 5) -> Subject:
+    """The subject's row, created if need be, locked until the end of the database transaction."""
+    Subject.objects.bulk_create([Subject(kind=kind, key=key, priority=priority)], ignore_conflicts=True)
+    return Subject.objects.select_for_update().get(kind=kind, key=key)
+
+
+def _join(found: Transaction, params: dict[str, Any], *, by: Any, why: str) -> None:
+    merged = merge(found.params, params)
+    if merged != found.params:
+        found.params = merged
+        found.save(update_fields=["params"])
+    if found.state in (State.RUNNING, State.WAITING):
+        found.again = True
+        found.save(update_fields=["again"])
+    elif found.state in (State.HELD, State.SUGGESTED):
+        transitions.move(found, to=State.PENDING, by=by, why=why, attempts=0)
+
+
+def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
+    """Lists are united, other values replaced."""
+    merged = dict(old)
+    for name, value in new.items():
+        if isinstance(value, list):
+            merged[name] = sorted({*merged.get(name, []), *value})
+        else:
+            merged[name] = value
+    return merged
+
+
+def make_ready(subject_id: int) -> None:
+    """The subject is due now, by the database's clock."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()) WHERE id = %s", [subject_id]
+        )

@@ -1,0 +1,256 @@
+"""Verbs of sync: ask for work, preview it, replay it, cancel it, check a deal before it closes.
+
+Public surface: :func:`enqueue`, :func:`preview`, :func:`replay`, :func:`cancel`, :func:`deal_validate`, :func:`gate_set`,
+:func:`ProposedMapping` (what an overlay is made of).
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import asdict
+from typing import Any
+
+from django.core import signing
+from django.db import connections, transaction
+
+from apps.canonical.objects import Deal
+from apps.connectors.spi import AdapterError
+from apps.core import clock, correlation
+from apps.core.errors import AppError, InvalidInput, NotFound, Stale, Unavailable
+from apps.governance.selectors import ProposedMapping
+from apps.journal import services as journal
+from apps.journal import transitions
+from apps.organization import selectors as organization
+from apps.sync import queue
+from apps.sync.flows import FLOWS, deal as deal_flow
+from apps.sync.flows import flow as flow_named
+from apps.sync.flows.base import Context
+from apps.sync.models import Gate, State, Transaction
+from apps.sync.plans import Draft
+from apps.sync.queue import enqueue
+
+__all__ = [
+    "ProposedMapping",
+    "cancel",
+    "deal_validate",
+    "enqueue",
+    "gate_set",
+    "preview",
+    "read_token",
+    "replay",
+    "wake_transaction",
+]
+PREVIEW_LIMIT = 200
+TOKEN_SALT = "sync.preview"
+TOKEN_MAX_AGE = 3600
+
+
+def preview(*, transaction_ids: Sequence[int], overlay: Iterable[ProposedMapping] = ()) -> dict[str, Any]:
+    """What a replay would do, planned now and stored nowhere.
+
+    ``results``: per transaction ``outcome`` (``clears``, ``changes``, ``stays``, ``unreachable``), the codes that would
+    remain, the actions and the plan's digest. ``token`` carries the digests; a replay with it runs only these plans."""
+    if len(transaction_ids) > PREVIEW_LIMIT:
+        raise InvalidInput(f"At most {PREVIEW_LIMIT} transactions can be previewed at once.")
+    found = Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id")
+    results = [_preview_one(row, tuple(overlay)) for row in found]
+    digests = {str(result["transaction_id"]): result["digest"] for result in results if result["digest"]}
+    return {"results": results, "token": signing.dumps(digests, salt=TOKEN_SALT, compress=True)}
+
+
+def read_token(token: str) -> dict[int, str]:
+    """The digests of a preview token. Raises :class:`Stale` when it is too old or was altered."""
+    try:
+        digests = signing.loads(token, salt=TOKEN_SALT, max_age=TOKEN_MAX_AGE)
+    except signing.BadSignature as error:
+        raise Stale("This preview is too old or was altered; please look at a fresh one.") from error
+    return {int(transaction_id): digest for transaction_id, digest in digests.items()}
+
+
+def _preview_one(row: Transaction, overlay: tuple[ProposedMapping, ...]) -> dict[str, Any]:
+    result: dict[str, Any] = {
+        "transaction_id": row.id,
+        "ref": row.ref,
+        "label": row.label,
+        "currency": row.currency,
+        "amount": row.amount,
+        "digest": "",
+        "codes": [],
+        "reason": "",
+        "actions": [],
+    }
+    last = row.plans.order_by("-id").first()
+    before = {problem["code"] for problem in last.problems} if last else set()
+    try:
+        flow = flow_named(row.flow)
+        draft = flow.plan(flow.gather(Context(key=row.subject.key, params=row.params, overlay=overlay)))
+    except (AdapterError, AppError) as error:
+        return result | {"outcome": "unreachable", "reason": str(error)}
+    codes = [problem.code for problem in draft.problems]
+    outcome = "clears" if not codes else ("stays" if before & set(codes) else "changes")
+    return result | {
+        "outcome": outcome,
+        "codes": codes,
+        "reason": draft.problems[0].reason if draft.problems else draft.summary,
+        "digest": draft.digest,
+        "actions": _actions(draft),
+    }
+
+
+def _actions(draft: Draft) -> list[dict[str, Any]]:
+    return [
+        {
+            "name": action.name,
+            "kind": action.kind,
+            "system": action.system,
+            "object_type": action.object_type,
+            "operation": action.operation,
+            "why": action.why,
+        }
+        for action in draft.actions
+    ]
+
+
+def replay(
+    *, transaction_ids: Sequence[int], by: Any, tokens: Mapping[int, str] | None = None, why: str = ""
+) -> dict[str, Any]:
+    """Run again, oldest first. With ``tokens`` (transaction id → plan digest) only if the plan is still the one previewed.
+
+    A finished transaction gets a successor for the same subject. Returns ``{"replayed": [ids], "skipped": [{…, reason}]}``;
+    what cannot run is skipped and said, never silently."""
+    answer: dict[str, Any] = {"replayed": [], "skipped": []}
+    for row in Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id"):
+        organization.require(
+            by, "transaction.replay", legal_entity_id=row.legal_entity_id, engagement_key=row.engagement_key
+        )
+        digest = (tokens or {}).get(row.id, "")
+        if tokens is not None and not digest:
+            _skip(answer, row, "It was not part of the preview.")
+        elif row.state == State.RUNNING:
+            _skip(answer, row, "It is running at this moment.")
+        elif row.state == State.WAITING:
+            _skip(answer, row, "It waits for another transaction, which has to finish first.")
+        else:
+            answer["replayed"].append(_replay_one(row, digest, by=by, why=why))
+    return answer
+
+
+def _skip(answer: dict[str, Any], row: Transaction, reason: str) -> None:
+    answer["skipped"].append({"transaction_id": row.id, "ref": row.ref, "label": row.label, "reason": reason})
+
+
+def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> int:
+    with transaction.atomic():
+        queue.lock_subject(row.subject.kind, row.subject.key)
+        row.refresh_from_db()
+        if row.state in (State.HELD, State.SUGGESTED, State.DEAD, State.RETRYING):
+            fields: dict[str, Any] = {"expected_digest": digest, "attempts": 0, "not_before": None, "finished_at": None}
+            transitions.move(row, to=State.PENDING, by=by, why=why or "Replayed by a person.", **fields)
+            queue.make_ready(row.subject_id)
+            return row.id
+        again = enqueue(
+            kind=row.subject.kind, key=row.subject.key, flow=row.flow, trigger="replay", params=row.params, by=by, why=why
+        )
+        return again.id
+
+
+def cancel(*, transaction_id: int, by: Any, why: str) -> Transaction:
+    """Give a transaction up; what it has done stays done. Raises ``WrongState`` when it runs or has finished."""
+    with transaction.atomic():
+        row = Transaction.objects.select_related("subject").filter(id=transaction_id).first()
+        if row is None:
+            raise NotFound("There is no such transaction.")
+        organization.require(by, "transaction.replay", legal_entity_id=row.legal_entity_id)
+        transitions.move(row, to=State.CANCELLED, by=by, why=why, reason=why, finished_at=clock.now())
+        return row
+
+
+def wake_transaction(*, transaction_id: int, why: str) -> bool:
+    """Put a waiting transaction back to work (sweeper). False when somebody else was faster."""
+    with transaction.atomic():
+        row = Transaction.objects.select_related("subject").get(id=transaction_id)
+        queue.lock_subject(row.subject.kind, row.subject.key)
+        moved = transitions.move(row, to=State.PENDING, why=why, expect=State.WAITING)
+        queue.make_ready(row.subject_id)
+        return moved
+
+
+def gate_set(*, legal_entity: Any, flow: str, mode: str, by: Any, why: str = "") -> Gate:
+    """How far a flow may go for an entity. Raises :class:`InvalidInput` for an unknown flow or mode."""
+    if flow not in FLOWS or mode not in Gate.Mode.values:
+        raise InvalidInput(f"There is no flow “{flow}” or no mode “{mode}”.")
+    if by is not None:
+        organization.require(by, "system.manage", legal_entity_id=legal_entity.id)
+    with transaction.atomic():
+        gate, _ = Gate.objects.get_or_create(legal_entity=legal_entity, flow=flow)
+        journal.record(
+            verb="gate.set",
+            object_type="gate",
+            object_ref=f"{legal_entity.code}:{flow}",
+            by=by,
+            legal_entity_id=legal_entity.id,
+            old={"mode": gate.mode},
+            new={"mode": mode},
+            why=why,
+        )
+        gate.mode = mode
+        gate.save(update_fields=["mode"])
+        return gate
+
+
+def deal_validate(
+    *, system_code: str, deal_id: str | None = None, deal: Deal | None = None, deadline_seconds: float = 2.0
+) -> dict[str, Any]:
+    """Would this deal provision? Gather and plan, nothing is written anywhere.
+
+    Asked by the CRM before closing, so the deal is treated as if it were won. Within the deadline the answer is live; past it
+    (or when the CRM cannot be reached) it comes from the records, with the time they were seen. Raises :class:`NotFound`
+    for an unknown deal, :class:`Unavailable` when neither source answers."""
+    system = organization.system(system_code)
+    if system is None or system.kind != "crm":
+        raise NotFound(f"There is no CRM “{system_code}”.")
+    key = f"{system_code}:{deal_id or (deal.key.partition(':')[2] if deal else '')}"
+    started = time.monotonic()
+    pool = ThreadPoolExecutor(max_workers=1)
+    context = Context(key=key, deadline=started + deadline_seconds)
+    try:
+        snapshot = pool.submit(_gather_apart, context, deal, correlation.current()).result(timeout=deadline_seconds)
+    except (FutureTimeout, AdapterError):
+        snapshot = _gather(Context(key=key, live=False), deal)
+        if snapshot.deal is None:
+            raise Unavailable("The CRM did not answer in time and this deal has not been seen before.") from None
+    finally:
+        pool.shutdown(wait=False, cancel_futures=True)
+    if snapshot.deal is None:
+        raise NotFound(f"There is no deal {deal_id} in {system.name}.")
+    draft = deal_flow.plan(deal_flow.as_won(snapshot))
+    return {
+        "ok": not draft.problems,
+        "as_of": snapshot.as_of,
+        "live": snapshot.live,
+        "actions": _actions(draft),
+        "problems": [asdict(problem) for problem in draft.problems],
+        "digest": draft.digest,
+    }
+
+
+def _gather(context: Context, deal: Deal | None) -> Any:
+    if deal is None:
+        return deal_flow.gather(context)
+    code, _, external_id = context.key.partition(":")
+    return deal_flow.gather_deal(
+        context, system=organization.system(code), external_id=external_id, deal=deal, as_of=clock.now()
+    )
+
+
+def _gather_apart(context: Context, deal: Deal | None, correlation_id: str) -> Any:
+    """In a thread of its own, so that a slow CRM cannot hold the request; the thread closes its own connections."""
+    try:
+        with correlation.bind(correlation_id):
+            return _gather(context, deal)
+    finally:
+        connections.close_all()
+
