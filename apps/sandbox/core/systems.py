@@ -13,8 +13,8 @@ from .store import Document, Store
 # name, vendor, offset of its port from the block's base, account shown in its data
 SYSTEMS = (
     ("crm", "salesforce", 1, "MERRIDANE"),
-    # ("erp", "netsuite", 2, "MERRIDANE"),
-    # ("erp-be", "netsuite", 3, "OSTREL"),
+    ("erp", "netsuite", 2, "MERRIDANE"),
+    ("erp-be", "netsuite", 3, "OSTREL"),
     # ("psa", "kantata", 4, "MERRIDANE"),
     # ("billing", "stripe", 5, "MERRIDANE"),
     ("sink", "sink", 6, "MERRIDANE"),

@@ -1,0 +1,1 @@
+"""NetSuite SuiteTalk REST web services as far as project billing uses them (docs/sandbox.md)."""

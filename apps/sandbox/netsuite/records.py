@@ -1,0 +1,492 @@
+"""Records of one NetSuite account: reading values in, references, duplicates, showing values out.
+
+Public surface: Account (save, load, remove, show, resolve).
+"""
+
+import calendar
+import re
+from datetime import date, timedelta
+
+from ..core import clock
+from ..core.systems import NoSuchRecord, System
+from . import fields as meta
+from .errors import refuse, rule
+
+CUSTOM = re.compile(r"^cust(?:entity|body|col|record|event|item)_\w+$")
+CUSTOM_NAME = {"s": "s", "string": "s", "number": "n", "boolean": "b", "date": "d", "integer": "i"}
+
+
+def now_text() -> str:
+    """Date-times are whole seconds in UTC here."""
+    return f"{clock.now():%Y-%m-%dT%H:%M:%SZ}"
+
+
+class Account:
+    """Values are kept expanded: references as ``{"id", "refName"}``, sublists as ``{"items": [...]}``."""
+
+    def __init__(self, system: System):
+        self.system = system
+
+    # -- schema ----------------------------------------------------------------------------------
+
+    def known(self, kind: str) -> bool:
+        return kind in meta.RECORDS
+
+    def fields(self, kind: str) -> dict[str, meta.Field]:
+        custom = self.system.store.setting(self.system.name, "schema", {}).get(kind, {})
+        found = meta.fields_of(kind)
+        return {**found, **meta.parse(" ".join(f"{n}:{t}" for n, t in custom.items()))} if custom else found
+
+    def sublists(self, kind: str) -> dict[str, dict[str, meta.Field]]:
+        found = meta.sublists_of(kind)
+        custom = self.system.store.setting(self.system.name, "schema", {}).get(f"{kind}.item")
+        if custom and "item" in found:
+            more = meta.parse(" ".join(f"{n}:{t}" for n, t in custom.items()))
+            found = {**found, "item": {**found["item"], **more}}
+        return found
+
+    def define(self, schema: dict[str, dict[str, str]]) -> None:
+        """Custom fields: ``{"customer": {"custentity_x": "s"}, "invoice.item": {"custcol_y": "n"}}``."""
+        kept = {k: dict(v) for k, v in self.system.store.setting(self.system.name, "schema", {}).items()}
+        for kind, names in schema.items():
+            if kind.partition(".")[0] not in meta.RECORDS:
+                raise ValueError(f"no record type {kind}")
+            for name, type_ in names.items():
+                if not CUSTOM.match(name):
+                    raise ValueError(f"{name} is no custom field name (custentity_…, custbody_…, custcol_…)")
+                kept.setdefault(kind, {})[name] = CUSTOM_NAME.get(type_, type_)
+        self.system.store.set_setting(self.system.name, "schema", kept)
+
+    # -- constants -------------------------------------------------------------------------------
+
+    def install(self) -> None:
+        if self.system.all("currency"):
+            return
+        order = meta.CURRENCIES
+        if self.system.account == "OSTREL":
+            order = sorted(order, key=lambda c: c[0] != "EUR")
+        for number, (symbol, name, places) in enumerate(order, 1):
+            self.load("currency", {"id": str(number), "name": name, "symbol": symbol, "currencyPrecision": places,
+                                   "exchangeRate": 1.0, "isBaseCurrency": number == 1})  # fmt: skip
+        for number, (name, days) in enumerate(meta.TERMS, 1):
+            self.load("term", {"id": str(number), "name": name, "daysUntilNetDue": days})
+        today = clock.now().date()
+        for offset in range(-12, 13):
+            month = today.month - 1 + offset
+            first = date(today.year + month // 12, month % 12 + 1, 1)
+            last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
+            self.load("accountingPeriod", {
+                "id": str(100 + offset + 13), "periodName": f"{first:%b %Y}", "startDate": str(first),
+                "endDate": str(last), "closed": False, "allLocked": False, "arLocked": False, "apLocked": False,
+                "isQuarter": False, "isYear": False, "isAdjust": False,
+            })  # fmt: skip
+
+    # -- looking up ------------------------------------------------------------------------------
+
+    def resolve(self, kind: str, id_: str) -> dict | None:
+        """A record by internal id or ``eid:``."""
+        if str(id_).startswith("eid:"):
+            found = self.system.find(kind, "externalId", id_[4:])
+            return found[0] if found else None
+        return self.system.get(kind, str(id_))
+
+    def target(self, field: meta.Field, id_: str) -> dict | None:
+        for kind in meta.WIDER.get(field.target, (field.target,)):
+            found = self.resolve(kind, id_)
+            if found:
+                return found
+        return None
+
+    def symbol(self, currency: dict | None) -> tuple[str, int]:
+        """ISO 4217 code and decimal places of a currency reference."""
+        doc = self.resolve("currency", currency["id"]) if currency else None
+        return (doc["symbol"], int(doc.get("currencyPrecision", 2))) if doc else ("", 2)
+
+    def subsidiaries(self, customer: dict) -> set[str]:
+        own = {customer["subsidiary"]["id"]} if customer.get("subsidiary") else set()
+        relations = self.system.all("customerSubsidiaryRelationship")
+        return own | {r["subsidiary"]["id"] for r in relations if r["entity"]["id"] == customer["id"]}
+
+    def currencies(self, customer: dict) -> set[str]:
+        own = {customer["currency"]["id"]} if customer.get("currency") else set()
+        listed = customer.get("currencyList", {}).get("items", [])
+        return own | {line["currency"]["id"] for line in listed if line.get("currency")}
+
+    # -- writing ---------------------------------------------------------------------------------
+
+    def save(self, kind: str, values: dict, *, before: dict | None, replace: set[str], lenient: bool = False) -> dict:
+        """Create or change a record as an API call does; raises Refusal."""
+        clean = self._read(kind, values, strict=not lenient, seeding=False)
+        fields = self.fields(kind)
+        if before is None:
+            missing = [f.name for f in fields.values() if f.required and clean.get(f.name) in (None, "")]
+            if missing:
+                refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: "
+                       f"{', '.join(missing)}.", path=missing[0])  # fmt: skip
+            doc = self._blank(kind)
+        else:
+            doc = dict(before)
+        for name, value in clean.items():
+            sublist = self.sublists(kind).get(name)
+            doc[name] = _merge(before.get(name), value) if sublist and before and name not in replace else value
+        self._check_external_id(kind, doc)
+        if kind == "customer":
+            self._customer(doc, before)
+        elif kind == "job":
+            self._job(doc, before)
+        elif kind == "customerSubsidiaryRelationship":
+            self._relationship(doc, before)
+        elif kind in meta.TRANSACTIONS:
+            from .transactions import settle
+
+            settle(self, kind, doc, before, enforce=True)
+        elif kind == "timeBill":
+            doc.setdefault("tranDate", str(clock.now().date()))
+        doc["lastModifiedDate"] = now_text()
+        doc["refName"] = _ref_name(doc)
+        saved = self.system.put(kind, doc["id"], doc)
+        if kind == "customer" and before is None:
+            self._primary_relationship(saved)
+        if kind in meta.TRANSACTIONS:
+            from .transactions import apply_lines
+
+            apply_lines(self, kind, saved, before, enforce=True)
+        return self.system.get(kind, doc["id"])
+
+    def load(self, kind: str, values: dict) -> dict:
+        """Take a record as an administrator's import: ids and stamps honoured, no business rules."""
+        if not self.known(kind):
+            raise ValueError(f"no record type {kind}")
+        fields, sublists = self.fields(kind), self.sublists(kind)
+        custom = {n: _guess(v) for n, v in values.items() if n not in fields and CUSTOM.match(n)}
+        if custom:
+            self.define({kind: custom})
+            fields = self.fields(kind)
+        bad = [n for n in values if n not in fields and n not in sublists and n != "links"]
+        if bad:
+            raise ValueError(f"{kind} has no field {', '.join(bad)}")
+        clean = self._read(kind, values, strict=False, seeding=True)
+        id_ = str(values["id"]) if values.get("id") else None
+        before = self.system.get(kind, id_) if id_ else None
+        doc = dict(before) if before else self._blank(kind, id_)
+        doc |= clean
+        doc["lastModifiedDate"] = clean.get("lastModifiedDate") or now_text()
+        if kind in meta.TRANSACTIONS:
+            from .transactions import settle
+
+            settle(self, kind, doc, before, enforce=False)
+        elif kind in ("customer", "job", "employee"):
+            doc["entityId"] = doc.get("entityId") or doc.get("companyName") or " ".join(
+                filter(None, (doc.get("firstName"), doc.get("lastName"))))  # fmt: skip
+        doc["refName"] = _ref_name(doc)
+        saved = self.system.put(kind, doc["id"], doc)
+        if kind == "customer" and before is None and saved.get("subsidiary"):
+            self._primary_relationship(saved)
+        if kind in meta.TRANSACTIONS:
+            from .transactions import apply_lines
+
+            apply_lines(self, kind, saved, before, enforce=False)
+        return self.system.get(kind, doc["id"])
+
+    def remove(self, kind: str, id_: str) -> dict:
+        doc = self.resolve(kind, id_)
+        if doc is None:
+            raise NoSuchRecord(f"no {kind} {id_}")
+        if kind in ("customerPayment", "creditMemo"):
+            from .transactions import unapply
+
+            unapply(self, doc)
+        self.system.delete(kind, doc["id"])
+        return doc
+
+    def _blank(self, kind: str, id_: str | None = None) -> dict:
+        # Numbers are shared by families of records, as in the vendor's tables.
+        family = "transaction" if kind in meta.TRANSACTIONS else "entity" if kind in ("customer", "job",
+                 "employee") else "item" if kind in meta.ITEM_TYPES else kind  # fmt: skip
+        if id_ is None:
+            id_ = str(self.system.number(f"id:{family}", start=600))
+            while self.system.get(kind, id_):
+                id_ = str(self.system.number(f"id:{family}", start=600))
+        doc = {"id": id_, "createdDate": now_text()}
+        if "isInactive" in self.fields(kind) and kind not in meta.TRANSACTIONS:
+            doc["isInactive"] = False
+        return doc
+
+    # -- values ----------------------------------------------------------------------------------
+
+    def _read(self, kind: str, values, *, strict: bool, seeding: bool) -> dict:
+        if not isinstance(values, dict):
+            refuse(400, "INVALID_CONTENT", "Error while parsing the request body. A JSON object is required.")
+        fields, sublists, clean = self.fields(kind), self.sublists(kind), {}
+        for name, value in values.items():
+            if name in ("links",) or (name == "id" and not seeding):
+                continue
+            if name in sublists:
+                clean[name] = self._sublist(name, value, sublists[name], strict=strict, seeding=seeding)
+            elif name not in fields:
+                if strict:
+                    refuse(400, "INVALID_CONTENT", f"Unknown property {name} of record type {kind}. Error while "
+                           "parsing the request body: the property name is not valid.", path=name)  # fmt: skip
+            elif fields[name].read_only and not seeding:
+                if strict and value != {}:
+                    refuse(400, "INVALID_CONTENT", f"Error while accessing a resource. The property {name} is "
+                           "read-only.", path=name)  # fmt: skip
+            else:
+                clean[name] = self._value(fields[name], value, path=name, seeding=seeding)
+        return clean
+
+    def _sublist(self, name: str, value, fields: dict, *, strict: bool, seeding: bool) -> dict:
+        items = value.get("items") if isinstance(value, dict) else value
+        if not isinstance(items, list):
+            refuse(400, "INVALID_CONTENT", f"Invalid content in the request body. The sublist {name} must have "
+                   "items.", path=f"{name}.items")  # fmt: skip
+        lines = []
+        for number, item in enumerate(items):
+            line = {}
+            for key, inner in item.items():
+                key = meta.ALIASES.get(key, key)
+                path = f"{name}.items[{number}].{key}"
+                if key in ("links", "refName"):
+                    continue
+                if key not in fields:
+                    if strict or seeding:
+                        refuse(400, "INVALID_CONTENT", f"Unknown property {key} of sublist {name}. Error while "
+                               "parsing the request body: the property name is not valid.", path=path)  # fmt: skip
+                elif fields[key].type == "o":
+                    line[key] = self._subrecord(key, inner, path, strict)
+                else:
+                    line[key] = self._value(fields[key], inner, path=path, seeding=seeding)
+            missing = [f.name for f in fields.values() if f.required and line.get(f.name) in (None, "")]
+            if missing:
+                refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: "
+                       f"{', '.join(missing)}.", path=f"{name}.items[{number}]")  # fmt: skip
+            if "line" in fields:
+                line.setdefault("line", number + 1)
+            elif "id" in fields and not line.get("id"):
+                line["id"] = str(self.system.number(f"line:{name}"))
+            lines.append(line)
+        return {"items": lines}
+
+    def _subrecord(self, name: str, value: dict, path: str, strict: bool) -> dict:
+        fields = meta.subrecord(name)
+        unknown = [key for key in value if key not in fields and key not in ("links", "id", "refName")]
+        if unknown and strict:
+            refuse(400, "INVALID_CONTENT", f"Unknown property {unknown[0]} of {name}.", path=f"{path}.{unknown[0]}")
+        return {k: self._value(fields[k], v, path=f"{path}.{k}", seeding=False) for k, v in value.items() if k in fields}
+
+    def _value(self, field: meta.Field, value, *, path: str, seeding: bool):
+        if value is None:
+            return None
+        kind = field.type
+        if kind == "s":
+            if isinstance(value, dict | list):
+                _bad_value(path, value)
+            return str(value)
+        if kind in ("i", "n"):
+            try:
+                number = float(value) if not isinstance(value, bool) else _bad_value(path, value)
+            except (TypeError, ValueError):
+                _bad_value(path, value)
+            return int(number) if kind == "i" else number
+        if kind == "b":
+            if not isinstance(value, bool):
+                _bad_value(path, value)
+            return value
+        if kind in ("d", "dt"):
+            try:
+                moment = clock.parse(str(value))
+            except ValueError:
+                _bad_value(path, value)
+            return f"{moment:%Y-%m-%d}" if kind == "d" else f"{moment:%Y-%m-%dT%H:%M:%SZ}"
+        if kind == "e":
+            return self._choice(field, value, path)
+        if kind == "refs":
+            items = value.get("items", []) if isinstance(value, dict) else value
+            return {"items": [self._reference(field, item, path, seeding) for item in items]}
+        return self._reference(field, value, path, seeding)
+
+    def _choice(self, field: meta.Field, value, path: str) -> dict:
+        id_ = str(value.get("id") or value.get("refName") or "") if isinstance(value, dict) else str(value)
+        allowed = meta.CHOICES.get(field.name)
+        if allowed is not None and id_ not in allowed:
+            by_name = next((key for key, name in allowed.items() if name == id_), None)
+            if by_name is None:
+                _bad_value(path, id_)
+            id_ = by_name
+        return {"id": id_, "refName": (allowed or {}).get(id_) or (value.get("refName") if isinstance(value, dict)
+                                                                   else None) or id_}  # fmt: skip
+
+    def _reference(self, field: meta.Field, value, path: str, seeding: bool) -> dict | None:
+        if isinstance(value, dict):
+            id_ = value.get("id")
+            if id_ is None and value.get("externalId"):
+                id_ = f"eid:{value['externalId']}"
+            if id_ is None:
+                if not value:
+                    return None
+                _bad_value(path, value)
+        else:
+            id_ = value
+            if not seeding and isinstance(value, list):
+                _bad_value(path, value)
+        found = self.target(field, str(id_))
+        if found is None:
+            if seeding:
+                return {"id": str(id_)}
+            rule("INVALID_KEY_OR_REF", f"Invalid Field Value {id_} for the following field: {path}", path=path)
+        return {"id": found["id"], "refName": found.get("refName")}
+
+    # -- rules of masters ------------------------------------------------------------------------
+
+    def _check_external_id(self, kind: str, doc: dict) -> None:
+        external = doc.get("externalId")
+        if not external:
+            return
+        if not re.fullmatch(r"[A-Za-z0-9_\-:.|]+", external):
+            refuse(400, "INVALID_ID", f"Invalid external id {external}.", path="externalId")
+        for other in self.system.find(kind, "externalId", external):
+            if other["id"] != doc["id"]:
+                rule("DUP_RCRD", f"This record already exists: external ID {external} is used by another record.",
+                     path="externalId")  # fmt: skip
+
+    def _customer(self, doc: dict, before: dict | None) -> None:
+        if not doc.get("isPerson") and not doc.get("companyName"):
+            refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Company Name.",
+                   path="companyName")  # fmt: skip
+        if not doc.get("subsidiary"):
+            refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Primary "
+                   "Subsidiary.", path="subsidiary")  # fmt: skip
+        if not doc.get("entityId"):
+            number = self.system.number("customer-number")
+            automatic = self.system.setting("auto_number_entities", False)
+            name = doc.get("companyName") or f"{doc.get('firstName', '')} {doc.get('lastName', '')}".strip()
+            doc["entityId"] = f"CUST{number:05d}" if automatic else name
+        wanted = doc["entityId"].casefold()
+        if any(d["id"] != doc["id"] and (d.get("entityId") or "").casefold() == wanted
+               for d in self.system.all("customer")):  # fmt: skip
+            rule("DUP_ENTITY", "This entity already exists. A customer record with this ID already exists. You must "
+                 "enter a unique customer ID for each record you create.", path="entityId")  # fmt: skip
+        subsidiary = self.resolve("subsidiary", doc["subsidiary"]["id"])
+        if not doc.get("currency"):
+            doc["currency"] = subsidiary.get("currency")
+        if before is None:
+            doc.setdefault("balance", 0.0)
+            return
+        if before.get("currency") and doc["currency"] != before["currency"] and self._has_transactions(doc["id"]):
+            rule("PRIMARY_CURRENCY_CHANGE_NOT_ALLOWED", "The primary currency cannot be changed: transactions "
+                 "exist for this customer.", path="currency")  # fmt: skip
+        if doc["subsidiary"]["id"] != before["subsidiary"]["id"] and self._has_transactions(doc["id"]):
+            rule("SUBSIDIARY_CHANGE_NOT_ALLOWED", "The subsidiary cannot be changed: transactions exist for this "
+                 "customer.", path="subsidiary")  # fmt: skip
+
+    def _has_transactions(self, customer: str) -> bool:
+        return any(d["entity"]["id"] == customer for kind in ("invoice", "creditMemo") for d in self.system.all(kind))
+
+    def _primary_relationship(self, customer: dict) -> None:
+        relation = self._blank("customerSubsidiaryRelationship")
+        relation |= {
+            "entity": {"id": customer["id"], "refName": customer["refName"]}, "subsidiary": customer["subsidiary"],
+            "isPrimarySub": True, "primaryCurrency": customer.get("currency"), "lastModifiedDate": now_text(),
+            "name": customer["refName"], "refName": customer["refName"],
+        }  # fmt: skip
+        self.system.put("customerSubsidiaryRelationship", relation["id"], relation)
+
+    def _relationship(self, doc: dict, before: dict | None) -> None:
+        for other in self.system.all("customerSubsidiaryRelationship"):
+            same = (other["entity"]["id"], other["subsidiary"]["id"]) == (doc["entity"]["id"], doc["subsidiary"]["id"])
+            if same and other["id"] != doc["id"]:
+                rule("DUP_RCRD", "This record already exists: the customer already belongs to this subsidiary.",
+                     path="subsidiary")  # fmt: skip
+        doc.setdefault("isPrimarySub", False)
+        doc["name"] = doc["entity"].get("refName")
+
+    def _job(self, doc: dict, before: dict | None) -> None:
+        if not doc.get("companyName"):
+            refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Project Name.",
+                   path="companyName")  # fmt: skip
+        doc["entityId"] = doc.get("entityId") or doc["companyName"]
+        parent = self.resolve("customer", doc["parent"]["id"]) if doc.get("parent") else None
+        if parent:
+            allowed = self.subsidiaries(parent)
+            if not doc.get("subsidiary"):
+                doc["subsidiary"] = parent.get("subsidiary")
+            elif doc["subsidiary"]["id"] not in allowed:
+                rule("SUBSIDIARY_MISMATCH", "The subsidiary of the project is not one of the customer's "
+                     "subsidiaries.", path="subsidiary")  # fmt: skip
+            doc["currency"] = doc.get("currency") or parent.get("currency")
+        for other in self.system.all("job"):
+            if other["id"] != doc["id"] and other.get("entityId") == doc["entityId"] and (
+                other.get("parent") or {}).get("id") == (doc.get("parent") or {}).get("id"):  # fmt: skip
+                rule("DUP_ENTITY", "This entity already exists: a project of this customer has this name.",
+                     path="entityId")  # fmt: skip
+
+    # -- showing ---------------------------------------------------------------------------------
+
+    def show(self, kind: str, doc: dict, *, expand: bool, only: list[str]) -> dict:
+        url = f"{self.system.base_url}/services/rest/record/v1/{kind}/{doc['id']}"
+        result: dict = {"links": [{"rel": "self", "href": url}]}
+        fields, sublists = self.fields(kind), self.sublists(kind)
+        for name, value in doc.items():
+            if value is None or (only and name not in only and name != "id"):
+                continue
+            if name in sublists or (name in fields and fields[name].type == "refs"):
+                result[name] = self._show_sublist(f"{url}/{name}", value, sublists.get(name, {}), expand)
+            elif name in fields and fields[name].type == "ref":
+                result[name] = self._show_reference(fields[name], value)
+            else:
+                result[name] = value
+        return result
+
+    def _show_reference(self, field: meta.Field, value: dict) -> dict:
+        href = f"{self.system.base_url}/services/rest/record/v1/{field.target}/{value['id']}"
+        return {"links": [{"rel": "self", "href": href}], **{k: v for k, v in value.items() if v is not None}}
+
+    def _show_sublist(self, url: str, value: dict, fields: dict, expand: bool) -> dict:
+        links = [{"rel": "self", "href": url}]
+        if not expand:
+            return {"links": links}
+        items = []
+        for number, line in enumerate(value["items"], 1):
+            key = line.get("line") or line.get("id") or number
+            shown = {"links": [{"rel": "self", "href": f"{url}/{key}"}]}
+            for name, inner in line.items():
+                if inner is not None:
+                    is_ref = name in fields and fields[name].type == "ref"
+                    shown[name] = self._show_reference(fields[name], inner) if is_ref else inner
+            items.append(shown)
+        return {"links": links, "items": items, "totalResults": len(items)}
+
+
+def _bad_value(path: str, value):
+    refuse(400, "INVALID_CONTENT", f"Invalid value {str(value)[:80]!r} for the field {path}. Provide a valid value.",
+           path=path)  # fmt: skip
+
+
+def _merge(before: dict | None, after: dict) -> dict:
+    """Lines with a known key are changed, the rest is appended (PATCH without ?replace)."""
+    lines = [dict(line) for line in (before or {}).get("items", [])]
+    for new in after["items"]:
+        key = "line" if "line" in new else "id"
+        match = next((old for old in lines if key in new and old.get(key) == new[key]), None)
+        if match is not None:
+            if "amount" not in new and ("rate" in new or "quantity" in new):
+                match.pop("amount", None)  # a changed rate or quantity gives a new amount
+            match.update(new)
+        else:
+            lines.append(new)
+    return {"items": lines}
+
+
+def _ref_name(doc: dict) -> str:
+    for name in ("tranId", "entityId", "itemId", "periodName", "acctName", "symbol", "name", "title"):
+        if doc.get(name):
+            return doc["name"] if name == "symbol" and doc.get("name") else doc[name]
+    return doc["id"]
+
+
+def _guess(value) -> str:
+    return "b" if isinstance(value, bool) else "n" if isinstance(value, int | float) else "s"
+
+
+def due(start: str, days: int) -> str:
+    return str(date.fromisoformat(start) + timedelta(days=days))
