@@ -14,7 +14,10 @@ from django.db import connection, models
 
 from apps.core import clock, correlation
 
-COLUMNS = "at, verb, object_type, object_ref, actor_id, actor, legal_entity_id, engagement_key, old, new, why, correlation_id"
+COLUMNS = (
+    "at, verb, object_type, object_ref, actor_id, actor, legal_entity_id, engagement_key,"
+    " old, new, why, correlation_id"
+)
 _INSERT = (
     f"INSERT INTO journal_audit ({COLUMNS}) "  # noqa: S608
     "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"

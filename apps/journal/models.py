@@ -22,9 +22,12 @@ class InboxKey(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["source", "event_id"], name="journal_inboxkey_unique")]
 
+    def __str__(self) -> str:
+        return f"{self.source} {self.event_id}"
+
 
 class Inbox(models.Model):
-    """An event as it came. Pending while both ``done_at`` and ``dead_at`` are empty. Unmanaged: partitioned by month."""
+    """An event as it came, pending while ``done_at`` and ``dead_at`` are empty. Unmanaged: partitioned by month."""
 
     id = models.BigIntegerField(primary_key=True)
     received_at = models.DateTimeField()
@@ -47,6 +50,9 @@ class Inbox(models.Model):
         managed = False
         db_table = "journal_inbox"
 
+    def __str__(self) -> str:
+        return f"{self.source} {self.event_id}"
+
 
 class InboxReject(models.Model):
     """An event that was refused at the door, cut to a bounded size."""
@@ -66,6 +72,9 @@ class InboxReject(models.Model):
             models.Index(fields=["source", "-id"], name="journal_reject_source"),
         ]
 
+    def __str__(self) -> str:
+        return f"{self.source} {self.reason}"
+
 
 class Outbox(models.Model):
     """A CloudEvent that we announce. ``event_id`` is its CloudEvents id and the receivers' dedupe key."""
@@ -76,7 +85,8 @@ class Outbox(models.Model):
     data = models.JSONField(encoder=DjangoJSONEncoder)
     legal_entity_id = models.BigIntegerField(null=True)
     correlation_id = models.UUIDField()
-    key = models.CharField(max_length=255, null=True, unique=True)
+    #: NULL where an announcement needs no key: unique keys leave NULLs alone, and would not leave empty texts.
+    key = models.CharField(max_length=255, null=True, unique=True)  # noqa: DJ001
     created_at = models.DateTimeField(default=clock.now, editable=False)
     fanned_out_at = models.DateTimeField(null=True)
 
@@ -87,6 +97,9 @@ class Outbox(models.Model):
             ),
             models.Index(fields=["legal_entity_id", "-id"], name="journal_outbox_entity"),
         ]
+
+    def __str__(self) -> str:
+        return f"{self.type} {self.subject}"
 
 
 class Subscription(models.Model):
@@ -100,6 +113,9 @@ class Subscription(models.Model):
     active = models.BooleanField(default=True)
     disabled_reason = models.CharField(max_length=255, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class Delivery(models.Model):
@@ -129,6 +145,9 @@ class Delivery(models.Model):
             )
         ]
 
+    def __str__(self) -> str:
+        return f"{self.outbox_id} to {self.subscription_id}"
+
 
 class Audit(models.Model):
     """Who did what to which object, when, from what to what, and why. Unmanaged, partitioned, append-only by trigger.
@@ -157,6 +176,9 @@ class Audit(models.Model):
         db_table = "journal_audit"
         verbose_name = _("audit row")
 
+    def __str__(self) -> str:
+        return f"{self.verb} {self.object_type} {self.object_ref}"
+
 
 class Seal(models.Model):
     """A hash over a batch of audit rows and the seal before. Unmanaged, append-only, outlives audit partitions.
@@ -176,6 +198,9 @@ class Seal(models.Model):
         managed = False
         db_table = "journal_seal"
 
+    def __str__(self) -> str:
+        return f"seal {self.pk}"
+
 
 class HookDue(models.Model):
     """News that a receiver failed to take; the sweeper hands it over again until it is taken."""
@@ -194,3 +219,6 @@ class HookDue(models.Model):
         indexes = [
             models.Index(fields=["not_before"], condition=models.Q(done_at=None), name="journal_hookdue_open")
         ]
+
+    def __str__(self) -> str:
+        return f"{self.hook} to {self.receiver}"

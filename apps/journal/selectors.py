@@ -94,6 +94,11 @@ def announced(*, subject: str = "", type: str = "", limit: int = 50) -> Sequence
     return list(rows[:limit])
 
 
+def subscription(*, name: str) -> Subscription | None:
+    """A receiver of announcements by its name."""
+    return Subscription.objects.filter(name=name).first()
+
+
 def hooks_waiting(*, limit: int = 50) -> list[HookDue]:
     """News not yet taken by its receiver, oldest first."""
     return list(HookDue.objects.filter(done_at=None).order_by("id")[:limit])

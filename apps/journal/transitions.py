@@ -20,6 +20,13 @@ from apps.core.errors import WrongState
 from apps.journal.audit import COLUMNS, actor_of, as_json
 
 
+_MOVE = """
+WITH moved AS ({update} RETURNING {reference} AS ref, {entity} AS entity, {engagement} AS engagement)
+INSERT INTO journal_audit ({columns})
+SELECT %s, %s, %s, left(ref, 255), %s::bigint, %s, entity, engagement, %s::jsonb, %s::jsonb, %s, %s::uuid FROM moved
+"""
+
+
 class Arrows(dict[str, frozenset[str]]):
     """The legal moves, ``{from: {to, …}}``; a state without entry has none."""
 
@@ -95,11 +102,9 @@ def _update_and_record(
         correlation.current(),
     ]
     reference, entity, engagement = _audit_columns(model)
-    statement = (
-        f"WITH moved AS ({sql} RETURNING {reference} AS ref, {entity} AS entity, {engagement} AS engagement) "
-        f"INSERT INTO journal_audit ({COLUMNS}) "
-        "SELECT %s, %s, %s, left(ref, 255), %s::bigint, %s, entity, engagement, %s::jsonb, %s::jsonb, %s, %s::uuid "
-        "FROM moved"
+    # Names come from model declarations, values are parameters.
+    statement = _MOVE.format(
+        update=sql, reference=reference, entity=entity, engagement=engagement, columns=COLUMNS
     )
     with connections[using].cursor() as cursor:
         cursor.execute(statement, [*parameters, *audit])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from decimal import Decimal
+from typing import TypeVar
 
 import pghistory
 from django.contrib.auth.models import AbstractUser
@@ -15,8 +16,10 @@ from rest_framework_api_key.models import AbstractAPIKey
 from apps.core import clock
 from apps.organization.permissions import Role
 
+_Model = TypeVar("_Model", bound=models.Model)
 
-def _tracked(model: type[models.Model]) -> type[models.Model]:
+
+def _tracked(model: type[_Model]) -> type[_Model]:
     """Row history by trigger, deletions included: access and configuration can be read as of any date."""
     events = (pghistory.InsertEvent(), pghistory.UpdateEvent(), pghistory.DeleteEvent())
     return pghistory.track(*events)(model)

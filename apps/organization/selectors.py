@@ -1,0 +1,252 @@
+"""Reads of the organization: who may do what and where, entities, routing, rates, deadlines.
+
+Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`,
+:func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`user_by_email`,
+:func:`convert`, :func:`invoice_run_due`.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from dataclasses import dataclass
+from decimal import Decimal
+from zoneinfo import ZoneInfo
+
+import holidays
+from django.db.models import Q
+from django.utils.translation import gettext as _
+
+from apps.canonical.money import Money
+from apps.core.errors import NotAllowed, NotFound
+from apps.core.scope import EVERYTHING, NOTHING, Scope
+from apps.organization.models import ExchangeRate, Grant, LegalEntity, Routing, System, User
+from apps.organization.permissions import VERBS, Role, roles_with
+
+
+# ---- Permissions --------------------------------------------------------------------------------------------------
+@dataclass(frozen=True)
+class Permissions:
+    """One person's grants, read once; a page asks it many times.
+
+    ``grants`` are ``(role, legal entity id or None, engagement key or "")``.
+    """
+
+    user_id: int | None
+    grants: tuple[tuple[str, int | None, str], ...]
+
+    def can(self, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = "") -> bool:
+        """May this person do ``verb`` there; with neither entity nor engagement: anywhere at all."""
+        scope = self.scope(verb)
+        if legal_entity_id is None and not engagement_key:
+            return scope != NOTHING
+        return scope.allows(legal_entity_id=legal_entity_id, engagement_key=engagement_key)
+
+    def scope(self, verb: str) -> Scope:
+        """Where this person may do ``verb``: everywhere, in some entities, on some engagements, or nowhere."""
+        roles = roles_with(verb)
+        entity_ids, keys = set(), set()
+        for role, legal_entity_id, engagement_key in self.grants:
+            if role not in roles:
+                continue
+            if engagement_key:
+                keys.add(engagement_key)
+            elif role == Role.PROJECT_MANAGER:
+                continue  # names the role, opens nothing: project managers see their own engagements only
+            elif legal_entity_id is None:
+                return EVERYTHING
+            else:
+                entity_ids.add(legal_entity_id)
+        return Scope(entity_ids=frozenset(entity_ids), engagement_keys=frozenset(keys))
+
+    @property
+    def roles(self) -> frozenset[str]:
+        return frozenset(role for role, _entity, _key in self.grants)
+
+
+def permissions_of(user: User | None) -> Permissions:
+    """The grants of a person in one query; nothing for nobody, the anonymous and the disabled."""
+    if user is None or not user.is_authenticated or not user.is_active:
+        return Permissions(None, ())
+    rows = Grant.objects.filter(user_id=user.pk).values_list("role", "legal_entity_id", "engagement_key")
+    return Permissions(user.pk, tuple(rows))
+
+
+def can(
+    user: User | None, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = ""
+) -> bool:
+    """May ``user`` do ``verb`` there; without entity and engagement: anywhere at all (menus, lists).
+
+    For a row that may lack both, ask ``scope_of(user, verb).allows(...)``, which fails closed.
+    """
+    return permissions_of(user).can(verb, legal_entity_id=legal_entity_id, engagement_key=engagement_key)
+
+
+def require(
+    user: User | None, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = ""
+) -> None:
+    """Raise :class:`NotAllowed` unless :func:`can`; the error names who could act instead."""
+    if can(user, verb, legal_entity_id=legal_entity_id, engagement_key=engagement_key):
+        return
+    people = who_can(verb, legal_entity_id=legal_entity_id, engagement_key=engagement_key)
+    names = ", ".join(person.display_name for person in people[:3])
+    what = VERBS[verb]
+    message = _("You may not %(what)s here.") % {"what": what}
+    if names:
+        message += " " + _("Ask %(names)s.") % {"names": names}
+    raise NotAllowed(message, who=names)
+
+
+def scope_of(user: User | None, verb: str) -> Scope:
+    """Where ``user`` may do ``verb``, for ``queryset.within(scope)``."""
+    return permissions_of(user).scope(verb)
+
+
+def who_can(verb: str, legal_entity_id: int | None = None, *, engagement_key: str = "") -> list[User]:
+    """Active people who may do ``verb`` in the entity or on the engagement, nearest grant first, then by name."""
+    everywhere_or_there = Q(legal_entity_id=None)
+    if legal_entity_id is not None:
+        everywhere_or_there |= Q(legal_entity_id=legal_entity_id)
+    place = Q(engagement_key="") & everywhere_or_there & ~Q(role=Role.PROJECT_MANAGER)
+    if engagement_key:
+        place |= Q(engagement_key=engagement_key)
+    grants = Grant.objects.filter(place, role__in=roles_with(verb), user__is_active=True).select_related(
+        "user"
+    )
+    nearest: dict[int, tuple[int, str, User]] = {}
+    for grant in grants:
+        distance = 0 if grant.engagement_key else 1 if grant.legal_entity_id else 2
+        entry = (distance, grant.user.display_name, grant.user)
+        if grant.user_id not in nearest or entry[:2] < nearest[grant.user_id][:2]:
+            nearest[grant.user_id] = entry
+    return [entry[2] for entry in sorted(nearest.values(), key=lambda entry: entry[:2])]
+
+
+def user_by_email(email: str) -> User | None:
+    """The active person of this address (case does not matter), or None."""
+    return User.objects.filter(email__iexact=email.strip(), is_active=True).first() if email.strip() else None
+
+
+# ---- Entities, systems, routing -----------------------------------------------------------------------------------
+def entities(*, scope: Scope | None = None, active: bool | None = True) -> list[LegalEntity]:
+    """Legal entities by code; ``scope`` limits them, ``active=None`` includes the inactive."""
+    rows = LegalEntity.objects.order_by("code")
+    if active is not None:
+        rows = rows.filter(active=active)
+    if scope is not None and not scope.everything:
+        rows = rows.filter(pk__in=scope.entity_ids)
+    return list(rows)
+
+
+def entity(code_or_id: str | int) -> LegalEntity | None:
+    """A legal entity by its code (``MER-UK``) or id, active or not; None when there is none."""
+    if isinstance(code_or_id, int):
+        return LegalEntity.objects.filter(pk=code_or_id).first()
+    return LegalEntity.objects.filter(code=code_or_id).first()
+
+
+def systems(kind: str | None = None, *, active: bool | None = True) -> list[System]:
+    """Systems by code, of one kind or all."""
+    rows = System.objects.order_by("code")
+    if kind:
+        rows = rows.filter(kind=kind)
+    if active is not None:
+        rows = rows.filter(active=active)
+    return list(rows)
+
+
+def system(code_or_id: str | int) -> System:
+    """A system by code or id. Raises :class:`NotFound`."""
+    found = (
+        System.objects.filter(pk=code_or_id)
+        if isinstance(code_or_id, int)
+        else System.objects.filter(code=code_or_id)
+    ).first()
+    if found is None:
+        raise NotFound(_("There is no system %(code)s.") % {"code": code_or_id})
+    return found
+
+
+def route(legal_entity_id: int, kind: str) -> Routing | None:
+    """Which system plays ``kind`` for the entity, with its settings; None when nothing does."""
+    return (
+        Routing.objects.select_related("system", "legal_entity")
+        .filter(legal_entity_id=legal_entity_id, kind=kind, system__active=True)
+        .first()
+    )
+
+
+# ---- Exchange rates -----------------------------------------------------------------------------------------------
+def convert(money: Money, to_currency: str, on: dt.date) -> tuple[Money, dt.date] | None:
+    """``money`` in another currency by the newest rates of ``on`` or before, with the date of the oldest rate used.
+
+    Looks for the pair, its inverse, then one currency between. Rounded half-up to the target's minor unit. None when
+    there is no rate: an unknown amount is never guessed.
+    """
+    if money.currency == to_currency:
+        return money, on
+    found = _rate(money.currency, to_currency, on) or _cross_rate(money.currency, to_currency, on)
+    if found is None:
+        return None
+    rate, rate_on = found
+    return Money.of(money.amount * rate, to_currency), rate_on
+
+
+def _rate(base: str, quote: str, on: dt.date) -> tuple[Decimal, dt.date] | None:
+    pair = Q(base=base, quote=quote) | Q(base=quote, quote=base)
+    row = ExchangeRate.objects.filter(pair, on__lte=on).order_by("-on").first()
+    if row is None:
+        return None
+    return (row.rate if row.base == base else 1 / row.rate), row.on
+
+
+def _cross_rate(base: str, quote: str, on: dt.date) -> tuple[Decimal, dt.date] | None:
+    """Through the one currency whose older leg is newest; ties go by alphabet so that the answer is stable."""
+    rows = ExchangeRate.objects.filter(on__lte=on).values_list("base", "quote").distinct()
+    neighbours: dict[str, set[str]] = {}
+    for first, second in rows:
+        neighbours.setdefault(first, set()).add(second)
+        neighbours.setdefault(second, set()).add(first)
+    best = None
+    for middle in sorted(neighbours.get(base, set()) & neighbours.get(quote, set())):
+        first, second = _rate(base, middle, on), _rate(middle, quote, on)
+        if first and second:
+            leg_on = min(first[1], second[1])
+            if best is None or leg_on > best[1]:
+                best = (first[0] * second[0], leg_on)
+    return best
+
+
+# ---- Calendar of the close ----------------------------------------------------------------------------------------
+def working_days(legal_entity: LegalEntity, year: int, month: int) -> list[dt.date]:
+    """The entity's working days of a month: no weekend, public holiday of its country, or company-closed day."""
+    public = _public_holidays(legal_entity.country, year)
+    closed = set(legal_entity.closed_days.filter(on__year=year, on__month=month).values_list("on", flat=True))
+    day, days = dt.date(year, month, 1), []
+    while day.month == month:
+        if day.weekday() < 5 and day not in public and day not in closed:
+            days.append(day)
+        day += dt.timedelta(days=1)
+    return days
+
+
+def _public_holidays(country: str, year: int) -> set[dt.date]:
+    """Public holidays by the ``holidays`` package; none for a country that it does not know."""
+    try:
+        return set(holidays.country_holidays(country, years=year))
+    except NotImplementedError:
+        return set()
+
+
+def invoice_run_due(legal_entity: LegalEntity, at: dt.datetime) -> dt.datetime:
+    """The next invoice-run deadline at or after ``at``, aware UTC: the entity's n-th working day, its local time."""
+    zone = ZoneInfo(legal_entity.timezone)
+    local = at.astimezone(zone)
+    year, month = local.year, local.month
+    while True:
+        days = working_days(legal_entity, year, month)
+        if days:
+            on = days[min(legal_entity.invoice_run_day, len(days)) - 1]
+            due = dt.datetime.combine(on, legal_entity.invoice_run_time, tzinfo=zone)
+            if due >= at:
+                return due.astimezone(dt.UTC)
+        year, month = (year + 1, 1) if month == 12 else (year, month + 1)
