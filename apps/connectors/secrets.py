@@ -59,7 +59,9 @@ def rotate(ciphertext: bytes) -> bytes:
 def _ring() -> MultiFernet:
     keys = [key for key in getattr(settings, "SECRETS_KEYS", ()) if key]
     if not keys:
-        raise ImproperlyConfigured("SECRETS_KEYS is empty: credentials of vendor systems cannot be stored or read.")
+        raise ImproperlyConfigured(
+            "SECRETS_KEYS is empty: credentials of vendor systems cannot be stored or read."
+        )
     try:
         return MultiFernet([Fernet(key) for key in keys])
     except ValueError as error:

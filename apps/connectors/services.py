@@ -1,7 +1,7 @@
 """Verbs of this room: set a connection up, and talk to a system through its adapter.
 
 Public surface: :func:`connection_set`, :func:`connection_pause`, :func:`connection_check`, :func:`secrets_rotate`,
-:func:`describe`, :func:`fetch`, :func:`find`, :func:`push`, :func:`probe`, :func:`receive`, :data:`WRITE_SECONDS`.
+:func:`describe`, :func:`fetch`, :func:`find`, :func:`push`, :func:`probe`, :func:`receive`, :func:`write_seconds`.
 
 What goes over the network refuses to run inside a database transaction: a slow vendor would hold our locks.
 Everything that can go wrong outside comes as :class:`~apps.connectors.spi.AdapterError`, also when the connection is
@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from apps.connectors import registry
 from apps.connectors.models import Connection
 from apps.connectors.protocols.connect import private_hosts
-from apps.connectors.protocols.http import budget
+from apps.connectors.protocols.http import Timeouts, budget
 from apps.connectors.protocols.oauth import forget_tokens
 from apps.connectors.secrets import SecretsUnreadable, decrypt, encrypt, rotate
 from apps.connectors.spi import (
@@ -46,8 +46,6 @@ from apps.core.errors import InvalidInput, NotFound
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 
-#: No push or probe takes longer than this, in seconds; a lease must outlive it before a write is sent.
-WRITE_SECONDS = 90.0
 #: ``last_ok_at`` is written at most this often: a hot path should not rewrite one row a thousand times a minute.
 OK_EVERY = timedelta(seconds=60)
 #: A paused connection is asked again after so many seconds.
@@ -138,12 +136,19 @@ def connection_check(*, system: Any) -> Health:
         with budget(20.0):
             health = adapter.check()
     except AdapterError as error:
-        health = Health(ok=False, message=error.message, details={"kind": str(error.kind), "code": error.code})
+        health = Health(
+            ok=False, message=error.message, details={"kind": str(error.kind), "code": error.code}
+        )
     if health.ok:
         _note_ok(system.pk, always=True)
     else:
         _note_error(system.pk, health.message)
     return health
+
+
+def write_seconds() -> float:
+    """No push or probe takes longer than this, in seconds; a lease must outlive it before a write is sent."""
+    return Timeouts.configured().total
 
 
 # ---- talking ---------------------------------------------------------------------------------------------------------
@@ -178,14 +183,14 @@ def find(
 
 
 def push(*, system_id: int, push: Push) -> Outcome:
-    """One write, at most :data:`WRITE_SECONDS`. ``UNKNOWN`` means: probe, never send again blindly."""
-    with _talking(system_id, WRITE_SECONDS) as adapter:
+    """One write, at most :func:`write_seconds`. ``UNKNOWN`` means: probe, never send again blindly."""
+    with _talking(system_id, write_seconds()) as adapter:
         return adapter.push(push)
 
 
 def probe(*, system_id: int, push: Push) -> Outcome | None:
     """Whether that write happened; None = certainly not there."""
-    with _talking(system_id, WRITE_SECONDS) as adapter:
+    with _talking(system_id, write_seconds()) as adapter:
         return adapter.probe(push)
 
 
@@ -235,7 +240,9 @@ def _row(system_id: int) -> Connection:
     row = Connection.objects.select_related("system").filter(system_id=system_id).first()
     if row is None or not row.enabled or not row.system.active:
         raise AdapterError(
-            ErrorKind.PERMISSION, _("This system is not connected. An administrator can set it up."), code="INT-PERM"
+            ErrorKind.PERMISSION,
+            _("This system is not connected. An administrator can set it up."),
+            code="INT-PERM",
         )
     return row
 
@@ -324,8 +331,12 @@ def _config_problems(description: Description, config: Mapping[str, Any]) -> dic
     for name, value in config.items():
         schema = properties.get(name, {})
         types = _TYPES.get(schema.get("type", ""), (object,))
-        if not isinstance(value, types) or (isinstance(value, bool) and bool not in types and object not in types):
+        if not isinstance(value, types) or (
+            isinstance(value, bool) and bool not in types and object not in types
+        ):
             problems[name] = _("This setting has the wrong type.")
         elif schema.get("enum") and value not in schema["enum"] and value != "":
-            problems[name] = _("Choose one of: %(choices)s") % {"choices": ", ".join(map(str, schema["enum"]))}
+            problems[name] = _("Choose one of: %(choices)s") % {
+                "choices": ", ".join(map(str, schema["enum"]))
+            }
     return problems

@@ -203,7 +203,9 @@ class Adapter(Protocol):
     def fetch(self, *, object_type: str, cursor: str, limit: int = 200) -> Page:
         """Changes since ``cursor`` ("" = from now minus the vendor's safe window), oldest first."""
 
-    def find(self, *, object_type: str, by: str, value: str, extra: Mapping[str, Any] | None = None) -> Sequence[Observed]:
+    def find(
+        self, *, object_type: str, by: str, value: str, extra: Mapping[str, Any] | None = None
+    ) -> Sequence[Observed]:
         """Objects with ``by`` one of ``id``, ``key`` (our external key), or an object-specific criterion such as
         ``tax_id``, ``name``, ``claimed_id``, ``domain``, ``code``. Empty when none; several when the system holds several."""
 
@@ -213,7 +215,9 @@ class Adapter(Protocol):
     def probe(self, push: Push) -> Outcome | None:
         """Did this write happen? Looks by external key, never writes. None = certainly not there."""
 
-    def receive(self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> tuple[str, Sequence[Change]]:
+    def receive(
+        self, *, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime
+    ) -> tuple[str, Sequence[Change]]:
         """Verify signature and replay window of a webhook, parse it: ``(event_id, changes)``.
         Raises :class:`WebhookRefused`. Pure: no network."""
 

@@ -65,7 +65,9 @@ def set_call(call: Call | None) -> None:
 
 def private_hosts() -> frozenset[str]:
     """Hosts and addresses inside our own network that may be talked to (``OUTBOUND_ALLOW_PRIVATE``, a list)."""
-    return frozenset(str(host).strip("[]").lower() for host in getattr(settings, "OUTBOUND_ALLOW_PRIVATE", ()))
+    return frozenset(
+        str(host).strip("[]").lower() for host in getattr(settings, "OUTBOUND_ALLOW_PRIVATE", ())
+    )
 
 
 def address_allowed(address: str, host: str = "") -> bool:

@@ -27,6 +27,7 @@ from urllib.parse import urlencode, urljoin, urlsplit
 
 import requests
 import urllib3.exceptions
+from django.conf import settings
 
 from apps.connectors.protocols import redact
 from apps.connectors.protocols.connect import AddressRefused, Call, pooled_session, private_hosts, set_call
@@ -47,9 +48,16 @@ ErrorSorter = Callable[["Answer", bool], AdapterError | None]
 class Timeouts:
     """Seconds. ``read`` is the longest silence, ``total`` the longest call including all of the answer."""
 
-    connect: float = 5.0
-    read: float = 30.0
-    total: float = 60.0
+    connect: float
+    read: float
+    total: float
+
+    @classmethod
+    def configured(cls) -> Timeouts:
+        """``HTTP_CONNECT_TIMEOUT`` and ``HTTP_READ_TIMEOUT``; a whole call gets both together, as leases assume."""
+        connect = float(getattr(settings, "HTTP_CONNECT_TIMEOUT", 5))
+        read = float(getattr(settings, "HTTP_READ_TIMEOUT", 30))
+        return cls(connect=connect, read=read, total=connect + read)
 
 
 @contextlib.contextmanager
@@ -206,7 +214,7 @@ class Http:
         self.headers = dict(headers or {})
         self.sort_error = sort_error
         self.secrets = tuple(secrets)
-        self.timeouts = timeouts or Timeouts()
+        self.timeouts = timeouts or Timeouts.configured()
         self.max_bytes = max_bytes
 
     def get(self, path: str, **options: Any) -> Answer:
@@ -294,7 +302,9 @@ class Http:
         plain = parts.scheme == "http" and (parts.hostname or "").lower() in private_hosts()
         if parts.scheme != "https" and not plain:
             raise AdapterError(
-                ErrorKind.PERMISSION, f"The address of {self.system} must start with https://.", code="INT-PERM"
+                ErrorKind.PERMISSION,
+                f"The address of {self.system} must start with https://.",
+                code="INT-PERM",
             )
         if not same_origin(url, self.base_url):
             raise AdapterError(

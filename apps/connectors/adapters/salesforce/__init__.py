@@ -1,0 +1,4 @@
+"""Salesforce (REST API v68.0).
+
+Public surface: :class:`apps.connectors.adapters.salesforce.adapter.SalesforceAdapter`.
+"""
