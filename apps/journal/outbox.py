@@ -103,9 +103,8 @@ def subscription_add(
     """
     parts = urlsplit(url)
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username or parts.password:
-        raise InvalidInput(
-            _("The address must be an http or https URL without credentials."), fields={"url": url}
-        )
+        message = _("The address must be an http or https URL without credentials.")
+        raise InvalidInput(message, fields={"url": message})
     secret = secret or "whsec_" + base64.b64encode(secrets.token_bytes(32)).decode()
     try:
         size = len(base64.b64decode(secret.removeprefix("whsec_"), validate=True))
@@ -131,7 +130,8 @@ def subscription_add(
                 new={"url": url, "types": list(types)},
             )
     except IntegrityError as error:
-        raise InvalidInput(_("There is a subscription of this name."), fields={"name": name}) from error
+        message = _("There is a subscription of this name.")
+        raise InvalidInput(message, fields={"name": message}) from error
     return subscription, secret
 
 

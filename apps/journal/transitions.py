@@ -19,7 +19,6 @@ from apps.core import clock, correlation
 from apps.core.errors import WrongState
 from apps.journal.audit import COLUMNS, actor_of, as_json
 
-
 _MOVE = """
 WITH moved AS ({update} RETURNING {reference} AS ref, {entity} AS entity, {engagement} AS engagement)
 INSERT INTO journal_audit ({columns})

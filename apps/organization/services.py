@@ -78,7 +78,7 @@ def role_grant(
     an unknown role, and refuses people who would grant themselves.
     """
     if role not in Role.values:
-        raise InvalidInput(_("There is no role %(role)s.") % {"role": role}, fields={"role": role})
+        raise _invalid("role", _("There is no role %(role)s.") % {"role": role})
     if by is not None and by.pk == user.pk:
         raise RoleConflict(_("Nobody grants a role to themselves; ask another administrator."))
     with transaction.atomic(), pghistory.context(user=by.pk if by else None, why=why):
@@ -139,9 +139,7 @@ def entity_set(*, code: str, by: User | None = None, **fields: Any) -> LegalEnti
     """Create or change the legal entity ``code``; only given fields change."""
     currency = fields.get("currency")
     if currency is not None and currency not in CURRENCIES:
-        raise InvalidInput(
-            _("%(code)s is not a currency of ISO 4217.") % {"code": currency}, fields={"currency": currency}
-        )
+        raise _invalid("currency", _("%(code)s is not a currency of ISO 4217.") % {"code": currency})
     return _set(LegalEntity, {"code": code}, fields, "legal_entity", code, by)
 
 
@@ -160,10 +158,8 @@ def routing_set(
 ) -> Routing:
     """Say which system plays ``kind`` for the entity. The system must be of that kind."""
     if system.kind != kind:
-        raise InvalidInput(
-            _("%(name)s is no system of the kind %(kind)s.") % {"name": system.name, "kind": kind},
-            fields={"system": system.code},
-        )
+        message = _("%(name)s is no system of the kind %(kind)s.") % {"name": system.name, "kind": kind}
+        raise _invalid("system", message)
     fields: dict[str, Any] = {"system": system}
     if settings is not None:
         fields["settings"] = dict(settings)
@@ -237,6 +233,10 @@ def _set(
             new={name: fields[name] for name in sorted(changed)},
         )
     return row
+
+
+def _invalid(field: str, message: str) -> InvalidInput:
+    return InvalidInput(message, fields={field: message})
 
 
 def _place(grant: Grant) -> dict[str, Any]:
