@@ -225,15 +225,15 @@ def main(argv: list[str] | None = None) -> int:
     if arguments.check:
         names = stale()
         if names:
-            print(f"published schemas differ from the code: {', '.join(names)}", file=sys.stderr)
+            sys.stderr.write(f"published schemas differ from the code: {', '.join(names)}\n")
         return 1 if names else 0
     try:
         changed = export()
     except ValueError as problem:
-        print(problem, file=sys.stderr)
+        sys.stderr.write(f"{problem}\n")
         return 1
     for path in changed:
-        print(path.relative_to(SCHEMA_DIR.parents[1]))
+        sys.stdout.write(f"{path.relative_to(SCHEMA_DIR.parents[1])}\n")
     return 0
 
 

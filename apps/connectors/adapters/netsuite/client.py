@@ -1,6 +1,6 @@
 """Calls to SuiteTalk REST: sign-in, records, SuiteQL.
 
-Public surface: :class:`Client`, :func:`literal`, :func:`reference`, :func:`ref_id`, :func:`ref_name`, :func:`number`.
+Public surface: :class:`Client`, and small readers and writers of values (:func:`literal`, :func:`reference`, …).
 
 Sources: SuiteTalk REST guide – OAuth 2.0 client credentials (section_162755359851), upsert by external id
 (section_156335203191), SuiteQL (section_157909186990).
@@ -24,6 +24,8 @@ from apps.connectors.spi import AdapterError, ErrorKind, Settings
 RECORDS = "/services/rest/record/v1"
 SUITEQL = "/services/rest/query/v1/suiteql"
 TOKEN = "/services/rest/auth/oauth2/v1/token"  # noqa: S105 - a path, not a secret
+#: Selected as it is, a date-time comes in the user's date format and without its time.
+MODIFIED = "TO_CHAR(lastmodifieddate, 'YYYY-MM-DD HH24:MI:SS') AS lastmodifieddate"
 #: Rows of one SuiteQL page (vendor limit 1,000).
 PAGE_ROWS = 1000
 ALGORITHMS = ("PS256", "PS384", "PS512", "ES256", "ES384", "ES512")
@@ -81,7 +83,9 @@ class Client:
             raise
         return _object(answer)
 
-    def upsert(self, kind: str, external_id: str, body: Mapping[str, Any], *, replace: str = "") -> tuple[str, Answer]:
+    def upsert(
+        self, kind: str, external_id: str, body: Mapping[str, Any], *, replace: str = ""
+    ) -> tuple[str, Answer]:
         """Create or update by our external id; returns the internal id and the answer.
 
         ``replace`` names the sublists that are replaced and not merged; without it a second upsert of the same
@@ -93,7 +97,9 @@ class Client:
 
     def patch(self, kind: str, key: str, body: Mapping[str, Any], *, replace: str = "") -> Answer:
         return self.http.patch(
-            f"{RECORDS}/{kind}/{quote(key, safe=':')}", json=dict(body), params={"replace": replace} if replace else None
+            f"{RECORDS}/{kind}/{quote(key, safe=':')}",
+            json=dict(body),
+            params={"replace": replace} if replace else None,
         )
 
     def _written_id(self, kind: str, key: str, answer: Answer) -> str:
@@ -116,7 +122,9 @@ class Client:
             ) from error
         if record is None:
             raise AdapterError(
-                ErrorKind.UNKNOWN, "NetSuite accepted the write, but does not show the record.", exchange=answer.exchange
+                ErrorKind.UNKNOWN,
+                "NetSuite accepted the write, but does not show the record.",
+                exchange=answer.exchange,
             )
         return record
 
@@ -135,18 +143,26 @@ class Client:
         items = body.get("items") if isinstance(body, dict) else None
         if not isinstance(items, list):
             raise AdapterError(
-                ErrorKind.CONTRACT_DRIFT, "NetSuite answered a query without rows.", code="INT-SCHEMA", exchange=answer.exchange
+                ErrorKind.CONTRACT_DRIFT,
+                "NetSuite answered a query without rows.",
+                code="INT-SCHEMA",
+                exchange=answer.exchange,
             )
         return [{str(name).lower(): value for name, value in row.items() if name != "links"} for row in items]
 
-    def rows(self, columns: str, table: str, where: str = "", *, limit: int = 5000) -> Iterator[dict[str, Any]]:
+    def select(
+        self, columns: str, table: str, *conditions: str, limit: int = PAGE_ROWS
+    ) -> list[dict[str, Any]]:
+        """The first rows by id that satisfy all conditions. Values in conditions come from :func:`literal`."""
+        where = f"WHERE {' AND '.join(conditions)}" if conditions else ""
+        return self.query(" ".join(["SELECT", columns, "FROM", table, where, "ORDER BY id"]), limit=limit)
+
+    def rows(self, columns: str, table: str, *conditions: str) -> Iterator[dict[str, Any]]:
         """All rows, page by page over the id: an offset would skip rows when the table changes meanwhile."""
-        after, served = 0, 0
-        while served < limit:
-            condition = f"id > {after}" + (f" AND {where}" if where else "")
-            page = self.query(f"SELECT {columns} FROM {table} WHERE {condition} ORDER BY id")  # noqa: S608
+        after = 0
+        while True:
+            page = self.select(columns, table, f"id > {after}", *conditions)
             yield from page
-            served += len(page)
             if len(page) < PAGE_ROWS:
                 return
             after = int(page[-1]["id"])
@@ -161,7 +177,9 @@ class Client:
             return ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError):
             raise AdapterError(
-                ErrorKind.CONTRACT_DRIFT, f"The time zone {name!r} of this connection is not known.", code="INT-SCHEMA"
+                ErrorKind.CONTRACT_DRIFT,
+                f"The time zone {name!r} of this connection is not known.",
+                code="INT-SCHEMA",
             ) from None
 
     def timestamp(self, moment: datetime) -> str:
@@ -245,7 +263,10 @@ def _object(answer: Answer) -> dict[str, Any]:
     body = answer.body()
     if not isinstance(body, dict) or "id" not in body:
         raise AdapterError(
-            ErrorKind.CONTRACT_DRIFT, "NetSuite answered with something that is no record.", code="INT-SCHEMA", exchange=answer.exchange
+            ErrorKind.CONTRACT_DRIFT,
+            "NetSuite answered with something that is no record.",
+            code="INT-SCHEMA",
+            exchange=answer.exchange,
         )
     return {**body, "id": str(body["id"])}
 

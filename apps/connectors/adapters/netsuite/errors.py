@@ -2,8 +2,8 @@
 
 Public surface: :func:`sort_error`, :data:`RULES`.
 
-SuiteTalk REST answers ``{"title", "status", "o:errorDetails": [{"detail", "o:errorPath", "o:errorCode"}]}``. The code is
-often as broad as ``USER_ERROR`` and the exact status code stands inside the detail, so both are looked at.
+SuiteTalk REST answers ``{"title", "status", "o:errorDetails": [{"detail", "o:errorPath", "o:errorCode"}]}``. The code
+is often as broad as ``USER_ERROR`` and the exact status code stands inside the detail, so both are looked at.
 Sources: SuiteTalk REST guide, section_156570709583 (error codes); SOAP ``StatusDetailCodeType`` (status code names).
 """
 
@@ -32,11 +32,16 @@ _R, _C, _T, _L = ErrorKind.REJECTED, ErrorKind.CONFLICT, ErrorKind.TRANSIENT, Er
 _PERIOD = Rule(_R, "INV-PERIOD", "The accounting period of this date is closed in NetSuite.", "invoice_on")
 _DUPLICATE = Rule(_R, "CUS-DUP", "NetSuite already has a record of this name.", "name")
 _SUBSIDIARY = Rule(
-    _R, "CUS-LE-NOT-ENABLED", "The customer is not enabled for this subsidiary in NetSuite.", "legal_entity_code"
+    _R,
+    "CUS-LE-NOT-ENABLED",
+    "The customer is not enabled for this subsidiary in NetSuite.",
+    "legal_entity_code",
 )
 _CURRENCY = Rule(_R, "CUS-CURRENCY", "NetSuite does not allow this currency here.", "currency")
 _RATE = Rule(_R, "INV-FX", "NetSuite has no exchange rate for this currency and date.", "currency")
-_TAX_SUB = Rule(_R, "TAX-SUB", "The tax code does not belong to this subsidiary's country in NetSuite.", "tax_code")
+_TAX_SUB = Rule(
+    _R, "TAX-SUB", "The tax code does not belong to this subsidiary's country in NetSuite.", "tax_code"
+)
 _LOCK = Rule(_C, "INT-LOCK", "The record was changed in NetSuite meanwhile.")
 _GONE = Rule(_R, "CUS-INACTIVE", "The record was deleted or merged into another one in NetSuite.")
 _LIMIT = Rule(_L, "INT-RATE", "NetSuite asks us to slow down: too many requests at the same time.")
@@ -53,7 +58,9 @@ RULES: dict[str, Rule] = {
     "INVALID_PERIOD": _PERIOD,
     "DUP_ENTITY": _DUPLICATE,
     "DUP_ENTITY_NAME": _DUPLICATE,
-    "DUP_ENTITY_EMAIL": Rule(_R, "CUS-DUP", "NetSuite already has a customer with this e-mail address.", "email"),
+    "DUP_ENTITY_EMAIL": Rule(
+        _R, "CUS-DUP", "NetSuite already has a customer with this e-mail address.", "email"
+    ),
     "UNIQUE_CUST_ID_REQD": _DUPLICATE,
     "UNIQUE_ENTITY_NAME_REQD": _DUPLICATE,
     "DUP_RCRD": Rule(_R, "CUS-AMBIG-EXTID", "NetSuite already has another record under this external id."),
@@ -61,7 +68,10 @@ RULES: dict[str, Rule] = {
     "SUBSIDIARY_MISMATCH": _SUBSIDIARY,
     "INVALID_SUB": _SUBSIDIARY,
     "SUBSIDIARY_CHANGE_NOT_ALLOWED": Rule(
-        _R, "CUS-LE-NOT-ENABLED", "NetSuite does not let the subsidiary be changed any more.", "legal_entity_code"
+        _R,
+        "CUS-LE-NOT-ENABLED",
+        "NetSuite does not let the subsidiary be changed any more.",
+        "legal_entity_code",
     ),
     "MISMATCHED_CURRENCY": _CURRENCY,
     "INVALID_CURRENCY_CODE": _CURRENCY,
@@ -73,7 +83,9 @@ RULES: dict[str, Rule] = {
     "INVALID_TAX_CODE": Rule(_R, "TAX-CODE", "NetSuite does not know this tax code.", "tax_code"),
     "INVALID_TAX_CODE_FOR_SUB": _TAX_SUB,
     "ITEM_IS_UNAVAILABLE": Rule(_R, "DEAL-SVC-INACTIVE", "The item is inactive in NetSuite.", "billing_code"),
-    "INVALID_TRAN_ITEM_LINE": Rule(_R, "DEAL-SVC-INACTIVE", "NetSuite cannot use this item on the line.", "billing_code"),
+    "INVALID_TRAN_ITEM_LINE": Rule(
+        _R, "DEAL-SVC-INACTIVE", "NetSuite cannot use this item on the line.", "billing_code"
+    ),
     "ITEM_ACCT_REQD": Rule(_R, "INV-ACCOUNT", "The item has no income account in NetSuite.", "billing_code"),
     "BALANCE_EXCEEDS_CREDIT_LIMIT": Rule(
         _R, "CUS-CREDIT-HOLD", "The customer is over its credit limit or on hold in NetSuite.", "customer_key"
@@ -94,6 +106,11 @@ RULES: dict[str, Rule] = {
     "NONEXISTENT_ID": _MISSING,
     "RCRD_DSNT_EXIST": _MISSING,
     "NONEXISTENT_EXTERNAL_ID": _MISSING,
+    # Also HTTP 404, but about the record type: a feature is off. "Not there" would be a dangerous reading of it.
+    "INVALID_URL": Rule(
+        ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA", "This NetSuite account does not offer a record type we use."
+    ),
+    "INVALID_HEADER": _DRIFT,
     # Only documented for asynchronous requests: the earlier one with this key stands, so look at what it did.
     "IDEMPOTENCY_ERROR": Rule(ErrorKind.UNKNOWN, "INV-UNKNOWN", "NetSuite has had this request before."),
 }
@@ -103,10 +120,25 @@ _BAD_REFERENCE: dict[str, Rule] = {
     "subsidiary": _SUBSIDIARY,
     "currency": _CURRENCY,
     "terms": Rule(_R, "CUS-TERMS", "NetSuite does not know these payment terms.", "payment_terms"),
-    "item": Rule(_R, "DEAL-SVC-UNMAPPED", "NetSuite does not know the item that this service is mapped to.", "billing_code"),
+    "item": Rule(
+        _R,
+        "DEAL-SVC-INACTIVE",
+        "NetSuite cannot use the item: inactive, or not in this subsidiary.",
+        "billing_code",
+    ),
     "taxCode": Rule(_R, "TAX-CODE", "NetSuite does not know this tax code.", "tax_code"),
 }
 _BAD_REFERENCE_CODES = ("INVALID_KEY_OR_REF", "INVALID_REF_KEY")
+
+#: The same vendor code means something else for another record type: (record type in the URL, code) → rule.
+_BY_RECORD: dict[tuple[str, str], Rule] = {
+    ("job", "DUP_ENTITY"): Rule(
+        _R, "PRJ-DUP", "The customer already has a project of this name in NetSuite.", "name"
+    ),
+    ("invoice", "DUP_RCRD"): Rule(
+        _R, "INV-DUP", "NetSuite already has another invoice under this external id."
+    ),
+}
 
 #: Vendor property (first or last part of ``o:errorPath``) → canonical field.
 FIELDS: dict[str, str] = {
@@ -132,8 +164,9 @@ FIELDS: dict[str, str] = {
 }
 
 _UNKNOWN_PROPERTY = re.compile(
-    r"unknown (?:property|properties|field|reference or field)|(?:property|field)\b.{0,80}\b(?:does not exist|is not (?:known|valid)|invalid name)"
-    r"|invalid (?:property|field) name",
+    r"unknown (?:property|properties|field)"
+    r"|(?:property|field).{0,80}(?:does not exist|is not (?:known|valid)|is read-only)"
+    r"|search error occurred: (?:field|record)",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
@@ -146,7 +179,7 @@ def sort_error(answer: Answer, write: bool) -> AdapterError | None:
     if not details:
         return None
     for detail in details:
-        found = _rule(detail)
+        found = _rule(detail, _record_type(answer))
         if found is not None:
             rule, name = found
             return _error(rule, name, detail, answer)
@@ -173,16 +206,28 @@ def _details(data: Any) -> list[_Detail]:
     if not isinstance(found, list):
         return []
     return [
-        _Detail(str(item.get("o:errorCode") or ""), str(item.get("detail") or ""), str(item.get("o:errorPath") or ""))
+        _Detail(
+            str(item.get("o:errorCode") or ""),
+            str(item.get("detail") or ""),
+            str(item.get("o:errorPath") or ""),
+        )
         for item in found
         if isinstance(item, dict)
     ]
 
 
-def _rule(detail: _Detail) -> tuple[Rule, str] | None:
+def _record_type(answer: Answer) -> str:
+    """``customer`` from ``…/services/rest/record/v1/customer/eid:x``."""
+    found = re.search(r"/record/v1/([A-Za-z]+)", answer.exchange.url)
+    return found.group(1) if found else ""
+
+
+def _rule(detail: _Detail, record_type: str) -> tuple[Rule, str] | None:
     """The most exact rule: a name in the detail says more than the broad code beside it."""
     names = [name for name in [*_NAME.findall(detail.text), detail.code] if name]
     for name in names:
+        if (record_type, name) in _BY_RECORD:
+            return _BY_RECORD[record_type, name], name
         if name in RULES:
             return RULES[name], name
         if name in _BAD_REFERENCE_CODES:
@@ -193,6 +238,8 @@ def _rule(detail: _Detail) -> tuple[Rule, str] | None:
 
 
 def _bad_reference(detail: _Detail) -> Rule:
+    if "inactive" in detail.text.lower() and "customer" in detail.text.lower():
+        return Rule(_R, "CUS-INACTIVE", "The customer is inactive in NetSuite.", "customer_key")
     for part in reversed(_path_parts(detail.path)):
         if part in _BAD_REFERENCE:
             return _BAD_REFERENCE[part]

@@ -1,0 +1,1 @@
+"""NetSuite SuiteTalk REST (docs/vendors/netsuite.md)."""
