@@ -13,7 +13,7 @@ from datetime import datetime
 from django.db.models import Q, QuerySet
 
 from apps.core.scope import Scope
-from apps.journal.models import Audit, Delivery, HookDue, Inbox, InboxReject, Outbox
+from apps.journal.models import Audit, Delivery, HookDue, Inbox, InboxReject, Outbox, Subscription
 
 
 @dataclass(frozen=True)

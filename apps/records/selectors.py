@@ -1,0 +1,106 @@
+"""Reads of records: links, what systems last showed, and the snapshot that a plan starts from.
+
+Public surface: :func:`find_link`, :func:`links`, :func:`key_of`, :func:`record`, :func:`records_for`,
+:func:`records_of_engagement`, :func:`find`, :func:`snapshot`, :func:`canonical`, :class:`Snapshot`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from apps.canonical.objects import OBJECTS, Canonical
+from apps.core.scope import Scope
+from apps.records.models import CrossReference, Record
+
+#: ``(object type, key)``
+Subject = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Records and links of several subjects, read in two queries."""
+
+    records: dict[Subject, list[Record]]
+    links: dict[tuple[str, str, int], CrossReference]
+
+    def link(self, object_type: str, key: str, system_id: int) -> str:
+        """The external id, or "" when there is no link."""
+        found = self.links.get((object_type, key, system_id))
+        return found.external_id if found else ""
+
+    def record(self, object_type: str, key: str, system_id: int) -> Record | None:
+        """What that system last showed under this key, if it still has it."""
+        rows = self.records.get((object_type, key), [])
+        return next((row for row in rows if row.system_id == system_id and not row.deleted), None)
+
+
+def find_link(object_type: str, key: str, system_id: int) -> CrossReference | None:
+    """The id of our object in one system."""
+    return CrossReference.objects.filter(object_type=object_type, key=key, system_id=system_id).first()
+
+
+def links(object_type: str, key: str) -> list[CrossReference]:
+    """Our object's ids in all systems, by system code."""
+    rows = CrossReference.objects.filter(object_type=object_type, key=key)
+    return list(rows.select_related("system").order_by("system__code"))
+
+
+def key_of(system_id: int, object_type: str, external_id: str) -> str | None:
+    """Our key of a system's object, or None when it is not linked."""
+    rows = CrossReference.objects.filter(
+        system_id=system_id, object_type=object_type, external_id=external_id
+    )
+    return rows.values_list("key", flat=True).first()
+
+
+def record(system_id: int, object_type: str, external_id: str) -> Record | None:
+    """The object as that system last showed it, deleted or not."""
+    return Record.objects.filter(
+        system_id=system_id, object_type=object_type, external_id=external_id
+    ).first()
+
+
+def records_for(object_type: str, key: str) -> list[Record]:
+    """The object as every system last showed it: by its key there, or by a link."""
+    linked = Q(pk__in=[])
+    for reference in CrossReference.objects.filter(object_type=object_type, key=key):
+        linked |= Q(system_id=reference.system_id, external_id=reference.external_id)
+    rows = Record.objects.filter(Q(key=key) | linked, object_type=object_type)
+    return list(rows.select_related("system").order_by("system__code", "id"))
+
+
+def records_of_engagement(engagement_key: str, *, scope: Scope) -> list[Record]:
+    """Everything known of one engagement that the scope allows, by type."""
+    rows = Record.objects.within(scope).filter(engagement_key=engagement_key)
+    return list(rows.select_related("system").order_by("object_type", "system__code", "id"))
+
+
+def find(*, system_id: int, object_type: str, field: str, value: str, limit: int = 20) -> list[Record]:
+    """Live records of a system whose canonical top-level ``field`` is ``value`` (for matching)."""
+    rows = Record.objects.filter(
+        system_id=system_id, object_type=object_type, deleted=False, **{f"body__{field}": value}
+    )
+    return list(rows.order_by("id")[:limit])
+
+
+def snapshot(subjects: Iterable[Subject]) -> Snapshot:
+    """Records and links of all subjects at once, for a plan."""
+    wanted = Q(pk__in=[])
+    for object_type, key in set(subjects):
+        wanted |= Q(object_type=object_type, key=key)
+    records: dict[Subject, list[Record]] = {}
+    for row in Record.objects.filter(wanted).select_related("system").order_by("id"):
+        records.setdefault((row.object_type, row.key), []).append(row)
+    found = {
+        (reference.object_type, reference.key, reference.system_id): reference
+        for reference in CrossReference.objects.filter(wanted).select_related("system")
+    }
+    return Snapshot(records=records, links=found)
+
+
+def canonical(row: Record) -> Canonical:
+    """The record's body as its canonical object."""
+    return OBJECTS[row.object_type].model_validate(row.body)
