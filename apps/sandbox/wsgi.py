@@ -75,6 +75,11 @@ class Sandbox:
         with system.gauge:
             system.in_flight += 1
         try:
+            refused = system.vendor.enter(request)
+            if refused is not None:
+                system.vendor.finish(request, refused)
+                self.log.record(system.name, request, refused, at=at)
+                return refused
             hit = self.faults.take(system.name, request.method, request.path)
             if not hit:
                 response = self._answer(system, request)
@@ -82,6 +87,7 @@ class Sandbox:
                 return response
             return self._serve_faulty(system, request, connection, start_response, hit, at)
         finally:
+            system.vendor.leave(request)
             with system.gauge:
                 system.in_flight -= 1
 

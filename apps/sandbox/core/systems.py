@@ -16,7 +16,7 @@ SYSTEMS = (
     ("erp", "netsuite", 2, "MERRIDANE"),
     ("erp-be", "netsuite", 3, "OSTREL"),
     # ("psa", "kantata", 4, "MERRIDANE"),
-    # ("billing", "stripe", 5, "MERRIDANE"),
+    ("billing", "stripe", 5, "MERRIDANE"),
     ("sink", "sink", 6, "MERRIDANE"),
 )
 
@@ -38,6 +38,12 @@ class Vendor:
 
     def forget(self) -> None:
         """Drop what the vendor keeps outside of documents (cursors, tables of its own)."""
+
+    def enter(self, request: Request) -> Response | None:
+        """Before faults and handling: an answer that ends the request, or None to go on."""
+
+    def leave(self, request: Request) -> None:
+        """After the request in any case."""
 
     def handle(self, request: Request) -> Response:
         """Answer one API request. Runs in a unit of work when the method writes."""
