@@ -1,0 +1,75 @@
+"""The top of the tree is what it says, every room has a floor, nothing unfinished is left, settings are documented."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.house.scan import ROOT, floors, tracked_files
+
+TOP = {
+    ".ci", ".editorconfig", ".env.example", ".gitattributes", ".github", ".gitignore", "CHANGELOG.md",
+    "CONTRIBUTING.md", "LICENSE", "Makefile", "Procfile", "README.md", "apps", "bench", "docs", "locale",
+    "manage.py", "pssync_console", "pyproject.toml", "requirements-dev.in", "requirements.in",
+    "requirements.lock", "static", "templates", "tests",
+}  # fmt: skip
+# Spelt apart, or this file would find itself.
+LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
+TEXTS = (".py", ".html", ".css", ".js", ".md", ".toml", ".in", ".txt", ".sql", "Makefile", "Procfile", "run")
+VARIABLE = re.compile(r"""(?:env|environment)\.(?:text|integer|boolean|choice|words)\(\s*["'](\w+)["']""")
+
+
+def layout_findings(names: list[str]) -> list[str]:
+    known = floors()
+    top = sorted({name.split("/")[0] for name in names} - TOP)
+    rooms = sorted({name.split("/")[1] for name in names if name.startswith("apps/") and name.count("/") > 1})
+    return [f"{name} has no place at the top" for name in top] + [
+        f"apps/{room} has no floor" for room in rooms if room not in known
+    ]
+
+
+def leftover_findings(path: str, source: str) -> list[str]:
+    lines = enumerate(source.splitlines(), start=1)
+    return [f"{path}:{number}: {line.strip()}" for number, line in lines if LEFTOVERS.search(line)]
+
+
+def test_the_top_of_the_tree_holds_only_what_belongs_there():
+    assert layout_findings(tracked_files()) == []
+
+
+def test_a_stray_file_and_a_room_without_floor_are_found():
+    assert (
+        len(layout_findings(["notes.txt", "apps/attic/models.py", "apps/sync/models.py", "README.md"])) == 2
+    )
+
+
+def test_nothing_is_left_to_be_done_in_the_sources():
+    findings = [
+        finding
+        for name in tracked_files()
+        if name.endswith(TEXTS) and "/vendor/" not in name
+        for finding in leftover_findings(name, (ROOT / name).read_text(encoding="utf-8"))
+    ]
+    assert findings == []
+
+
+@pytest.mark.parametrize("word", ["TO" + "DO", "FIX" + "ME", "XX" + "X"])
+def test_a_leftover_is_found(word):
+    assert leftover_findings("x.py", f"x = 1  # {word}: later") == [f"x.py:1: x = 1  # {word}: later"]
+    assert leftover_findings("x.py", f"x = '{word}1'") == []
+
+
+def _variables_read() -> set[str]:
+    folder = ROOT / "pssync_console"
+    read = {
+        name for path in folder.rglob("*.py") for name in VARIABLE.findall(path.read_text(encoding="utf-8"))
+    }
+    # Read straight from the environment: where the data lies is asked before settings exist.
+    return read | {"PSSYNC_HOME"}
+
+
+def test_every_variable_is_documented_and_every_documented_variable_is_read():
+    documented = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.M))
+    assert "SECRET_KEY" in documented
+    assert documented == _variables_read()
