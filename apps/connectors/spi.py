@@ -223,7 +223,10 @@ class Adapter(Protocol):
 
 
 class WebhookRefused(Exception):
-    """A webhook that is not taken. ``reason``: ``unsigned``, ``bad_signature``, ``stale``, ``malformed``, ``unknown_version``."""
+    """A webhook that is not taken.
+
+    ``reason``: ``unsigned``, ``bad_signature``, ``stale``, ``malformed``, ``unknown_version``.
+    """
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)

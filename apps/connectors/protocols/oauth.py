@@ -1,6 +1,7 @@
 """OAuth 2 between machines: tokens minted once, shared by the threads of a process, renewed once when refused.
 
-Public surface: :class:`OAuth`, :class:`Token`, :func:`client_credentials`, :func:`jwt_bearer`, :func:`signed_client_credentials`,
+Public surface: :class:`OAuth`, :class:`Token`, :func:`client_credentials`, :func:`jwt_bearer`,
+:func:`signed_client_credentials`,
 :func:`fingerprint`, :func:`forget_tokens`.
 
 Sources: RFC 6749 §4.4 (client credentials), RFC 7523 (JWT bearer grant and JWT client authentication), Salesforce "OAuth 2.0

@@ -24,9 +24,13 @@ _SECRET_NAME = re.compile(
     re.IGNORECASE,
 )
 _SECRET_VALUE = re.compile(
-    r"((?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{6,}|whsec_[A-Za-z0-9+/=]{6,}|whsk_[A-Za-z0-9+/=]{6,}|xox[abpsr]-[A-Za-z0-9-]{6,}"
-    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*|(?<=Bearer )[A-Za-z0-9._~+/!=-]{8,}|(?<=Basic )[A-Za-z0-9+/=]{8,}"
-    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)|00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{8,})"
+    r"((?:sk|rk|pk)_(?:live|test)_[A-Za-z0-9]{6,}"  # Stripe keys
+    r"|whs[ek]c?_[A-Za-z0-9+/=]{6,}"  # Standard Webhooks and Stripe webhook secrets
+    r"|xox[abpsr]-[A-Za-z0-9-]{6,}"  # Slack tokens
+    r"|eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{4,}\.[A-Za-z0-9_-]*"  # JSON Web Tokens
+    r"|(?<=Bearer )[A-Za-z0-9._~+/!=-]{8,}|(?<=Basic )[A-Za-z0-9+/=]{8,}"
+    r"|-----BEGIN [A-Z ]*PRIVATE KEY-----[\s\S]*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)"
+    r"|00D[A-Za-z0-9]{12,15}![A-Za-z0-9._]{8,})"  # Salesforce session ids
 )
 _PERSONAL_NAME = re.compile(
     r"(e[-_]?mail|phone|mobile|^fax$|first_?name|last_?name|full_?name|given_?name|family_?name|birth|street|^addr(ess)?_?line|^addr\d$"
@@ -39,7 +43,7 @@ _DEPTH = 60
 
 
 def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
-    """A copy of plain data without secrets: masked by field name, by shape (keys, JWTs, bearer tokens) and by ``known`` values."""
+    """A copy of plain data without secrets: masked by field name, by shape (keys, tokens) and by ``known`` values."""
     values = sorted({text for text in known if text and len(text) >= 6}, key=len, reverse=True)
 
     def clean(text: str) -> str:
@@ -51,7 +55,7 @@ def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
 
 
 def personal(value: Any) -> Any:
-    """A copy of plain data without personal data: names, addresses, telephone numbers by field name, e-mail addresses anywhere."""
+    """A copy of plain data without personal data: by field name (names, addresses, telephones), e-mail addresses anywhere."""
     return _walk(value, _PERSONAL_NAME, lambda text: _EMAIL.sub(MASK, text), 0)
 
 

@@ -43,7 +43,7 @@ def verify_standard(*, headers: Mapping[str, str], body: bytes, secrets: Sequenc
 
 
 def verify_stripe(*, headers: Mapping[str, str], body: bytes, secrets: Sequence[str], now: datetime) -> None:
-    """``Stripe-Signature: t=<unix>,v1=<hex>[,v1=<hex>…]``; several v1 during a secret's roll. Raises :class:`WebhookRefused`."""
+    """``Stripe-Signature: t=<unix>,v1=<hex>[,v1=<hex>…]``; several v1 during a roll. Raises :class:`WebhookRefused`."""
     named = {name.lower(): value for name, value in headers.items()}
     parts = [part.strip().partition("=") for part in named.get("stripe-signature", "").split(",")]
     times = [value for name, _, value in parts if name == "t"]

@@ -60,7 +60,7 @@ def moment(value: datetime) -> str:
 
 
 def select(fields: Sequence[str], source: str, where: str, *, order: str = "", limit: int = 0) -> str:
-    text = f"SELECT {', '.join(fields)} FROM {source} WHERE {where}"
+    text = f"SELECT {', '.join(fields)} FROM {source} WHERE {where}"  # noqa: S608 - SOQL; values go through literal()
     if order:
         text += f" ORDER BY {order}"
     return f"{text} LIMIT {limit}" if limit else text
