@@ -20,7 +20,8 @@ OBJECTS = {
     "BillingStateCode:string(10) ShippingStreet:string(255) ShippingCity:string(40) ShippingState:string(80) "
     "ShippingPostalCode:string(20) ShippingCountry:string(80) ShippingCountryCode:string(2) "
     "ERP_Customer_Id__c:string(80)# ERP_Id__c:string(80)# Legal_Entity__c:string(255) Legal_Name__c:string(255) "
-    "Tax_Id__c:string(40) Payment_Terms__c:string(80) Billing_Email__c:string(255) PO_Required__c:boolean "
+    "Tax_Id__c:string(40) Tax_Exempt__c:boolean Registration_Number__c:string(80) Payment_Terms__c:string(80) "
+    "Billing_Email__c:string(255) PO_Required__c:boolean "
     "Sync_Status__c:string(255) Sync_Message__c:text",
     "Contact": "AccountId:ref>Account LastName:string(80)! FirstName:string(40) Email:string(80) Phone:string(40) "
     "Title:string(128)",
@@ -42,7 +43,8 @@ OBJECTS = {
     "Service_Code__c:string(80) Role__c:string(80) Billing_Type__c:string(80) Start_Date__c:date End_Date__c:date "
     "Unit__c:string(40)",
     "Contract": "AccountId:ref>Account! Status:picklist StartDate:date EndDate:date ContractTerm:int "
-    "ContractNumber:string(30)~ Description:text Name:string(80)",
+    "ContractNumber:string(30)~ Description:text Name:string(80) Kind__c:picklist Signed_On__c:date "
+    "Not_To_Exceed__c:currency",
     "Order": "AccountId:ref>Account! ContractId:ref>Contract OpportunityId:ref>Opportunity EffectiveDate:date! "
     "Status:picklist! TotalAmount:currency~ OrderNumber:string(30)~ EndDate:date PoNumber:string(80)",
     "OrderItem": "OrderId:ref>Order! Product2Id:ref>Product2 PricebookEntryId:ref>PricebookEntry Quantity:double! "
@@ -61,6 +63,13 @@ OBJECTS = {
     "Status__c:string(80) Percent__c:double",
     "Role_Rate__c": "Name:string(80) Opportunity__c:ref>Opportunity Role__c:string(80) Rate__c:currency "
     "Unit__c:string(40) Grade__c:string(80) External_Key__c:string(120)#=",
+    "Billing_Schedule__c": "Name:string(80) Opportunity__c:ref>Opportunity Label__c:string(255) Amount__c:currency "
+    "Trigger__c:picklist Due_Date__c:date Service_Code__c:string(80) Sort__c:int",
+    "Deal_Rate__c": "Name:string(80) Opportunity__c:ref>Opportunity Role__c:string(80) Service_Code__c:string(80) "
+    "Blended__c:boolean Unit__c:string(40) Bill_Rate__c:currency",
+    "Eng_Status__c": "Name:string(80) Opportunity__c:ref>Opportunity Engagement_Key__c:string(120)#= "
+    "Status__c:string(80) Message__c:text ERP_Project__c:string(80) PSA_Project__c:string(80) "
+    "Invoice_Status__c:string(80) Paid_Amount__c:currency Console_Url__c:string(255) Correlation_Id__c:string(80)",
     "Engagement_Status__c": "Name:string(80) Opportunity__c:ref>Opportunity External_Key__c:string(120)#= "
     "Status__c:string(80) Message__c:text Code__c:string(80) Link__c:string(255) Updated_At__c:datetime "
     "PSA_Project__c:string(80) ERP_Project__c:string(80) ERP_Customer__c:string(80) Invoiced__c:currency "
@@ -71,6 +80,7 @@ PREFIXES = {
     "Account": "001", "Contact": "003", "Opportunity": "006", "OpportunityLineItem": "00k", "Contract": "800",
     "Order": "801", "OrderItem": "802", "Product2": "01t", "Pricebook2": "01s", "PricebookEntry": "01u",
     "User": "005", "Task": "00T", "Billing_Milestone__c": "a00", "Role_Rate__c": "a01", "Engagement_Status__c": "a02",
+    "Billing_Schedule__c": "a03", "Deal_Rate__c": "a04", "Eng_Status__c": "a05",
 }  # fmt: skip
 
 # Opportunity stage → (IsClosed, IsWon, Probability), the stages a new org starts with.
