@@ -1,11 +1,11 @@
 """Who may open a screen, and what they see of it.
 
-Public surface: :func:`screen` (view decorator), :func:`permitted` (may this person do this to that row, and if not, why and
-who could), :class:`Permission`.
+Public surface: :func:`screen` (view decorator), :func:`permissions` (the person's grants, read once a request),
+:func:`permitted` (may this person do this to that row, and if not, why and who could), :class:`Permission`.
 
-``@screen("exception.view")`` sends strangers to the log-in page (a fragment request is told to navigate there instead of being
-swapped into the page), refuses people without the verb in any entity or engagement, sets ``request.scope`` for the selectors
-and shows times in the person's zone.
+``@screen("exception.view")`` sends strangers to the log-in page (a fragment request is told to navigate there, so that the
+form is never swapped into a page), refuses people without the verb in any entity or engagement, sets ``request.scope``
+for the selectors and shows times in the person's zone.
 """
 
 from __future__ import annotations
@@ -15,18 +15,19 @@ from dataclasses import dataclass
 from functools import wraps
 from typing import Any
 from urllib.parse import urlencode
-from zoneinfo import ZoneInfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import resolve_url
 from django.utils import timezone
+from django.utils.translation import gettext as _
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect
 
 from apps.core.errors import NotAllowed
-from apps.core.scope import Scope
+from apps.core.scope import NOTHING
 from apps.organization import selectors as organization
 
 View = Callable[..., HttpResponse]
@@ -43,17 +44,27 @@ class Permission:
         return self.allowed
 
 
-def is_empty(scope: Scope) -> bool:
-    """True when the scope grants no row at all."""
-    return not (scope.everything or scope.entity_ids or scope.engagement_keys)
+def permissions(request: HttpRequest) -> organization.Permissions:
+    """The signed-in person's grants: one query a request, however many verbs a page asks for."""
+    found = getattr(request, "_console_permissions", None)
+    if found is None:
+        found = request._console_permissions = organization.permissions_of(request.user)
+    return found
 
 
 def _to_login(request: HttpRequest) -> HttpResponse:
-    if request.headers.get("HX-Request"):
-        back = request.headers.get("HX-Current-URL", request.get_full_path())
-        path = "/" + back.split("/", 3)[3] if "://" in back and back.count("/") >= 3 else back
-        return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': path})}")
-    return redirect_to_login(request.get_full_path())
+    if not request.headers.get("HX-Request"):
+        return redirect_to_login(request.get_full_path())
+    back = request.headers.get("HX-Current-URL", "")
+    path = "/" + back.split("/", 3)[3] if back.count("/") >= 3 else request.get_full_path()
+    return HttpResponseClientRedirect(f"{resolve_url(settings.LOGIN_URL)}?{urlencode({'next': path})}")
+
+
+def _zone(name: str) -> ZoneInfo:
+    try:
+        return ZoneInfo(name or settings.TIME_ZONE)
+    except (ZoneInfoNotFoundError, ValueError):
+        return ZoneInfo(settings.TIME_ZONE)
 
 
 def screen(verb: str) -> Callable[[View], View]:
@@ -65,15 +76,12 @@ def screen(verb: str) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
                 return _to_login(request)
-            scope = organization.scope_of(request.user, verb)
-            if is_empty(scope):
+            request.scope = permissions(request).scope(verb)
+            if request.scope == NOTHING:
                 organization.require(request.user, verb)
-                raise NotAllowed("You may not open this screen.")
-            request.scope = scope
-            zone = getattr(request.user, "timezone", "") or settings.TIME_ZONE
-            with timezone.override(ZoneInfo(zone)):
-                response = view(request, *args, **kwargs)
-                return response.render() if hasattr(response, "render") else response
+                raise NotAllowed(_("You may not open this screen."))
+            with timezone.override(_zone(request.user.timezone)):
+                return view(request, *args, **kwargs)
 
         guarded.verb = verb
         return guarded
@@ -82,11 +90,17 @@ def screen(verb: str) -> Callable[[View], View]:
 
 
 def permitted(
-    user: Any, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = ""
+    request: HttpRequest, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = ""
 ) -> Permission:
-    """The answer of ``organization.require`` as a value, so that a disabled button can say why and who could act."""
+    """``organization.require`` as a value, so that a disabled button can say why and who could act. Fails closed for a
+    row without entity and engagement."""
+    scope = permissions(request).scope(verb)
+    if scope.allows(legal_entity_id=legal_entity_id, engagement_key=engagement_key):
+        return Permission(True)
     try:
-        organization.require(user, verb, legal_entity_id=legal_entity_id, engagement_key=engagement_key)
+        organization.require(
+            request.user, verb, legal_entity_id=legal_entity_id, engagement_key=engagement_key
+        )
     except NotAllowed as refusal:
-        return Permission(False, " ".join(part for part in (refusal.message, refusal.who) if part))
-    return Permission(True)
+        return Permission(False, refusal.message)
+    return Permission(False, _("You may do this only inside your own legal entities."))

@@ -2,9 +2,9 @@
 
 Public surface: :func:`state_label`, :func:`state_tone`, :data:`TONES`.
 
-A tone is one of ``good`` (settled well), ``info`` (moving by itself), ``warn`` (needs somebody soon), ``bad`` (stopped),
-``hold`` (waits for a person's decision on purpose) and ``quiet`` (over, or not started). Colour never stands alone: the
-label is always shown, and each tone has its own mark.
+A tone is one of ``good`` (settled well), ``info`` (moving by itself), ``warn`` (needs somebody soon), ``bad``
+(stopped), ``hold`` (waits for a person's decision on purpose) and ``quiet`` (over, or not started). Colour never stands
+alone: the label is always shown, and each tone has its own mark.
 """
 
 from __future__ import annotations

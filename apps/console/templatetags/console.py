@@ -1,7 +1,7 @@
 """Template tags and filters of the console.
 
-Public surface: filters ``money``, ``moneys``, ``ago``, ``stamp``, ``due``, ``initials``, ``person_name``, ``pretty``, ``joined``,
-``control``; tags ``badge``, ``icon``, ``keep_query``, ``money_of``, ``navigation``, ``whoami``.
+Public surface: filters ``money``, ``moneys``, ``ago``, ``stamp``, ``due``, ``initials``, ``person_name``, ``pretty``,
+``joined``, ``control``, ``flow``; tags ``badge``, ``icon``, ``keep_query``, ``money_of``, ``navigation``, ``whoami``.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from tablericons import _render_icon
 from apps.canonical.money import minor_unit_exponent
 from apps.console import nav
 from apps.console.states import state_label, state_tone
+from apps.console.transactions.presenters import flow_label
 from apps.core import clock
 
 register = template.Library()
@@ -182,8 +183,8 @@ def icon(name: str, css: str = "", title: str = "") -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def keep_query(context: template.Context, **changes: Any) -> str:
-    """The present query string with changes (``None`` or "" removes a key); "?" alone clears it, so a link never keeps a
-    stale one. A changed filter always starts at the first page."""
+    """The present query string with changes (``None`` or "" removes a key); a lone "?" clears it, so that a link never
+    keeps a stale one. A changed filter always starts at the first page."""
     request = context.get("request")
     query = request.GET.copy() if request is not None else None
     if query is None:
@@ -256,3 +257,9 @@ def control(field: Any) -> SafeString:
 def whoami(context: template.Context) -> nav.Person:
     """Name, roles and entities of the signed-in person, for the top bar."""
     return nav.person_of(context["request"])
+
+
+@register.filter
+def flow(name: str) -> str:
+    """A flow in the words of the desk."""
+    return flow_label(name)

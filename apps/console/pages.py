@@ -1,0 +1,83 @@
+"""Rendering helpers shared by all screens.
+
+Public surface: :func:`show`, :func:`page_of`, :func:`back_to`, :func:`referring`, :class:`Neighbours`,
+:func:`neighbours`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.core.paginator import Page, Paginator
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.http import url_has_allowed_host_and_scheme
+
+PER_PAGE = 50
+
+
+def show(
+    request: HttpRequest,
+    template: str,
+    context: dict[str, Any],
+    *,
+    partials: Sequence[str] = (),
+    status: int = 200,
+) -> HttpResponse:
+    """The page, or only the named partial when htmx asks for the element of that id.
+
+    One template serves both, so a link opened in a new tab and a fragment swapped in place can never differ.
+    """
+    target = request.headers.get("HX-Target", "") if request.headers.get("HX-Request") else ""
+    if target in partials and not request.headers.get("HX-History-Restore-Request"):
+        template = f"{template}#{target}"
+    return render(request, template, context, status=status)
+
+
+def page_of(request: HttpRequest, rows: Any, *, per_page: int = PER_PAGE) -> Page:
+    """The page that ``?page=`` names; nonsense shows the nearest page instead of an error."""
+    return Paginator(rows, per_page).get_page(request.GET.get("page"))
+
+
+def referring(request: HttpRequest, fallback: str) -> str:
+    """The page of ours from which a form was sent, with its query string; ``fallback`` when that cannot be trusted."""
+    came_from = request.headers.get("HX-Current-URL") or request.headers.get("Referer") or ""
+    if not url_has_allowed_host_and_scheme(
+        came_from, {request.get_host()}, require_https=request.is_secure()
+    ):
+        return fallback
+    parts = urlsplit(came_from)
+    return f"{parts.path}?{parts.query}" if parts.query else parts.path
+
+
+def back_to(request: HttpRequest, fallback: str) -> HttpResponse:
+    """After a plain form post: a redirect to where the person was (303, so that reloading sends nothing again)."""
+    response = redirect(referring(request, fallback))
+    response.status_code = 303
+    return response
+
+
+@dataclass(frozen=True)
+class Neighbours:
+    """The row before and after one within the present results, and where it stands."""
+
+    previous: str = ""
+    next: str = ""
+    position: int = 0
+    count: int = 0
+
+
+def neighbours(refs: Sequence[str], ref: str) -> Neighbours:
+    """Neighbours of ``ref`` in the results as listed; none when it is not among them (a link from elsewhere)."""
+    if ref not in refs:
+        return Neighbours(count=len(refs))
+    at = refs.index(ref)
+    return Neighbours(
+        previous=refs[at - 1] if at else "",
+        next=refs[at + 1] if at + 1 < len(refs) else "",
+        position=at + 1,
+        count=len(refs),
+    )

@@ -1,0 +1,105 @@
+"""Transactions: did it go through, how long did each step take, and run it again."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.console.access import permitted, screen
+from apps.console.pages import back_to, page_of, show
+from apps.console.transactions import presenters
+from apps.journal import services as journal
+from apps.organization import selectors as organization
+from apps.sync import selectors as sync
+from apps.sync import services as engine
+from apps.sync.filters import TransactionFilter
+
+PAGE = "console/transactions/page.html"
+DETAIL = "console/transactions/detail.html"
+
+
+@require_GET
+@screen("transaction.view")
+def index(request: HttpRequest) -> HttpResponse:
+    """The list: search by reference, business key or correlation id; state, flow and entity."""
+    everything = sync.transactions(request.scope)
+    filters = TransactionFilter(request.GET, queryset=everything)
+    context = {
+        "page_obj": page_of(request, filters.qs),
+        "filters": filters,
+        "filtered": any(request.GET.get(name) for name in ("q", "state", "flow", "legal_entity")),
+        "entities": organization.entities(scope=request.scope),
+        "flows": presenters.FLOW_LABELS,
+        "health": sync.health(request.scope),
+    }
+    return show(request, PAGE, context, partials=("results",))
+
+
+@require_GET
+@screen("transaction.view")
+def detail(request: HttpRequest, ref: str) -> HttpResponse:
+    """One transaction: its steps on a time axis, what is still planned, attempts and keys."""
+    row = sync.transaction_detail(request.scope, ref)
+    drawn = presenters.bars(row)
+    context = {
+        "transaction": row,
+        "flow": presenters.flow_label(row.flow),
+        "bars": drawn,
+        "planned": presenters.planned(row, drawn),
+        "plan": sync.last_plan(row),
+        "may_replay": _may(request, "transaction.replay", row),
+        "may_reveal": _may(request, "payload.reveal", row),
+        "moving": row.state in ("pending", "running", "retrying", "waiting"),
+    }
+    return show(request, DETAIL, context, partials=("progress",))
+
+
+@require_GET
+@screen("transaction.replay")
+def preview(request: HttpRequest, ref: str) -> HttpResponse:
+    """What running it again would do, planned now; nothing is stored."""
+    row = sync.transaction_detail(request.scope, ref)
+    answer = engine.preview(transaction_ids=[row.pk])
+    context = {"transaction": row, "preview": presenters.preview_of(answer)}
+    return show(request, "console/transactions/preview.html", context, partials=("preview",))
+
+
+@require_POST
+@screen("transaction.replay")
+def run(request: HttpRequest, ref: str) -> HttpResponse:
+    """Run again exactly what was previewed; refused as stale when the plan is another one by now."""
+    row = sync.transaction_detail(request.scope, ref)
+    tokens = engine.read_token(request.POST.get("token", ""))
+    answer = engine.replay(transaction_ids=[row.pk], by=request.user, tokens=tokens)
+    for skipped in answer["skipped"]:
+        messages.warning(request, f"{skipped['ref']}: {skipped['reason']}")
+    if answer["replayed"]:
+        messages.success(request, _("%(ref)s runs again.") % {"ref": row.ref})
+    return back_to(request, reverse("console:transaction", args=[row.ref]))
+
+
+@require_GET
+@screen("payload.reveal")
+def payload(request: HttpRequest, ref: str, payload_id: int) -> HttpResponse:
+    """Request and answer of one attempt; secrets were redacted before they were stored. Looking leaves an audit row."""
+    row = sync.transaction_detail(request.scope, ref)
+    exchange = sync.payload(row, payload_id)
+    journal.record(
+        verb="payload.revealed",
+        object_type="transaction",
+        object_ref=row.ref,
+        by=request.user,
+        legal_entity_id=row.legal_entity_id,
+        engagement_key=row.engagement_key,
+        new={"payload": payload_id},
+    )
+    template = "console/transactions/payload.html" + ("#exchange" if request.htmx else "")
+    return render(request, template, {"transaction": row, "exchange": exchange})
+
+
+def _may(request: HttpRequest, verb: str, row: object) -> object:
+    return permitted(request, verb, legal_entity_id=row.legal_entity_id, engagement_key=row.engagement_key)
