@@ -1,0 +1,39 @@
+"""Verbs of the billing room.
+
+Public surface: everything in ``__all__``. Reads are in :mod:`apps.billing.selectors`.
+"""
+
+from apps.billing.services.accounts import opening_set
+from apps.billing.services.holds import lift_hold, place_hold
+from apps.billing.services.invoices import due_date, invoice_issued, invoice_posted, payment_observed
+from apps.billing.services.items import milestone_key, milestone_observe, schedule_load, time_observe
+from apps.billing.services.prebills import (
+    prebill_approve,
+    prebill_draft,
+    prebill_send_back,
+    prebill_submit,
+)
+from apps.billing.services.predicates import ItemReadiness, Predicate, problems
+from apps.billing.services.readiness import readiness
+
+__all__ = [
+    "ItemReadiness",
+    "Predicate",
+    "due_date",
+    "invoice_issued",
+    "invoice_posted",
+    "lift_hold",
+    "milestone_key",
+    "milestone_observe",
+    "opening_set",
+    "payment_observed",
+    "place_hold",
+    "prebill_approve",
+    "prebill_draft",
+    "prebill_send_back",
+    "prebill_submit",
+    "problems",
+    "readiness",
+    "schedule_load",
+    "time_observe",
+]
