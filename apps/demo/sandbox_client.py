@@ -26,7 +26,7 @@ class SandboxControl:
         self.timeout = timeout
         self._session = requests.Session()
 
-    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def call(self, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
         answer = self._session.request(
             method, f"{self.base_url}/_control{path}", json=body, params=query or None, timeout=self.timeout
         )
@@ -119,7 +119,7 @@ class SystemControl:
     def __init__(self, control: SandboxControl, name: str):
         self._control, self.name = control, name
 
-    def call(self, method: str, path: str, body: Any = None, **query: Any) -> Any:
+    def call(self, method: str, path: str, body: Any = None, /, **query: Any) -> Any:
         return self._control.call(method, f"/systems/{self.name}{path}", body, **query)
 
     def records(self, kind: str, **fields: Any) -> list[dict]:
@@ -144,7 +144,9 @@ class SystemControl:
 
     def fault(self, kind: str, *, method: str = "*", path: str = ".*", **more: Any) -> int:
         """Add a fault; ``more``: status, headers, body, seconds, times, skip, url. Returns its id."""
-        return self.call("POST", "/faults", {"kind": kind, "match": {"method": method, "path": path}, **more})["id"]
+        return self.call(
+            "POST", "/faults", {"kind": kind, "match": {"method": method, "path": path}, **more}
+        )["id"]
 
     def faults(self) -> list[dict]:
         return self.call("GET", "/faults")

@@ -11,7 +11,7 @@ from typing import Any
 
 from apps.canonical.money import Money
 from apps.canonical.objects import Address, Customer, Invoice, InvoiceLine
-from apps.connectors.adapters.stripe.forms import KEY
+from apps.connectors.adapters.stripe.forms import KEY, from_minor
 from apps.connectors.protocols.convert import built, day, decimal, instant
 from apps.connectors.spi import Observed
 
@@ -25,8 +25,8 @@ def invoice(*, row: Row, lines: Sequence[Row], url: str) -> Observed | None:
     if not metadata.get(KEY) or any(not metadata.get(name) for name in needed):
         return None
     currency = str(row["currency"]).upper()
-    total = _minor(row.get("total"), currency)
-    tax = Money.from_minor(_tax_minor(row), currency)
+    total = from_minor(row.get("total"), currency)
+    tax = from_minor(_tax_minor(row), currency)
     number = str(metadata.get("number") or row.get("number") or "")
     transitions = row.get("status_transitions") or {}
     paid_at = instant(transitions.get("paid_at"), field="paid_at")
@@ -48,7 +48,7 @@ def invoice(*, row: Row, lines: Sequence[Row], url: str) -> Observed | None:
         net=total - tax,
         tax=tax,
         total=total,
-        balance=_minor(row.get("amount_remaining"), currency),
+        balance=from_minor(row.get("amount_remaining"), currency),
     )
     return Observed(
         object_type="invoice",
@@ -65,8 +65,8 @@ def invoice(*, row: Row, lines: Sequence[Row], url: str) -> Observed | None:
             "status": str(row.get("status") or ""),
             "number": str(row.get("number") or ""),
             "currency": currency,
-            "amount_paid": str(_minor(row.get("amount_paid"), currency).amount),
-            "amount_remaining": str(_minor(row.get("amount_remaining"), currency).amount),
+            "amount_paid": str(from_minor(row.get("amount_paid"), currency).amount),
+            "amount_remaining": str(from_minor(row.get("amount_remaining"), currency).amount),
             "total": str(total.amount),
             "tax": str(tax.amount),
             "hosted_invoice_url": str(row.get("hosted_invoice_url") or ""),
@@ -137,7 +137,7 @@ def _line(line: Row, currency: str) -> InvoiceLine:
     quantity = decimal(
         line.get("quantity_decimal") or line.get("quantity") or 1, field="quantity"
     ) or decimal(1, field="quantity")
-    amount = _minor(line.get("amount"), currency)
+    amount = from_minor(line.get("amount"), currency)
     return built(
         InvoiceLine,
         f"Line {line['id']}",
@@ -150,10 +150,6 @@ def _line(line: Row, currency: str) -> InvoiceLine:
         amount=amount,
         source_key=metadata.get("source_key") or None,
     )
-
-
-def _minor(value: Any, currency: str) -> Money:
-    return Money.from_minor(int(value or 0), currency)
 
 
 def _date(value: Any) -> date:

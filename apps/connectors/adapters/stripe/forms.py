@@ -1,11 +1,13 @@
 """Nested values as Stripe's form fields, and canonical objects as Stripe's parameters.
 
-Public surface: :func:`flatten`, :func:`customer`, :func:`invoice`, :func:`invoice_line`, :data:`KEY`.
+Public surface: :func:`flatten`, :func:`to_minor`, :func:`from_minor`, :func:`customer`, :func:`invoice`,
+:func:`invoice_line`, :data:`KEY`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 from apps.canonical.money import Money
@@ -34,6 +36,35 @@ TAX_ID_TYPES: dict[str, str] = {
     "US": "us_ein",
 }
 DEFAULT_DAYS_UNTIL_DUE = 30
+#: Currencies that Stripe does not count in hundredths ("Supported currencies").
+_WHOLE = (
+    "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "UGX", "VND", "VUV", "XAF", "XOF", "XPF",
+)  # fmt: skip
+_THOUSANDTHS = ("BHD", "JOD", "KWD", "OMR", "TND")
+EXPONENTS: dict[str, int] = {**dict.fromkeys(_WHOLE, 0), **dict.fromkeys(_THOUSANDTHS, 3)}
+
+
+def exponent(currency: str) -> int:
+    """Decimals that Stripe counts in (its list differs from ISO 4217: MGA has none there, ISK two)."""
+    return EXPONENTS.get(currency.upper(), 2)
+
+
+def to_minor(amount: Money) -> int:
+    """Stripe's integer for an amount. Raises ``REJECTED`` when it would lose a decimal."""
+    scaled = amount.amount.scaleb(exponent(amount.currency))
+    if scaled != scaled.to_integral_value():
+        raise AdapterError(
+            ErrorKind.REJECTED,
+            f"Stripe cannot hold {amount}: it has too many decimals.",
+            field="amount",
+            value=str(amount.amount),
+        )
+    return int(scaled)
+
+
+def from_minor(value: Any, currency: str) -> Money:
+    """An amount from Stripe's integer."""
+    return Money.of(Decimal(int(value or 0)).scaleb(-exponent(currency)), currency)
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
@@ -133,7 +164,7 @@ def invoice_line(push: Push) -> dict[str, Any]:
     return {
         "customer": _ref(push, "customer"),
         "invoice": _ref(push, "invoice"),
-        "amount": exact.minor,
+        "amount": to_minor(exact),
         "currency": currency.lower(),
         "description": str(push.values.get("description") or "") or None,
         "metadata": {
