@@ -15,7 +15,7 @@ SYSTEMS = (
     ("crm", "salesforce", 1, "MERRIDANE"),
     ("erp", "netsuite", 2, "MERRIDANE"),
     ("erp-be", "netsuite", 3, "OSTREL"),
-    # ("psa", "kantata", 4, "MERRIDANE"),
+    ("psa", "kantata", 4, "MERRIDANE"),
     ("billing", "stripe", 5, "MERRIDANE"),
     ("sink", "sink", 6, "MERRIDANE"),
 )

@@ -1,0 +1,1 @@
+"""Kantata OX (formerly Mavenlink) API v1 as far as project and billing data need it (docs/sandbox.md)."""
