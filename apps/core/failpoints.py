@@ -23,11 +23,9 @@ def reach(name: str) -> None:
 
 
 def _maybe_die(name: str) -> None:
-    try:
-        handle = open(_FILE, "r+", encoding="utf-8")
-    except FileNotFoundError:
+    if not os.path.exists(_FILE):
         return
-    with handle:
+    with open(_FILE, "r+", encoding="utf-8") as handle:
         fcntl.flock(handle, fcntl.LOCK_EX)
         armed = handle.read().splitlines()
         if "record" in armed:

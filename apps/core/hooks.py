@@ -70,7 +70,9 @@ sync_planned = Hook(
     "transaction_id, transaction_ref, subject_kind, subject_key, flow, legal_entity_id, engagement_key, label, customer, "
     "currency, amount, correlation_id, problems[{code, step, object_type, field, value, reason, params}]",
 )
-sync_finished = Hook("sync.finished", "transaction_id, transaction_ref, subject_kind, subject_key, flow, state, engagement_key")
+sync_finished = Hook(
+    "sync.finished", "transaction_id, transaction_ref, subject_kind, subject_key, flow, state, engagement_key"
+)
 approvals_decided = Hook(
     "approvals.decided", "request_id, ref, kind, subject_type, subject_ref, state, by_id, comment"
 )

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-PASSWORD = "merridane-demo-26"
+PASSWORD = "merridane-demo-26"  # noqa: S105 - printed by the demo, for made-up people
 
 
 @dataclass(frozen=True)
@@ -29,20 +29,30 @@ class Entity:
     mapping_threshold: Decimal
 
 
+def _tax(*, standard: tuple[str, str], exempt: str, reverse_charge: str) -> dict[str, dict[str, str]]:
+    code, rate = standard
+    return {
+        "standard": {"code": code, "rate": rate},
+        "exempt": {"code": exempt, "rate": "0"},
+        "reverse_charge": {"code": reverse_charge, "rate": "0"},
+        "out_of_scope": {"code": exempt, "rate": "0"},
+    }
+
+
 ENTITIES = (
     Entity(
         "MER-UK", "Merridane Consulting Ltd", "GB", "GBP", "Europe/London", "GB980780684", Decimal("7.5"), "erp", "1",
-        {"standard": {"code": "201", "rate": "20"}, "exempt": {"code": "202", "rate": "0"}, "reverse_charge": {"code": "203", "rate": "0"}, "out_of_scope": {"code": "202", "rate": "0"}},
+        _tax(standard=("201", "20"), exempt="202", reverse_charge="203"),
         Decimal("100000"),
     ),
     Entity(
         "MER-US", "Merridane Inc.", "US", "USD", "America/New_York", "91-1144442", Decimal("8"), "erp", "2",
-        {"standard": {"code": "211", "rate": "0"}, "exempt": {"code": "212", "rate": "0"}, "reverse_charge": {"code": "212", "rate": "0"}, "out_of_scope": {"code": "212", "rate": "0"}},
+        _tax(standard=("211", "0"), exempt="212", reverse_charge="212"),
         Decimal("100000"),
     ),
     Entity(
         "OST-BE", "Ostrel Analytics BV", "BE", "EUR", "Europe/Brussels", "BE0697449992", Decimal("8"), "erp-be", "1",
-        {"standard": {"code": "201", "rate": "21"}, "exempt": {"code": "202", "rate": "0"}, "reverse_charge": {"code": "203", "rate": "0"}, "out_of_scope": {"code": "202", "rate": "0"}},
+        _tax(standard=("201", "21"), exempt="202", reverse_charge="203"),
         Decimal("100000"),
     ),
 )  # fmt: skip
@@ -84,7 +94,9 @@ SERVICES = (
     Service("EXP-900", "Recharged expenses", "time_and_materials", "fixed", _both(10)),
 )
 #: Items that exist in Ostrel's ERP and could become the partner of AIR-510.
-UNMAPPED_ITEMS = {"erp-be": (("709", "AIR-510", "Responsible AI review and assurance"), ("711", "AUD-520", "Model audit"))}
+UNMAPPED_ITEMS = {
+    "erp-be": (("709", "AIR-510", "Responsible AI review and assurance"), ("711", "AUD-520", "Model audit"))
+}
 
 #: role → hourly rate per currency
 RATES: dict[str, dict[str, str]] = {
@@ -115,16 +127,111 @@ class Client:
 
 
 CLIENTS = (
-    Client("brackwater", "Brackwater Utilities", "GB", "GBP", "GB123456782", "4 Reservoir Row", "Leeds", "LS1 4AB", po_required=True, website="brackwater.example"),
-    Client("corvane", "Corvane Insurance", "GB", "GBP", "GB232128892", "70 Lime Court", "London", "EC3M 7HA", website="corvane.example"),
-    Client("thornmere", "Thornmere Bank", "GB", "GBP", "GB239529827", "1 Exchange Walk", "Edinburgh", "EH1 2AA", website="thornmere.example"),
-    Client("wexmoor", "Wexmoor Retail", "GB", "GBP", "GB244155576", "22 Market Lane", "Bristol", "BS1 5TR", website="wexmoor.example"),
-    Client("wexmoor-be", "Wexmoor Retail Belgium", "BE", "EUR", "BE0403019261", "Marktstraat 8", "Antwerpen", "2000", terms="Net 60", website="wexmoor.example"),
-    Client("pellmont", "Pellmont Health", "US", "USD", "12-3456789", "900 Harbor Street", "Boston", "02110", region="MA", tax_exempt=True, website="pellmont.example"),
-    Client("sablefield", "Sablefield Foods", "US", "USD", "04-2103594", "15 Granary Road", "Chicago", "60601", region="IL", website="sablefield.example"),
-    Client("tolvane", "Tolvane Rail", "BE", "EUR", "BE0428759497", "Stationsplein 3", "Brussel", "1000", website="tolvane.example"),
-    Client("nordeval", "Nordeval Pharma", "DE", "EUR", "DE136695976", "Hafenallee 12", "Hamburg", "20457", website="nordeval.example"),
-)  # fmt: skip
+    Client(
+        "brackwater",
+        "Brackwater Utilities",
+        "GB",
+        "GBP",
+        "GB123456782",
+        "4 Reservoir Row",
+        "Leeds",
+        "LS1 4AB",
+        po_required=True,
+        website="brackwater.example",
+    ),
+    Client(
+        "corvane",
+        "Corvane Insurance",
+        "GB",
+        "GBP",
+        "GB232128892",
+        "70 Lime Court",
+        "London",
+        "EC3M 7HA",
+        website="corvane.example",
+    ),
+    Client(
+        "thornmere",
+        "Thornmere Bank",
+        "GB",
+        "GBP",
+        "GB239529827",
+        "1 Exchange Walk",
+        "Edinburgh",
+        "EH1 2AA",
+        website="thornmere.example",
+    ),
+    Client(
+        "wexmoor",
+        "Wexmoor Retail",
+        "GB",
+        "GBP",
+        "GB244155576",
+        "22 Market Lane",
+        "Bristol",
+        "BS1 5TR",
+        website="wexmoor.example",
+    ),
+    Client(
+        "wexmoor-be",
+        "Wexmoor Retail Belgium",
+        "BE",
+        "EUR",
+        "BE0403019261",
+        "Marktstraat 8",
+        "Antwerpen",
+        "2000",
+        terms="Net 60",
+        website="wexmoor.example",
+    ),
+    Client(
+        "pellmont",
+        "Pellmont Health",
+        "US",
+        "USD",
+        "12-3456789",
+        "900 Harbor Street",
+        "Boston",
+        "02110",
+        region="MA",
+        tax_exempt=True,
+        website="pellmont.example",
+    ),
+    Client(
+        "sablefield",
+        "Sablefield Foods",
+        "US",
+        "USD",
+        "04-2103594",
+        "15 Granary Road",
+        "Chicago",
+        "60601",
+        region="IL",
+        website="sablefield.example",
+    ),
+    Client(
+        "tolvane",
+        "Tolvane Rail",
+        "BE",
+        "EUR",
+        "BE0428759497",
+        "Stationsplein 3",
+        "Brussel",
+        "1000",
+        website="tolvane.example",
+    ),
+    Client(
+        "nordeval",
+        "Nordeval Pharma",
+        "DE",
+        "EUR",
+        "DE136695976",
+        "Hafenallee 12",
+        "Hamburg",
+        "20457",
+        website="nordeval.example",
+    ),
+)
 
 
 @dataclass(frozen=True)

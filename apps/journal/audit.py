@@ -18,10 +18,8 @@ COLUMNS = (
     "at, verb, object_type, object_ref, actor_id, actor, legal_entity_id, engagement_key,"
     " old, new, why, correlation_id"
 )
-_INSERT = (
-    f"INSERT INTO journal_audit ({COLUMNS}) "  # noqa: S608
-    "VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
-)
+_INSERT = f"INSERT INTO journal_audit ({COLUMNS}) VALUES "  # noqa: S608
+_ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
 
 
 class _Encoder(DjangoJSONEncoder):
@@ -108,5 +106,6 @@ def record_many(*, rows: Sequence[Mapping[str, Any]]) -> None:
         )
     if not values:
         return
+    # One statement, not executemany: history contexts prepend their own to each statement they see.
     with connection.cursor() as cursor:
-        cursor.executemany(_INSERT, values)
+        cursor.execute(_INSERT + ", ".join([_ROW] * len(values)), [value for row in values for value in row])

@@ -210,7 +210,7 @@ def _set(
         created = row is None
         if row is None:
             row = model(**identity)
-        old = {name: getattr(row, name) for name in fields}
+        old = {} if created else {name: getattr(row, name) for name in fields}
         for name, value in fields.items():
             setattr(row, name, value)
         changed = {name for name in fields if created or old[name] != fields[name]}

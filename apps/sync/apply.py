@@ -13,9 +13,9 @@ from typing import Any
 import structlog
 from django.db import transaction as db
 
-from apps.commercial.errors import CommercialError
 from apps.connectors import services as connectors
-from apps.connectors.spi import AdapterError, ErrorKind, Outcome, Push
+from apps.connectors.protocols import redact
+from apps.connectors.spi import AdapterError, ErrorKind, Exchange, Outcome, Push
 from apps.core import clock, correlation, hooks
 from apps.core.errors import AppError
 from apps.core.failpoints import reach
@@ -118,13 +118,25 @@ class _Run:
         transaction.currency, transaction.amount = meta.currency, meta.amount
         transaction.customer_key = meta.customer_key
         transaction.save(
-            update_fields=["label", "customer", "customer_key", "legal_entity", "engagement_key", "currency", "amount"]
+            update_fields=[
+                "label",
+                "customer",
+                "customer_key",
+                "legal_entity",
+                "engagement_key",
+                "currency",
+                "amount",
+            ]
         )
 
     def _pass_gate(self, draft: Draft, meta: Meta) -> None:
         expected = self.transaction.expected_digest
         if expected and expected != draft.digest:
-            self._rest(State.HELD, reason="The plan has changed since its preview; nothing was done.", expected_digest="")
+            self._rest(
+                State.HELD,
+                reason="The plan has changed since its preview; nothing was done.",
+                expected_digest="",
+            )
         if expected:
             self.transaction.expected_digest = ""
             self.transaction.params |= {"started_by_person": True}
@@ -134,12 +146,18 @@ class _Run:
             return
         gate = Gate.objects.filter(legal_entity_id=meta.legal_entity_id, flow=self.transaction.flow).first()
         mode = gate.mode if gate else Gate.Mode.OFF
-        if mode == Gate.Mode.AUTOMATIC or (mode == Gate.Mode.SUGGEST and self.transaction.params.get("started_by_person")):
+        if mode == Gate.Mode.AUTOMATIC or (
+            mode == Gate.Mode.SUGGEST and self.transaction.params.get("started_by_person")
+        ):
             return
         if mode == Gate.Mode.SUGGEST:
-            self._rest(State.SUGGESTED, reason="Planned; the apply gate of this entity wants a person to start it.")
+            self._rest(
+                State.SUGGESTED, reason="Planned; the apply gate of this entity wants a person to start it."
+            )
         words = "off" if mode == Gate.Mode.OFF else "“observe”"
-        self._rest(State.OBSERVED, reason=f"Planned only: the apply gate of this flow is {words} for this entity.")
+        self._rest(
+            State.OBSERVED, reason=f"Planned only: the apply gate of this flow is {words} for this entity."
+        )
 
     # -- apply ----------------------------------------------------------------------------------------------------
 
@@ -167,7 +185,10 @@ class _Run:
             self._append(seq, action, Entry("done", started, message=f"{action.why} ({child.ref})"))
             return
         if child.state in (State.OBSERVED, State.CANCELLED):
-            self._rest(State.HELD, reason=f"Its step “{action.name}” ({child.ref}) was {child.state}, not carried out.")
+            self._rest(
+                State.HELD,
+                reason=f"Its step “{action.name}” ({child.ref}) was {child.state}, not carried out.",
+            )
         raise Stop  # children.ask has put it to waiting
 
     def _link(self, seq: int, action: PlannedAction, started: datetime) -> None:
@@ -185,9 +206,13 @@ class _Run:
                 ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
                 for kind, key, flow in result.follow:
                     queue.enqueue(
-                        kind=kind, key=key, flow=flow, trigger="follows", correlation_id=self.transaction.correlation_id
+                        kind=kind,
+                        key=key,
+                        flow=flow,
+                        trigger="follows",
+                        correlation_id=self.transaction.correlation_id,
                     )
-        except (AppError, CommercialError) as error:
+        except AppError as error:
             self._refused(seq, action, error, started)
         self.beside += result.problems
         reach(f"{self.transaction.flow}:{action.name}:journaled")
@@ -228,7 +253,12 @@ class _Run:
             system_id = action.system_id if not other else self._system_id(other[0])
             link = records.find_link(object_type, key, system_id)
             if link is None:
-                self._refused(0, action, AppError(f"{object_type} {key} has no id in {action.system} yet.", code="PRJ-PARTIAL"), clock.now())
+                self._refused(
+                    0,
+                    action,
+                    AppError(f"{object_type} {key} has no id in {action.system} yet.", code="PRJ-PARTIAL"),
+                    clock.now(),
+                )
             refs[role] = link.external_id
         return Push(
             object_type=action.object_type,
@@ -249,10 +279,14 @@ class _Run:
 
         return organization.system(code).id
 
-    def _written(self, seq: int, action: PlannedAction, outcome: Outcome, started: datetime, word: str) -> None:
-        exchange = connectors.redacted(outcome.exchange) if outcome.exchange else None
+    def _written(
+        self, seq: int, action: PlannedAction, outcome: Outcome, started: datetime, word: str
+    ) -> None:
+        exchange = _redacted(outcome.exchange)
         with db.atomic():
-            entry = Entry(word, started, outcome.external_id, outcome.url, message=action.why, exchange=exchange)
+            entry = Entry(
+                word, started, outcome.external_id, outcome.url, message=action.why, exchange=exchange
+            )
             ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
             self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
             self._forget_failures()
@@ -288,10 +322,16 @@ class _Run:
             error_kind=error.kind,
             code=code,
             message=error.message,
-            exchange=connectors.redacted(error.exchange) if error.exchange else None,
+            exchange=_redacted(error.exchange),
         )
         problem = Problem(
-            code, action.name, action.object_type, error.field, error.value, error.message, {"system": action.system, **error.details}
+            code,
+            action.name,
+            action.object_type,
+            error.field,
+            error.value,
+            error.message,
+            {"system": action.system, **error.details},
         )
         with db.atomic():
             ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
@@ -358,7 +398,9 @@ class _Run:
 
     def _report(self, problems: list[Problem]) -> None:
         """Tell triage what stands in the way now; what it no longer hears of has cleared."""
-        hooks.sync_planned.fire([_fact(self.transaction) | {"problems": [asdict(problem) for problem in problems]}])
+        hooks.sync_planned.fire(
+            [_fact(self.transaction) | {"problems": [asdict(problem) for problem in problems]}]
+        )
 
     def _append(self, seq: int, action: PlannedAction, entry: Entry) -> None:
         with db.atomic():
@@ -377,6 +419,11 @@ class _Run:
     @property
     def _plan_id(self) -> int | None:
         return self.plan.id if self.plan else None
+
+
+def _redacted(exchange: Exchange | None) -> dict[str, Any] | None:
+    """What may be stored of an exchange: no secrets, no personal data."""
+    return redact.personal(redact.secrets(asdict(exchange))) if exchange is not None else None
 
 
 def _poison(takeovers: int) -> str:
@@ -399,5 +446,3 @@ def _fact(transaction: Transaction) -> dict[str, Any]:
         "amount": str(transaction.amount) if transaction.amount is not None else None,
         "correlation_id": str(transaction.correlation_id),
     }
-
-

@@ -22,7 +22,9 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
         subject = queue.lock_subject(action.object_type, action.key, priority=PRIORITIES[action.operation])
         if not Subject.objects.filter(id=lease.subject_id, lease_token=lease.token).exists():
             raise LeaseLost
-        dependency = Dependency.objects.filter(parent=parent, action=action.name).select_related("child").first()
+        dependency = (
+            Dependency.objects.filter(parent=parent, action=action.name).select_related("child").first()
+        )
         if dependency is None:
             child = queue.enqueue(
                 kind=subject.kind,

@@ -18,7 +18,9 @@ def prebills_moved(facts: list[Fact]) -> None:
     """A draft is shown in the ERP, an approved prebill posted, a posted one sent for payment."""
     for fact in facts:
         if fact["state"] in TO_SEND:
-            queue.enqueue(kind="invoice", key=fact["ref"], flow="invoice.sync", trigger=f"prebill {fact['state']}")
+            queue.enqueue(
+                kind="invoice", key=fact["ref"], flow="invoice.sync", trigger=f"prebill {fact['state']}"
+            )
 
 
 def mappings_settled(facts: list[Fact]) -> None:

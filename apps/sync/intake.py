@@ -52,7 +52,14 @@ def _take_row(row: Any) -> None:
         if change.get("own_write"):
             continue
         for kind, key, flow, params in _work(system, change):
-            queue.enqueue(kind=kind, key=key, flow=flow, params=params, trigger=row.source, correlation_id=row.correlation_id)
+            queue.enqueue(
+                kind=kind,
+                key=key,
+                flow=flow,
+                params=params,
+                trigger=row.source,
+                correlation_id=row.correlation_id,
+            )
 
 
 def _work(system: Any, change: dict[str, Any]) -> Iterable[Work]:
@@ -68,7 +75,7 @@ def _work(system: Any, change: dict[str, Any]) -> Iterable[Work]:
             key = records.key_of(system.id, "engagement", change.get("container_id") or "")
             if key:
                 yield "delivery", key, "delivery.sync", {}
-        case ("billing" | "erp"), "invoice":
+        case (("billing" | "erp"), "invoice"):
             ref = records.key_of(system.id, "invoice", change["external_id"])
             prebill = billing.prebill(ref) if ref else None
             if prebill is not None and prebill.state in IN_COLLECTION:

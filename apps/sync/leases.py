@@ -82,7 +82,8 @@ def release(lease: Lease) -> bool:
     Two statements on purpose: the second sees what was enqueued while this one waited for the row."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
-            "SELECT 1 FROM sync_subject WHERE id = %s AND lease_token = %s FOR UPDATE", [lease.subject_id, lease.token]
+            "SELECT 1 FROM sync_subject WHERE id = %s AND lease_token = %s FOR UPDATE",
+            [lease.subject_id, lease.token],
         )
         cursor.execute(_RELEASE, [lease.subject_id, lease.token])
         return cursor.rowcount == 1

@@ -35,7 +35,9 @@ class Entry:
     exchange: Any = None
 
 
-def append(lease: Lease, transaction: Transaction, plan_id: int | None, seq: int, action: PlannedAction, entry: Entry) -> None:
+def append(
+    lease: Lease, transaction: Transaction, plan_id: int | None, seq: int, action: PlannedAction, entry: Entry
+) -> None:
     """Append one row; call inside ``atomic``. Raises ``LeaseLost`` when the subject is no longer ours."""
     renew(lease, progress=entry.outcome in SETTLED)
     now = clock.now()

@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
+from apps.canonical.money import Money
 from apps.canonical.objects import Deal, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
@@ -31,7 +32,9 @@ class Result:
     follow: tuple[tuple[str, str, str], ...] = field(default=())
 
 
-def engagement_open(transaction: Transaction, *, deal: dict, legal_entity_id: int, lines: list[dict]) -> Result:
+def engagement_open(
+    transaction: Transaction, *, deal: dict, legal_entity_id: int, lines: list[dict]
+) -> Result:
     entity = organization.entity(legal_entity_id)
     opened = commercial.engagement_open(deal=Deal.model_validate(deal), legal_entity=entity, lines=lines)
     transaction.engagement_key = opened.key
@@ -59,7 +62,12 @@ def announce_engagement(transaction: Transaction, *, deal_key: str, event_type: 
     journal.publish(
         type=event_type,
         subject=engagement.key,
-        data={"engagement": engagement.key, "deal": deal_key, "name": engagement.name, "customer": engagement.customer_key},
+        data={
+            "engagement": engagement.key,
+            "deal": deal_key,
+            "name": engagement.name,
+            "customer": engagement.customer_key,
+        },
         legal_entity_id=engagement.legal_entity_id,
         correlation_id=str(transaction.correlation_id),
         key=f"{event_type}:{engagement.key}",
@@ -67,7 +75,9 @@ def announce_engagement(transaction: Transaction, *, deal_key: str, event_type: 
     return Result("Announced.")
 
 
-def billing_observe(transaction: Transaction, *, engagement_key: str, milestones: list[dict], entries: list[dict]) -> Result:
+def billing_observe(
+    transaction: Transaction, *, engagement_key: str, milestones: list[dict], entries: list[dict]
+) -> Result:
     for body in milestones:
         billing.milestone_observe(milestone=Milestone.model_validate(body))
     for body in entries:
@@ -76,39 +86,10 @@ def billing_observe(transaction: Transaction, *, engagement_key: str, milestones
 
 
 def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:
-    items = billing.readiness(engagement_key=engagement_key)
+    items = billing.readiness(engagement_key)
     prebill = billing.prebill_draft(engagement_key=engagement_key)
     message = f"Drafted on {prebill.ref}." if prebill else "Nothing new to bill."
-    return Result(message, problems=_item_problems(items))
-
-
-#: Blockers that wait for the normal course of things (a date, an approval that is not late) are not exceptions.
-WAITING = frozenset({"", "WAITING"})
-
-
-def _item_problems(items: Any) -> tuple[Problem, ...]:
-    problems = {}
-    for item in items:
-        for blocker in item.blockers:
-            code = blocker.get("code") or ""
-            if code in WAITING:
-                continue
-            value = item.service_code if code in ("RATE-GAP", "RES-ROLE-NO-RATE") else ""
-            problem = Problem(
-                code,
-                "billing",
-                item.kind,
-                blocker["predicate"],
-                value,
-                blocker["reason"],
-                {
-                    "source_key": item.source_key,
-                    "amount": str(item.amount) if item.amount is not None else None,
-                    "currency": item.currency,
-                },
-            )
-            problems[(code, item.source_key)] = problem
-    return tuple(problems.values())
+    return Result(message, problems=tuple(Problem(**problem) for problem in billing.problems(items)))
 
 
 def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Result:
@@ -134,9 +115,7 @@ def _seen_invoice(ref: str, system_id: int) -> Any:
     return records.record(system_id, "invoice", link.external_id)
 
 
-def _amount(body: dict, name: str) -> Any:
-    from apps.canonical.money import Money
-
+def _amount(body: dict, name: str) -> Money | None:
     return Money.model_validate(body[name]) if body.get(name) else None
 
 
@@ -151,7 +130,12 @@ def announce_invoice(transaction: Transaction, *, ref: str, event_type: str) -> 
     journal.publish(
         type=event_type,
         subject=ref,
-        data={"invoice": invoice.number, "prebill": ref, "engagement": prebill.engagement_key, "state": prebill.state},
+        data={
+            "invoice": invoice.number,
+            "prebill": ref,
+            "engagement": prebill.engagement_key,
+            "state": prebill.state,
+        },
         legal_entity_id=prebill.legal_entity_id,
         correlation_id=str(transaction.correlation_id),
         key=f"{event_type}:{ref}",

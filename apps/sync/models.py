@@ -23,7 +23,9 @@ class Subject(models.Model):
 
     kind = models.CharField(max_length=20)
     key = models.CharField(max_length=200)
-    legal_entity = models.ForeignKey("organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+")
+    legal_entity = models.ForeignKey(
+        "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+"
+    )
     engagement_key = models.CharField(max_length=40, blank=True, default="")
     priority = models.SmallIntegerField(default=5)
     ready_at = models.DateTimeField(null=True)
@@ -36,7 +38,11 @@ class Subject(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["kind", "key"], name="sync_subject_kind_key")]
         indexes = [
-            models.Index(fields=["priority", "ready_at"], name="sync_subject_ready", condition=Q(ready_at__isnull=False))
+            models.Index(
+                fields=["priority", "ready_at"],
+                name="sync_subject_ready",
+                condition=Q(ready_at__isnull=False),
+            )
         ]
 
     def __str__(self) -> str:
@@ -70,32 +76,36 @@ FINISHED = (State.SUCCEEDED, State.OBSERVED, State.CANCELLED, State.DEAD)
 class Transaction(models.Model):
     """One run of one flow for one subject, from trigger to outcome, over as many attempts as it takes."""
 
-    ARROWS: ClassVar[Arrows] = Arrows({
-        State.PENDING: {State.RUNNING, State.CANCELLED},
-        State.RUNNING: {
-            State.PENDING,
-            State.SUCCEEDED,
-            State.OBSERVED,
-            State.WAITING,
-            State.RETRYING,
-            State.HELD,
-            State.SUGGESTED,
-            State.DEAD,
-            State.CANCELLED,
-        },
-        State.WAITING: {State.PENDING, State.CANCELLED},
-        State.RETRYING: {State.RUNNING, State.PENDING, State.CANCELLED},
-        State.HELD: {State.PENDING, State.CANCELLED},
-        State.SUGGESTED: {State.PENDING, State.CANCELLED},
-        State.DEAD: {State.PENDING, State.CANCELLED},
-        State.SUCCEEDED: set(),
-        State.OBSERVED: set(),
-        State.CANCELLED: set(),
-    })
+    ARROWS: ClassVar[Arrows] = Arrows(
+        {
+            State.PENDING: {State.RUNNING, State.CANCELLED},
+            State.RUNNING: {
+                State.PENDING,
+                State.SUCCEEDED,
+                State.OBSERVED,
+                State.WAITING,
+                State.RETRYING,
+                State.HELD,
+                State.SUGGESTED,
+                State.DEAD,
+                State.CANCELLED,
+            },
+            State.WAITING: {State.PENDING, State.CANCELLED},
+            State.RETRYING: {State.RUNNING, State.PENDING, State.CANCELLED},
+            State.HELD: {State.PENDING, State.CANCELLED},
+            State.SUGGESTED: {State.PENDING, State.CANCELLED},
+            State.DEAD: {State.PENDING, State.CANCELLED},
+            State.SUCCEEDED: set(),
+            State.OBSERVED: set(),
+            State.CANCELLED: set(),
+        }
+    )
     AUDIT_TYPE: ClassVar[str] = "transaction"
 
     ref = models.CharField(max_length=20, unique=True)
-    legal_entity = models.ForeignKey("organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+")
+    legal_entity = models.ForeignKey(
+        "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+"
+    )
     engagement_key = models.CharField(max_length=40, blank=True, default="")
     subject = models.ForeignKey(Subject, on_delete=models.PROTECT, related_name="transactions")
     flow = models.CharField(max_length=40)
@@ -122,15 +132,21 @@ class Transaction(models.Model):
     class Meta:
         constraints = [
             models.UniqueConstraint(
-                fields=["subject", "flow"], name="sync_one_open_per_flow", condition=Q(state__in=[str(s) for s in OPEN])
+                fields=["subject", "flow"],
+                name="sync_one_open_per_flow",
+                condition=Q(state__in=[str(s) for s in OPEN]),
             )
         ]
         indexes = [
-            models.Index(fields=["subject", "id"], name="sync_tx_open", condition=Q(state__in=[str(s) for s in OPEN])),
+            models.Index(
+                fields=["subject", "id"], name="sync_tx_open", condition=Q(state__in=[str(s) for s in OPEN])
+            ),
             models.Index(fields=["legal_entity", "state", "-id"], name="sync_tx_entity_state"),
             models.Index(fields=["state", "-id"], name="sync_tx_state"),
             models.Index(
-                fields=["customer_key"], name="sync_tx_customer", condition=Q(state__in=[str(s) for s in OPEN])
+                fields=["customer_key"],
+                name="sync_tx_customer",
+                condition=Q(state__in=[str(s) for s in OPEN]),
             ),
             models.Index(fields=["correlation_id"], name="sync_tx_correlation"),
             models.Index(fields=["engagement_key", "-id"], name="sync_tx_engagement"),

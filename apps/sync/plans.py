@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
+from dataclasses import field as declared
 from typing import Any
 
 from apps.canonical.objects import OBJECTS, Canonical
@@ -25,7 +26,7 @@ class Problem:
     field: str
     value: str
     reason: str
-    params: Mapping[str, Any] = field(default_factory=dict)
+    params: Mapping[str, Any] = declared(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,9 @@ class PlannedAction:
     external_id: str = ""
     body: Mapping[str, Any] | None = None
     changes: tuple[Mapping[str, Any], ...] = ()
-    refs: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
-    settings: Mapping[str, Any] = field(default_factory=dict)
-    values: Mapping[str, Any] = field(default_factory=dict)
+    refs: Mapping[str, str | tuple[str, ...]] = declared(default_factory=dict)
+    settings: Mapping[str, Any] = declared(default_factory=dict)
+    values: Mapping[str, Any] = declared(default_factory=dict)
     fields: tuple[str, ...] = ()
     rule: str = ""
 
@@ -84,7 +85,15 @@ class Draft:
 
 
 def push(
-    name: str, why: str, *, system: Any, object_type: str, operation: str, key: str, body: Canonical | None = None, **more: Any
+    name: str,
+    why: str,
+    *,
+    system: Any,
+    object_type: str,
+    operation: str,
+    key: str,
+    body: Canonical | None = None,
+    **more: Any,
 ) -> PlannedAction:
     """A write to ``system`` (a row of the system registry)."""
     dumped = body.model_dump(mode="json") if body is not None else None
@@ -93,15 +102,21 @@ def push(
     )
 
 
-def unchanged(name: str, why: str, *, system: Any = None, object_type: str = "", external_id: str = "") -> PlannedAction:
+def unchanged(
+    name: str, why: str, *, system: Any = None, object_type: str = "", external_id: str = ""
+) -> PlannedAction:
     """A step that is shown although there is nothing to do."""
     system_id, code = (system.id, system.code) if system is not None else (None, "")
     return PlannedAction(name, "unchanged", why, system_id, code, object_type, external_id=external_id)
 
 
-def child(name: str, why: str, *, kind: str, key: str, flow: str, params: Mapping[str, Any] | None = None) -> PlannedAction:
+def child(
+    name: str, why: str, *, kind: str, key: str, flow: str, params: Mapping[str, Any] | None = None
+) -> PlannedAction:
     """A step that belongs to another subject: its transaction is asked for and waited for."""
-    return PlannedAction(name, "child", why, object_type=kind, operation=flow, key=key, values=dict(params or {}))
+    return PlannedAction(
+        name, "child", why, object_type=kind, operation=flow, key=key, values=dict(params or {})
+    )
 
 
 def local(name: str, why: str, *, verb: str, **arguments: Any) -> PlannedAction:

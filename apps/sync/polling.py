@@ -16,11 +16,11 @@ from django.db import connection
 
 from apps.billing import selectors as billing
 from apps.connectors import services as connectors
+from apps.connectors.selectors import connection_states
 from apps.connectors.spi import AdapterError, Page
 from apps.core import clock, correlation
 from apps.core.errors import AppError
 from apps.journal import services as journal
-from apps.organization import selectors as organization
 from apps.sync import queue
 from apps.sync.models import PollCursor
 
@@ -48,11 +48,12 @@ def poll_due() -> int:
 
 def ensure_cursors() -> None:
     """A cursor for every object type that a connected system lets us poll."""
-    rows = []
-    for system in organization.systems():
-        description = connectors.describe_or_none(system.id)
-        for object_type in description.polls if description else ():
-            rows.append(PollCursor(system_id=system.id, object_type=object_type, due_at=clock.now()))
+    rows = [
+        PollCursor(system_id=state.system_id, object_type=object_type, due_at=clock.now())
+        for state in connection_states()
+        if state.enabled and not state.paused
+        for object_type in connectors.describe(state.system_id).polls
+    ]
     PollCursor.objects.bulk_create(rows, ignore_conflicts=True)
 
 
@@ -68,7 +69,9 @@ def _poll(row: PollCursor) -> int:
                 break
     except (AdapterError, AppError) as error:
         row.error = str(error)
-        row.due_at = clock.now() + timedelta(seconds=getattr(error, "retry_after", None) or settings.SYNC_POLL_SECONDS)
+        row.due_at = clock.now() + timedelta(
+            seconds=getattr(error, "retry_after", None) or settings.SYNC_POLL_SECONDS
+        )
         row.save(update_fields=["error", "due_at"])
         log.warning("poll_failed", system=row.system.code, object_type=row.object_type, error=str(error))
     return found

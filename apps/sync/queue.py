@@ -32,7 +32,9 @@ def enqueue(
     (waiting for a person → planned again; running → planned again afterwards). Returns the open transaction."""
     with transaction.atomic():
         subject = lock_subject(kind, key, priority=PRIORITIES[flow])
-        found = Transaction.objects.filter(subject=subject, flow=flow, state__in=OPEN).select_for_update().first()
+        found = (
+            Transaction.objects.filter(subject=subject, flow=flow, state__in=OPEN).select_for_update().first()
+        )
         if found is None:
             found = Transaction.objects.create(
                 ref=journal.next_ref("TX", year=True),
@@ -92,5 +94,6 @@ def make_ready(subject_id: int) -> None:
     """The subject is due now, by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()) WHERE id = %s", [subject_id]
+            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()) WHERE id = %s",
+            [subject_id],
         )

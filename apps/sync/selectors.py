@@ -45,7 +45,9 @@ class Bar:
 def waterfall(transaction: Transaction) -> list[Bar]:
     """Every attempt in order, placed on one time axis. One query, plus one for the children."""
     since = transaction.created_at - timedelta(days=1)
-    attempts = list(Action.objects.filter(transaction_id=transaction.id, created_at__gte=since).order_by("id"))
+    attempts = list(
+        Action.objects.filter(transaction_id=transaction.id, created_at__gte=since).order_by("id")
+    )
     if not attempts:
         return []
     children = {
@@ -60,7 +62,15 @@ def waterfall(transaction: Transaction) -> list[Bar]:
         seen[attempt.name] = seen.get(attempt.name, 0) + 1
         offset = (attempt.started_at - start).total_seconds() / span * 100
         width = (attempt.created_at - attempt.started_at).total_seconds() / span * 100
-        bars.append(Bar(attempt, round(offset, 2), round(max(width, 0.6), 2), seen[attempt.name], children.get(attempt.name)))
+        bars.append(
+            Bar(
+                attempt,
+                round(offset, 2),
+                round(max(width, 0.6), 2),
+                seen[attempt.name],
+                children.get(attempt.name),
+            )
+        )
     return bars
 
 
@@ -84,7 +94,11 @@ def for_engagement(scope: Scope, engagement_key: str) -> list[Transaction]:
 
 def for_subject(kind: str, key: str, flow: str = "") -> Transaction | None:
     """The newest transaction of a subject (of one flow)."""
-    rows = Transaction.objects.filter(subject__kind=kind, subject__key=key).select_related("subject").order_by("-id")
+    rows = (
+        Transaction.objects.filter(subject__kind=kind, subject__key=key)
+        .select_related("subject")
+        .order_by("-id")
+    )
     return (rows.filter(flow=flow) if flow else rows).first()
 
 
@@ -104,11 +118,16 @@ def health(scope: Scope) -> Health:
     day = clock.now() - timedelta(hours=24)
     open_counts = dict(rows.filter(state__in=OPEN).values_list("state").annotate(Count("id")).order_by())
     finished = dict(
-        rows.filter(state__in=FINISHED, finished_at__gte=day).values_list("state").annotate(Count("id")).order_by()
+        rows.filter(state__in=FINISHED, finished_at__gte=day)
+        .values_list("state")
+        .annotate(Count("id"))
+        .order_by()
     )
     spans = sorted(
         (end - start).total_seconds()
-        for start, end in rows.filter(state=State.SUCCEEDED, finished_at__gte=day).values_list("created_at", "finished_at")[:5000]
+        for start, end in rows.filter(state=State.SUCCEEDED, finished_at__gte=day).values_list(
+            "created_at", "finished_at"
+        )[:5000]
     )
     return Health(open_counts, finished, _quantile(spans, 0.5), _quantile(spans, 0.9))
 

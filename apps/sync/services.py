@@ -25,7 +25,8 @@ from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.sync import queue
-from apps.sync.flows import FLOWS, deal as deal_flow
+from apps.sync.flows import FLOWS
+from apps.sync.flows import deal as deal_flow
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
 from apps.sync.models import Gate, State, Transaction
@@ -37,6 +38,7 @@ __all__ = [
     "cancel",
     "deal_validate",
     "enqueue",
+    "gate",
     "gate_set",
     "preview",
     "read_token",
@@ -44,7 +46,7 @@ __all__ = [
     "wake_transaction",
 ]
 PREVIEW_LIMIT = 200
-TOKEN_SALT = "sync.preview"
+TOKEN_SALT = "sync.preview"  # noqa: S105 - a namespace, not a secret
 TOKEN_MAX_AGE = 3600
 
 
@@ -147,12 +149,23 @@ def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> int:
         queue.lock_subject(row.subject.kind, row.subject.key)
         row.refresh_from_db()
         if row.state in (State.HELD, State.SUGGESTED, State.DEAD, State.RETRYING):
-            fields: dict[str, Any] = {"expected_digest": digest, "attempts": 0, "not_before": None, "finished_at": None}
+            fields: dict[str, Any] = {
+                "expected_digest": digest,
+                "attempts": 0,
+                "not_before": None,
+                "finished_at": None,
+            }
             transitions.move(row, to=State.PENDING, by=by, why=why or "Replayed by a person.", **fields)
             queue.make_ready(row.subject_id)
             return row.id
         again = enqueue(
-            kind=row.subject.kind, key=row.subject.key, flow=row.flow, trigger="replay", params=row.params, by=by, why=why
+            kind=row.subject.kind,
+            key=row.subject.key,
+            flow=row.flow,
+            trigger="replay",
+            params=row.params,
+            by=by,
+            why=why,
         )
         return again.id
 
@@ -201,6 +214,12 @@ def gate_set(*, legal_entity: Any, flow: str, mode: str, by: Any, why: str = "")
         return gate
 
 
+def gate(*, legal_entity_id: int, flow: str) -> str:
+    """How far the flow may go for the entity; ``off`` when nobody has said."""
+    row = Gate.objects.filter(legal_entity_id=legal_entity_id, flow=flow).first()
+    return row.mode if row else Gate.Mode.OFF.value
+
+
 def deal_validate(
     *, system_code: str, deal_id: str | None = None, deal: Deal | None = None, deadline_seconds: float = 2.0
 ) -> dict[str, Any]:
@@ -217,11 +236,15 @@ def deal_validate(
     pool = ThreadPoolExecutor(max_workers=1)
     context = Context(key=key, deadline=started + deadline_seconds)
     try:
-        snapshot = pool.submit(_gather_apart, context, deal, correlation.current()).result(timeout=deadline_seconds)
+        snapshot = pool.submit(_gather_apart, context, deal, correlation.current()).result(
+            timeout=deadline_seconds
+        )
     except (FutureTimeout, AdapterError):
         snapshot = _gather(Context(key=key, live=False), deal)
         if snapshot.deal is None:
-            raise Unavailable("The CRM did not answer in time and this deal has not been seen before.") from None
+            raise Unavailable(
+                "The CRM did not answer in time and this deal has not been seen before."
+            ) from None
     finally:
         pool.shutdown(wait=False, cancel_futures=True)
     if snapshot.deal is None:
@@ -253,4 +276,3 @@ def _gather_apart(context: Context, deal: Deal | None, correlation_id: str) -> A
             return _gather(context, deal)
     finally:
         connections.close_all()
-

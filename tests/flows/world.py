@@ -24,7 +24,15 @@ T = TypeVar("T")
 class World:
     """Sandbox and engine processes around one database. Use as a context manager."""
 
-    def __init__(self, *, database_env: dict[str, str], base_port: int, directory: Path, broker_url: str, web: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        database_env: dict[str, str],
+        base_port: int,
+        directory: Path,
+        broker_url: str,
+        web: bool = False,
+    ) -> None:
         self.directory = directory
         self.base_port = base_port
         self.failpoints = directory / "failpoints"
@@ -71,9 +79,26 @@ class World:
         """Start ``worker``, ``beat`` or ``web`` in a process group of its own."""
         celery = [sys.executable, "-m", "celery", "-A", "pssync_console"]
         command = {
-            "worker": [*celery, "worker", "--concurrency=3", "--loglevel=WARNING", "--without-gossip", "--without-mingle", "-n", f"w{self.base_port}@%h"],
+            "worker": [
+                *celery,
+                "worker",
+                "--concurrency=3",
+                "--loglevel=WARNING",
+                "--without-gossip",
+                "--without-mingle",
+                "-n",
+                f"w{self.base_port}@%h",
+            ],
             "beat": [*celery, "beat", "--loglevel=WARNING", "--pidfile=", "--max-interval=1"],
-            "web": [sys.executable, "-m", "gunicorn", "pssync_console.wsgi:application", "-b", f"127.0.0.1:{self.web_port}", "--threads=4"],
+            "web": [
+                sys.executable,
+                "-m",
+                "gunicorn",
+                "pssync_console.wsgi:application",
+                "-b",
+                f"127.0.0.1:{self.web_port}",
+                "--threads=4",
+            ],
         }[name]
         log = (self.directory / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(

@@ -22,7 +22,9 @@ def customer(**changes: Any) -> Customer:
         "currency": "GBP",
         "tax_id": "GB123456782",
         "payment_terms": "Net 30",
-        "billing_address": Address(line1="70 Lime Court", city="London", postal_code="EC3M 7HA", country="GB"),
+        "billing_address": Address(
+            line1="70 Lime Court", city="London", postal_code="EC3M 7HA", country="GB"
+        ),
     }
     return Customer(**values | changes)
 
@@ -43,7 +45,14 @@ def deal(**changes: Any) -> Deal:
         "end_on": date(2027, 6, 30),
         "contract": Contract(key="crm:800A", kind="MSA", number="MSA-7", status="activated", customer_key="crm:001A"),
         "lines": (
-            DealLine(key="L1", service_code="IMP-200", description="ERP implementation", quantity=1, unit_price=gbp("90000"), amount=gbp("90000")),
+            DealLine(
+                key="L1",
+                service_code="IMP-200",
+                description="ERP implementation",
+                quantity=1,
+                unit_price=gbp("90000"),
+                amount=gbp("90000"),
+            ),
         ),
         "schedule": (
             ScheduleEntry(key="m1", label="Design", amount=gbp("30000"), trigger="acceptance", service_code="IMP-200"),
@@ -83,7 +92,9 @@ def snapshot(**changes: Any) -> Any:
         "deal": deal(),
         "customer": customer(),
         "entity": Entity(),
-        "services": {"IMP-200": SimpleNamespace(target="503", label="ERP implementation", mapping_id=7, confirmed=True)},
+        "services": {
+            "IMP-200": SimpleNamespace(target="503", label="ERP implementation", mapping_id=7, confirmed=True)
+        },
         "rates_known": True,
         "erp": system(2, "erp"),
         "psa": system(3, "psa"),

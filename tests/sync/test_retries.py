@@ -19,7 +19,9 @@ def error(kind, **more):
     return AdapterError(kind, "The system said no.", **more)
 
 
-@pytest.mark.parametrize("kind", [ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED, ErrorKind.CONFLICT, ErrorKind.UNKNOWN])
+@pytest.mark.parametrize(
+    "kind", [ErrorKind.TRANSIENT, ErrorKind.RATE_LIMITED, ErrorKind.CONFLICT, ErrorKind.UNKNOWN]
+)
 def test_passing_errors_are_retried(kind):
     assert decide(error(kind), attempts=1).verdict == "retry"
 
@@ -45,7 +47,9 @@ def test_the_vendors_own_code_wins():
 def test_the_delay_is_full_jitter_under_an_exponential_ceiling():
     chance = random.Random(7)
     for attempt, ceiling in ((1, 2), (2, 4), (3, 8), (4, 16)):
-        delays = [decide(error(ErrorKind.TRANSIENT), attempts=attempt, chance=chance).delay for _ in range(300)]
+        delays = [
+            decide(error(ErrorKind.TRANSIENT), attempts=attempt, chance=chance).delay for _ in range(300)
+        ]
         assert 0 <= min(delays) < ceiling * 0.1
         assert ceiling * 0.9 < max(delays) <= ceiling
 

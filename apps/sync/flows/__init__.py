@@ -6,7 +6,8 @@ from apps.sync.flows import customer, deal, delivery, invoice, payment, project,
 from apps.sync.flows.base import Flow
 
 FLOWS: dict[str, Flow] = {
-    module.FLOW.name: module.FLOW for module in (deal, customer, ratecard, project, delivery, invoice, payment)
+    module.FLOW.name: module.FLOW
+    for module in (deal, customer, ratecard, project, delivery, invoice, payment)
 }
 
 

@@ -69,11 +69,22 @@ class Flow:
 
 
 def read_many(
-    context: Context, *, system: Any, object_type: str, by: str, value: str, extra: dict[str, Any] | None = None
+    context: Context,
+    *,
+    system: Any,
+    object_type: str,
+    by: str,
+    value: str,
+    extra: dict[str, Any] | None = None,
 ) -> Sequence[Observed]:
     """Read from the system itself and keep what it showed. Raises ``AdapterError``."""
     found = connectors.find(
-        system_id=system.id, object_type=object_type, by=by, value=value, extra=extra, deadline=context.seconds_left()
+        system_id=system.id,
+        object_type=object_type,
+        by=by,
+        value=value,
+        extra=extra,
+        deadline=context.seconds_left(),
     )
     for observed in found:
         observe(system=system, observed=observed)

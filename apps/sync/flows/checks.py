@@ -22,7 +22,12 @@ from apps.canonical.money import Money, minor_unit_exponent, total
 from apps.canonical.objects import Customer, Deal
 from apps.sync.plans import Problem
 
-EU = frozenset("AT BE BG CY CZ DE DK EE ES FI FR GR HR HU IE IT LT LU LV MT NL PL PT RO SE SI SK".split())
+EU = frozenset(
+    {
+        "AT", "BE", "BG", "CY", "CZ", "DE", "DK", "EE", "ES", "FI", "FR", "GR", "HR", "HU", "IE", "IT", "LT", "LU", "LV", "MT",
+        "NL", "PL", "PT", "RO", "SE", "SI", "SK",
+    }
+)  # fmt: skip
 TAX_ID_CHECKS: dict[str, Callable[[str], str]] = {
     "GB": gb_vat.validate,
     "US": us_ein.validate,
@@ -40,7 +45,14 @@ def deal_problems(deal: Deal, *, entity: Any, gate_known: bool = True) -> list[P
     found = [*_completeness(deal), *_signature(deal), *_currency(deal), *_totals(deal)]
     if not deal.legal_entity_code:
         found.append(
-            _problem("CUS-LE-MISSING", "deal", "deal", "legal_entity_code", "", "The deal names no contracting legal entity.")
+            _problem(
+                "CUS-LE-MISSING",
+                "deal",
+                "deal",
+                "legal_entity_code",
+                "",
+                "The deal names no contracting legal entity.",
+            )
         )
     elif entity is None:
         found.append(
@@ -83,7 +95,13 @@ def _completeness(deal: Deal) -> Iterable[Problem]:
     if missing:
         names = ", ".join(missing)
         yield _problem(
-            "DEAL-INCOMPLETE", "deal", "deal", "required", names, f"The deal was closed without: {names}.", missing=missing
+            "DEAL-INCOMPLETE",
+            "deal",
+            "deal",
+            "required",
+            names,
+            f"The deal was closed without: {names}.",
+            missing=missing,
         )
 
 
@@ -102,7 +120,9 @@ def _signature(deal: Deal) -> Iterable[Problem]:
 
 
 def _currency(deal: Deal) -> Iterable[Problem]:
-    others = sorted({line.amount.currency for line in deal.lines} | {rate.bill_rate.currency for rate in deal.rates})
+    others = sorted(
+        {line.amount.currency for line in deal.lines} | {rate.bill_rate.currency for rate in deal.rates}
+    )
     wrong = [currency for currency in others if currency != deal.currency]
     if wrong:
         yield _problem(
@@ -141,7 +161,14 @@ def customer_problems(
     """Stage two: can this customer be billed by this legal entity?"""
     if customer is None:
         return [
-            _problem("DEAL-INCOMPLETE", "customer", "deal", "customer", "", "The deal's account does not exist in the CRM.")
+            _problem(
+                "DEAL-INCOMPLETE",
+                "customer",
+                "deal",
+                "customer",
+                "",
+                "The deal's account does not exist in the CRM.",
+            )
         ]
     found = [*_address(customer), *_tax_id(customer)]
     if not currency_known:
@@ -215,12 +242,17 @@ def _tax_id(customer: Customer) -> Iterable[Problem]:
         )
 
 
-def service_problems(deal: Deal, *, entity: Any, services: Mapping[str, Any], rates_known: bool) -> list[Problem]:
+def service_problems(
+    deal: Deal, *, entity: Any, services: Mapping[str, Any], rates_known: bool
+) -> list[Problem]:
     """Stage three: is every sold service mapped to a billing code, priced and scheduled?"""
     found = []
     for code in sorted({line.service_code for line in deal.lines}):
         if services.get(code) is None:
-            name = next((line.description for line in deal.lines if line.service_code == code and line.description), "")
+            name = next(
+                (line.description for line in deal.lines if line.service_code == code and line.description),
+                "",
+            )
             title = f"{code} “{name}”" if name else code
             found.append(
                 _problem(
@@ -256,7 +288,8 @@ def _schedule(deal: Deal) -> Iterable[Problem]:
         return
     scheduled = total((entry.amount for entry in deal.schedule), deal.currency)
     lines = total(
-        (line.amount for line in deal.lines if (line.billing_model or deal.billing_model) in SCHEDULED), deal.currency
+        (line.amount for line in deal.lines if (line.billing_model or deal.billing_model) in SCHEDULED),
+        deal.currency,
     )
     if scheduled != lines:
         yield _problem(
@@ -292,14 +325,20 @@ def held_amount(deal: Deal, until: Any) -> Decimal | None:
     models = {line.billing_model or deal.billing_model for line in deal.lines}
     if models & TIME_BASED:
         return None
-    due = [entry.amount for entry in deal.schedule if entry.trigger == "date" and entry.due_on and entry.due_on <= until]
+    due = [
+        entry.amount
+        for entry in deal.schedule
+        if entry.trigger == "date" and entry.due_on and entry.due_on <= until
+    ]
     try:
         return total(due, deal.currency).amount
     except ValueError:
         return None
 
 
-def _problem(code: str, step: str, object_type: str, field: str, value: str, reason: str, **params: Any) -> Problem:
+def _problem(
+    code: str, step: str, object_type: str, field: str, value: str, reason: str, **params: Any
+) -> Problem:
     return Problem(code, step, object_type, field, value, reason, params)
 
 

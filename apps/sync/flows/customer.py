@@ -28,7 +28,9 @@ from apps.sync.plans import Draft, PlannedAction, Problem, blocked, push, unchan
 EXACT = ("key", "claimed_id", "tax_id")
 SUGGEST = ("registration", "domain", "name")
 SIMILAR_ENOUGH = 88.0
-_LEGAL_FORM = re.compile(r"\b(ltd|limited|plc|inc|llc|corp|corporation|bv|nv|sa|sas|gmbh|ag|ab|as|oy|spa|srl)\b\.?", re.I)
+_LEGAL_FORM = re.compile(
+    r"\b(ltd|limited|plc|inc|llc|corp|corporation|bv|nv|sa|sas|gmbh|ag|ab|as|oy|spa|srl)\b\.?", re.I
+)
 
 
 @dataclass(frozen=True)
@@ -121,10 +123,16 @@ def _settings(entity: Any, customer: Any, context: Context) -> dict[str, Any]:
     route = organization.route(entity.id, "erp")
     settings = dict(route.settings) if route else {}
     terms = governance.translate(
-        kind="payment_terms", legal_entity_id=entity.id, source=customer.payment_terms, overlay=context.overlay
+        kind="payment_terms",
+        legal_entity_id=entity.id,
+        source=customer.payment_terms,
+        overlay=context.overlay,
     )
     currency = governance.translate(
-        kind="currency", legal_entity_id=entity.id, source=customer.currency or entity.currency, overlay=context.overlay
+        kind="currency",
+        legal_entity_id=entity.id,
+        source=customer.currency or entity.currency,
+        overlay=context.overlay,
     )
     return {
         "subsidiary": settings.get("subsidiary", ""),
@@ -133,7 +141,9 @@ def _settings(entity: Any, customer: Any, context: Context) -> dict[str, Any]:
     }
 
 
-def _climb(context: Context, erp: Any, customer: Customer) -> tuple[str, tuple[Observed, ...], tuple[Candidate, ...]]:
+def _climb(
+    context: Context, erp: Any, customer: Customer
+) -> tuple[str, tuple[Observed, ...], tuple[Candidate, ...]]:
     looked_for = {
         "key": push_key(customer.key),
         "claimed_id": customer.claimed_erp_id,
@@ -159,7 +169,9 @@ def _look(context: Context, erp: Any, rung: str, value: str, customer: Customer)
     if not value:
         return ()
     country = customer.billing_address.country or ""
-    found = base.read_many(context, system=erp, object_type="customer", by=rung, value=value, extra={"country": country})
+    found = base.read_many(
+        context, system=erp, object_type="customer", by=rung, value=value, extra={"country": country}
+    )
     if rung in ("key", "claimed_id") or not country:
         return tuple(found)
     return tuple(seen for seen in found if seen.body.billing_address.country in (None, country))  # type: ignore[attr-defined]
@@ -185,13 +197,22 @@ def plan(snapshot: CustomerSnapshot) -> Draft:
     customer = snapshot.customer
     if customer is None:
         problem = Problem(
-            "DEAL-INCOMPLETE", "customer", "customer", "account", snapshot.crm_id, "The account no longer exists in the CRM."
+            "DEAL-INCOMPLETE",
+            "customer",
+            "customer",
+            "account",
+            snapshot.crm_id,
+            "The account no longer exists in the CRM.",
         )
         return Draft((blocked("customer", "There is no account to work from."),), (problem,))
     problem = _undecidable(snapshot, customer)
     if problem is not None:
         return Draft((blocked("erp.customer", "A person decides which customer it is."),), (problem,))
-    actions = [_erp_step(snapshot, customer), *_entity_steps(snapshot, customer), _billing_step(snapshot, customer)]
+    actions = [
+        _erp_step(snapshot, customer),
+        *_entity_steps(snapshot, customer),
+        _billing_step(snapshot, customer),
+    ]
     if not snapshot.crm_knows:
         actions.append(
             push(
@@ -327,7 +348,8 @@ def _entity_steps(snapshot: CustomerSnapshot, customer: Customer) -> list[Planne
             settings=snapshot.settings[entity.code],
         )
         for entity in snapshot.entities
-        if snapshot.settings[entity.code]["subsidiary"] and snapshot.settings[entity.code]["subsidiary"] not in enabled
+        if snapshot.settings[entity.code]["subsidiary"]
+        and snapshot.settings[entity.code]["subsidiary"] not in enabled
     ]
 
 

@@ -29,7 +29,7 @@ class DealSnapshot:
     key: str
     as_of: datetime
     live: bool
-    meta: Meta = Meta()
+    meta: Meta = field(default_factory=Meta)
     system: Any = None
     external_id: str = ""
     deal: Deal | None = None
@@ -56,7 +56,9 @@ def gather(context: Context) -> DealSnapshot:
     as_of = clock.now()
     if observed is None:
         engagement = commercial.engagement_by_deal(context.key)
-        return DealSnapshot(context.key, as_of, context.live, system=system, external_id=external_id, engagement=engagement)
+        return DealSnapshot(
+            context.key, as_of, context.live, system=system, external_id=external_id, engagement=engagement
+        )
     if not context.live:
         from apps.records import selectors as records
 
@@ -64,7 +66,9 @@ def gather(context: Context) -> DealSnapshot:
     return gather_deal(context, system=system, external_id=external_id, deal=observed.body, as_of=as_of)
 
 
-def gather_deal(context: Context, *, system: Any, external_id: str, deal: Deal, as_of: datetime) -> DealSnapshot:
+def gather_deal(
+    context: Context, *, system: Any, external_id: str, deal: Deal, as_of: datetime
+) -> DealSnapshot:
     """The rest of the snapshot for a deal document at hand (also used before closing, when the CRM sends it along)."""
     customer = _customer(context, system, deal)
     entity = organization.entity(deal.legal_entity_code) if deal.legal_entity_code else None
@@ -82,7 +86,8 @@ def gather_deal(context: Context, *, system: Any, external_id: str, deal: Deal, 
         deal=deal,
         customer=customer,
         entity=entity,
-        rates_known=bool(deal.rates) or (entity is not None and commercial.has_entity_rates(entity.id, deal.currency)),
+        rates_known=bool(deal.rates)
+        or (entity is not None and commercial.has_entity_rates(entity.id, deal.currency)),
         engagement=engagement,
         known_digest=terms.digest if terms else "",
         customer_linked=_customer_linked(customer, routes),
@@ -134,7 +139,9 @@ def _translations(context: Context, deal: Deal, customer: Customer | None, entit
 
 def _customer_linked(customer: Customer | None, routes: dict[str, Any]) -> bool:
     needed = [routes.get("erp"), routes.get("billing")]
-    return customer is not None and all(s is not None and base.link_id("customer", customer.key, s) for s in needed)
+    return customer is not None and all(
+        s is not None and base.link_id("customer", customer.key, s) for s in needed
+    )
 
 
 def _project_linked(engagement: Any, routes: dict[str, Any]) -> bool:
@@ -175,7 +182,15 @@ def plan(snapshot: DealSnapshot) -> Draft:
         terms_known=snapshot.terms_known,
         currency_known=snapshot.currency_known,
     )
-    missing = [kind for kind, system in (("erp", snapshot.erp), ("psa", snapshot.psa), ("billing", snapshot.billing_system)) if system is None]
+    missing = [
+        kind
+        for kind, system in (
+            ("erp", snapshot.erp),
+            ("psa", snapshot.psa),
+            ("billing", snapshot.billing_system),
+        )
+        if system is None
+    ]
     if missing and not problems:
         problems = [_unrouted(snapshot, missing)]
     if problems:
@@ -200,7 +215,9 @@ def _provision(snapshot: DealSnapshot, deal: Deal) -> Draft:
         actions.append(blocked("project", "Waits until the problem is solved; nothing is created before."))
         return Draft(tuple(actions), tuple(problems))
     if snapshot.engagement is not None and snapshot.project_linked and snapshot.status_sent:
-        actions.append(unchanged("project", f"{snapshot.engagement.key} is provisioned and its terms are unchanged."))
+        actions.append(
+            unchanged("project", f"{snapshot.engagement.key} is provisioned and its terms are unchanged.")
+        )
         return Draft(tuple(actions), summary=f"{snapshot.engagement.key} is provisioned; nothing to do.")
     actions += _project_steps(snapshot, deal)
     return Draft(tuple(actions), summary=f"Provision {deal.name} for {snapshot.entity.name}.")
@@ -229,7 +246,7 @@ def _project_steps(snapshot: DealSnapshot, deal: Deal) -> list[PlannedAction]:
             "mapping_confirmed": snapshot.services[line.service_code].confirmed,
             "description": line.description,
             "billing_model": line.billing_model or deal.billing_model,
-            "amount": str(line.amount.amount),
+            "amount": line.amount.model_dump(mode="json"),
         }
         for line in deal.lines
     ]
@@ -245,9 +262,13 @@ def _project_steps(snapshot: DealSnapshot, deal: Deal) -> list[PlannedAction]:
     ]
     if deal.rates:
         steps.append(
-            child("rate_card", "Sends the agreed rates.", kind="rate_card", key=deal.key, flow="ratecard.push")
+            child(
+                "rate_card", "Sends the agreed rates.", kind="rate_card", key=deal.key, flow="ratecard.push"
+            )
         )
-    steps.append(child("project", "Creates the project.", kind="project", key=deal.key, flow="project.provision"))
+    steps.append(
+        child("project", "Creates the project.", kind="project", key=deal.key, flow="project.provision")
+    )
     steps.append(
         push(
             "crm.status",
@@ -258,7 +279,10 @@ def _project_steps(snapshot: DealSnapshot, deal: Deal) -> list[PlannedAction]:
             key=snapshot.external_id,
             link_key=deal.key,
             refs={"deal": snapshot.external_id},
-            values={"status": "Provisioned", "message": "Customer, project, billing rules and rates are in place."},
+            values={
+                "status": "Provisioned",
+                "message": "Customer, project, billing rules and rates are in place.",
+            },
         )
     )
     steps.append(
@@ -293,7 +317,9 @@ def _gone(snapshot: DealSnapshot) -> Draft:
 
 def _not_won(snapshot: DealSnapshot, deal: Deal) -> Draft:
     if snapshot.engagement is None:
-        return Draft((), summary=f"The deal is at stage “{deal.stage}”; nothing to do before it is closed-won.")
+        return Draft(
+            (), summary=f"The deal is at stage “{deal.stage}”; nothing to do before it is closed-won."
+        )
     return Draft(
         (blocked("provision", "A person decides what becomes of the engagement."),),
         (
@@ -322,7 +348,11 @@ def _amended(snapshot: DealSnapshot, deal: Deal) -> Draft:
                 "",
                 f"The deal's terms changed after provisioning (value was {deal.currency} {before:,.2f}, is {deal.amount}) "
                 "and no amendment was approved.",
-                {"before": str(before), "after": str(deal.amount.amount), "engagement": snapshot.engagement.key},
+                {
+                    "before": str(before),
+                    "after": str(deal.amount.amount),
+                    "engagement": snapshot.engagement.key,
+                },
             ),
         ),
     )

@@ -12,7 +12,6 @@ from typing import Any
 from apps.canonical.objects import Milestone, TimeEntry
 from apps.commercial import selectors as commercial
 from apps.core import clock
-from apps.core.errors import WrongState
 from apps.organization import selectors as organization
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
@@ -36,8 +35,6 @@ class DeliverySnapshot:
 def gather(context: Context) -> DeliverySnapshot:
     """Milestones and time entries of the project, as the PSA shows them now. Raises ``AdapterError``."""
     row = commercial.engagement(context.key)
-    if row is None:
-        raise WrongState(f"There is no engagement {context.key}.")
     psa = organization.route(row.legal_entity_id, "psa").system
     project_id = base.link_id("engagement", row.key, psa)
     owner = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.key}
@@ -45,7 +42,9 @@ def gather(context: Context) -> DeliverySnapshot:
     entries: list[TimeEntry] = []
     if project_id and context.live:
         since = _watermark(context.key)
-        for seen in base.read_many(context, system=psa, object_type="milestone", by="container", value=project_id):
+        for seen in base.read_many(
+            context, system=psa, object_type="milestone", by="container", value=project_id
+        ):
             milestones.append(_owned(seen, psa, owner))
         extra = {"updated_after": since.isoformat()} if since else None
         for seen in base.read_many(

@@ -83,7 +83,8 @@ def gather(context: Context) -> InvoiceSnapshot:
         request=_read(context, billing_system, request_id),
         request_id=request_id,
         line_ids={
-            key: base.link_id("invoice_line", f"{context.key}-{key}", billing_system) for key, *_ in _payable_lines(invoice)
+            key: base.link_id("invoice_line", f"{context.key}-{key}", billing_system)
+            for key, *_ in _payable_lines(invoice)
         },
     )
 
@@ -121,7 +122,9 @@ def _erp_draft(snapshot: InvoiceSnapshot) -> PlannedAction:
     seen = snapshot.erp_invoice
     if seen is not None and _same_content(seen.body, snapshot.invoice):  # type: ignore[arg-type]
         why = f"Draft {seen.external_id} shows the same lines."
-        return unchanged("erp.invoice", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id)
+        return unchanged(
+            "erp.invoice", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id
+        )
     return push(
         "erp.invoice",
         f"Draft invoice over {snapshot.invoice.net} in {snapshot.erp.name}, pending approval.",
@@ -151,7 +154,13 @@ def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
     if seen is not None and seen.facts.get("posted"):
         why = f"{snapshot.erp.name} has posted it as {seen.facts.get('number')}."
         steps.append(
-            unchanged("erp.invoice.post", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id)
+            unchanged(
+                "erp.invoice.post",
+                why,
+                system=snapshot.erp,
+                object_type="invoice",
+                external_id=seen.external_id,
+            )
         )
     else:
         steps.append(
@@ -168,7 +177,11 @@ def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
         )
     steps.append(
         local(
-            "posted", "Takes over number, tax and total from the ERP.", verb="invoice_posted", ref=snapshot.ref, system_id=snapshot.erp.id
+            "posted",
+            "Takes over number, tax and total from the ERP.",
+            verb="invoice_posted",
+            ref=snapshot.ref,
+            system_id=snapshot.erp.id,
         )
     )
     return steps
@@ -182,11 +195,23 @@ def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
         steps += [_request_line(snapshot, line) for line in _payable_lines(invoice)]
         steps.append(_request_step(snapshot, "finalize", f"{system.name} fixes the request."))
     if status in ("", "draft", "open") and not (snapshot.request and snapshot.request.facts.get("sent")):
-        steps.append(_request_step(snapshot, "send", f"{system.name} sends it to {invoice.customer_key}'s billing contact."))
-    steps.append(local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id))
+        steps.append(
+            _request_step(
+                snapshot, "send", f"{system.name} sends it to {invoice.customer_key}'s billing contact."
+            )
+        )
+    steps.append(
+        local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id)
+    )
     steps.append(status_push(snapshot, "Invoiced", invoice_status="issued"))
     steps.append(
-        local("announce", "Announces the invoice to subscribers.", verb="announce_invoice", ref=snapshot.ref, event_type=ISSUED_TYPE)
+        local(
+            "announce",
+            "Announces the invoice to subscribers.",
+            verb="announce_invoice",
+            ref=snapshot.ref,
+            event_type=ISSUED_TYPE,
+        )
     )
     return steps
 
@@ -264,7 +289,11 @@ def status_push(snapshot: InvoiceSnapshot, status: str, **values: Any) -> Planne
         key=snapshot.deal_id,
         link_key=snapshot.deal_key,
         refs={"deal": snapshot.deal_id},
-        values={"status": status, "message": f"Invoice {snapshot.invoice.number} ({snapshot.ref}).", **values},
+        values={
+            "status": status,
+            "message": f"Invoice {snapshot.invoice.number} ({snapshot.ref}).",
+            **values,
+        },
     )
 
 

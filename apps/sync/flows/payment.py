@@ -59,13 +59,29 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     )
     words = status.status.replace("_", " ")
     steps.append(
-        invoices.status_push(base, words.capitalize(), invoice_status=status.status, paid_amount=str(paid.amount))
+        invoices.status_push(
+            base, words.capitalize(), invoice_status=status.status, paid_amount=str(paid.amount)
+        )
     )
     if status.status == "paid":
         steps.append(
-            local("announce", "Announces the payment.", verb="announce_invoice", ref=base.ref, event_type=invoices.PAID_TYPE)
+            local(
+                "announce",
+                "Announces the payment.",
+                verb="announce_invoice",
+                ref=base.ref,
+                event_type=invoices.PAID_TYPE,
+            )
         )
     return Draft(tuple(steps), tuple(_short(snapshot, asked, paid)), summary=f"{base.ref} is {words}.")
+
+
+def _total(invoice: Invoice) -> Money:
+    return invoice.total or invoice.net
+
+
+def _balance(invoice: Invoice) -> Money:
+    return invoice.balance or _total(invoice)
 
 
 def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) -> PlannedAction:
@@ -89,8 +105,7 @@ def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) ->
 
 
 def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentStatus:
-    assert asked.total is not None and asked.balance is not None
-    if asked.balance.amount <= 0 and paid.amount > 0:
+    if _balance(asked).amount <= 0 and paid.amount > 0:
         word = "paid"
     else:
         word = "part_paid" if paid.amount > 0 else "unpaid"
@@ -99,15 +114,14 @@ def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentSt
         invoice_key=snapshot.base.ref,
         status=word,  # type: ignore[arg-type]
         paid=paid,
-        balance=asked.balance,
+        balance=_balance(asked),
         reference=snapshot.base.request_id,
     )
 
 
 def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Problem]:
     """A part payment is work for receivables at once: is it a dispute, a deduction or a first instalment?"""
-    assert asked.total is not None and asked.balance is not None
-    if not paid.amount or asked.balance.amount <= 0:
+    if not paid.amount or _balance(asked).amount <= 0:
         return []
     return [
         Problem(
@@ -116,8 +130,12 @@ def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Probl
             "invoice",
             "balance",
             "",
-            f"{paid} was paid on {snapshot.base.invoice.number} over {asked.total}; {asked.balance} is open.",
-            {"paid": str(paid.amount), "total": str(asked.total.amount), "open": str(asked.balance.amount)},
+            f"{paid} was paid on {snapshot.base.invoice.number} over {asked.total}; {_balance(asked)} is open.",
+            {
+                "paid": str(paid.amount),
+                "total": str(_total(asked).amount),
+                "open": str(_balance(asked).amount),
+            },
         )
     ]
 

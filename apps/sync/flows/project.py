@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from apps.billing.services import milestone_key
 from apps.canonical.objects import Engagement, Milestone, ScheduleEntry
 from apps.commercial import selectors as commercial
 from apps.core import clock
@@ -40,11 +41,15 @@ def gather(context: Context) -> ProjectSnapshot:
         raise WrongState("The engagement has not been opened yet.")
     engagement = commercial.canonical_engagement(row.key)
     terms = commercial.current_terms(row.key)
-    schedule = commercial.schedule_of(row.key)
+    scheduled = commercial.canonical_schedule(row.key)
+    schedule = scheduled.entries if scheduled else ()
     erp_route = organization.route(row.legal_entity_id, "erp")
     psa = organization.route(row.legal_entity_id, "psa").system
     currency = governance.translate(
-        kind="currency", legal_entity_id=row.legal_entity_id, source=engagement.currency, overlay=context.overlay
+        kind="currency",
+        legal_entity_id=row.legal_entity_id,
+        source=engagement.currency,
+        overlay=context.overlay,
     )
     return ProjectSnapshot(
         as_of=clock.now(),
@@ -55,13 +60,19 @@ def gather(context: Context) -> ProjectSnapshot:
             currency=engagement.currency,
         ),
         engagement=engagement,
-        schedule=tuple(schedule),
+        schedule=schedule,
         erp=erp_route.system,
         psa=psa,
         erp_settings=dict(erp_route.settings) | {"currency_id": currency.target if currency else ""},
         links=_links(engagement, schedule, erp_route.system, psa),
         unconfirmed=tuple(
-            sorted({line["mapping_id"] for line in terms.lines if line.get("mapping_id") and not line.get("mapping_confirmed")})
+            sorted(
+                {
+                    line["mapping_id"]
+                    for line in terms.lines
+                    if line.get("mapping_id") and not line.get("mapping_confirmed")
+                }
+            )
         ),
         loaded=row.state != "planned",
     )
@@ -73,18 +84,18 @@ def _links(engagement: Engagement, schedule: Any, erp: Any, psa: Any) -> dict[st
         "erp.project": base.link_id("engagement", engagement.key, erp),
     }
     for line in engagement.lines:
-        links[f"erp.billing_rule.{line.key}"] = base.link_id("billing_rule", _rule_key(engagement, line.key), erp)
+        links[f"erp.billing_rule.{line.key}"] = base.link_id(
+            "billing_rule", _rule_key(engagement, line.key), erp
+        )
     for entry in schedule:
-        links[f"psa.milestone.{entry.key}"] = base.link_id("milestone", _milestone_key(engagement, entry), psa)
+        links[f"psa.milestone.{entry.key}"] = base.link_id(
+            "milestone", milestone_key(engagement.key, entry.key), psa
+        )
     return links
 
 
 def _rule_key(engagement: Engagement, line_key: str) -> str:
     return f"{engagement.key}-{line_key}"
-
-
-def _milestone_key(engagement: Engagement, entry: ScheduleEntry) -> str:
-    return f"{engagement.key}-{entry.key}"
 
 
 def plan(snapshot: ProjectSnapshot) -> Draft:
@@ -105,14 +116,20 @@ def plan(snapshot: ProjectSnapshot) -> Draft:
                 unconfirmed=list(snapshot.unconfirmed),
             )
         )
-    return Draft(tuple(steps), summary=f"Provision {engagement.key} in {snapshot.psa.name} and {snapshot.erp.name}.")
+    return Draft(
+        tuple(steps), summary=f"Provision {engagement.key} in {snapshot.psa.name} and {snapshot.erp.name}."
+    )
 
 
 def _psa_project(snapshot: ProjectSnapshot) -> PlannedAction:
     known = snapshot.links["psa.project"]
     if known:
         return unchanged(
-            "psa.project", f"Project {known} exists.", system=snapshot.psa, object_type="engagement", external_id=known
+            "psa.project",
+            f"Project {known} exists.",
+            system=snapshot.psa,
+            object_type="engagement",
+            external_id=known,
         )
     card = snapshot.engagement.rate_card_key
     return push(
@@ -131,8 +148,10 @@ def _milestone(snapshot: ProjectSnapshot, entry: ScheduleEntry) -> PlannedAction
     name = f"psa.milestone.{entry.key}"
     known = snapshot.links[name]
     if known:
-        return unchanged(name, f"{entry.label} exists.", system=snapshot.psa, object_type="milestone", external_id=known)
-    key = _milestone_key(snapshot.engagement, entry)
+        return unchanged(
+            name, f"{entry.label} exists.", system=snapshot.psa, object_type="milestone", external_id=known
+        )
+    key = milestone_key(snapshot.engagement.key, entry.key)
     return push(
         name,
         f"Milestone “{entry.label}” over {entry.amount}.",
@@ -157,7 +176,11 @@ def _erp_project(snapshot: ProjectSnapshot) -> PlannedAction:
     known = snapshot.links["erp.project"]
     if known:
         return unchanged(
-            "erp.project", f"Project {known} exists.", system=snapshot.erp, object_type="engagement", external_id=known
+            "erp.project",
+            f"Project {known} exists.",
+            system=snapshot.erp,
+            object_type="engagement",
+            external_id=known,
         )
     card = snapshot.engagement.rate_card_key
     refs: dict[str, str | tuple[str, ...]] = {"customer": ("customer", snapshot.engagement.customer_key)}
@@ -165,7 +188,8 @@ def _erp_project(snapshot: ProjectSnapshot) -> PlannedAction:
         refs["rate_card"] = ("rate_card", card)
     return push(
         "erp.project",
-        f"{snapshot.erp.name} gets the project invoices are booked on, billed by {snapshot.engagement.billing_model.replace('_', ' ')}.",
+        f"{snapshot.erp.name} gets the project that invoices are booked on, "
+        f"billed by {snapshot.engagement.billing_model.replace('_', ' ')}.",
         system=snapshot.erp,
         object_type="engagement",
         operation="create",
@@ -180,9 +204,20 @@ def _billing_rule(snapshot: ProjectSnapshot, line: Any) -> PlannedAction:
     name = f"erp.billing_rule.{line.key}"
     known = snapshot.links[name]
     if known:
-        return unchanged(name, f"Billing rule {known} exists.", system=snapshot.erp, object_type="billing_rule", external_id=known)
+        return unchanged(
+            name,
+            f"Billing rule {known} exists.",
+            system=snapshot.erp,
+            object_type="billing_rule",
+            external_id=known,
+        )
     entries = [
-        {"key": e.key, "label": e.label, "amount": str(e.amount.amount), "due_on": e.due_on.isoformat() if e.due_on else None}
+        {
+            "key": e.key,
+            "label": e.label,
+            "amount": str(e.amount.amount),
+            "due_on": e.due_on.isoformat() if e.due_on else None,
+        }
         for e in snapshot.schedule
         if e.service_code in ("", line.service_code)
     ]

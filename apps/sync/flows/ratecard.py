@@ -37,10 +37,15 @@ def gather(context: Context) -> RateCardSnapshot:
     if engagement is None:
         raise WrongState("The rate card's engagement has not been opened yet.")
     card = commercial.canonical_rate_card(engagement.key)
+    if card is None:
+        raise WrongState(f"{engagement.key} has no rate card of its own.")
     erp_route = organization.route(engagement.legal_entity_id, "erp")
     psa = organization.route(engagement.legal_entity_id, "psa").system
     currency = governance.translate(
-        kind="currency", legal_entity_id=engagement.legal_entity_id, source=card.currency, overlay=context.overlay
+        kind="currency",
+        legal_entity_id=engagement.legal_entity_id,
+        source=card.currency,
+        overlay=context.overlay,
     )
     return RateCardSnapshot(
         as_of=clock.now(),
@@ -61,7 +66,10 @@ def gather(context: Context) -> RateCardSnapshot:
 
 def plan(snapshot: RateCardSnapshot) -> Draft:
     card = snapshot.card
-    targets = (("erp", snapshot.erp, snapshot.erp_id, snapshot.erp_settings), ("psa", snapshot.psa, snapshot.psa_id, {}))
+    targets = (
+        ("erp", snapshot.erp, snapshot.erp_id, snapshot.erp_settings),
+        ("psa", snapshot.psa, snapshot.psa_id, {}),
+    )
     steps: list[PlannedAction] = []
     for role, system, known, settings in targets:
         name = f"{role}.rate_card"

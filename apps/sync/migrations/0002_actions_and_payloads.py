@@ -10,7 +10,9 @@ class Migration(migrations.Migration):
 
     operations = [
         PartitionedTable(
-            "sync_payload", columns="created_at timestamptz NOT NULL, exchange jsonb NOT NULL", by="created_at"
+            "sync_payload",
+            columns="created_at timestamptz NOT NULL, exchange jsonb NOT NULL",
+            by="created_at",
         ),
         PartitionedTable(
             "sync_action",
