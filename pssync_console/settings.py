@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import secrets
+from pathlib import Path
 
 from celery.schedules import crontab
 from cryptography.fernet import Fernet
@@ -15,7 +16,7 @@ from django.core.exceptions import ImproperlyConfigured
 
 from pssync_console import environment as env
 from pssync_console import logs, runtime
-from pssync_console.runtime.home import persistent_secret
+from pssync_console.runtime.home import home, persistent_secret
 
 BASE_DIR = env.BASE_DIR
 PSSYNC_ENV = env.choice("PSSYNC_ENV", "embedded", ("embedded", "production"))
@@ -188,7 +189,7 @@ USE_TZ = True
 TIME_ZONE = "UTC"
 STATIC_URL = "/static/"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles"))
+STATIC_ROOT = env.text("STATIC_ROOT", str(BASE_DIR / "staticfiles" if PRODUCTION else home() / "staticfiles"))
 _manifest = "whitenoise.storage.CompressedManifestStaticFilesStorage"
 STORAGES = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -198,6 +199,8 @@ STORAGES = {
 }
 # The embedded default serves static files where they lie, so that a first start needs no collectstatic.
 WHITENOISE_USE_FINDERS = not PRODUCTION
+if not PRODUCTION:
+    Path(STATIC_ROOT).mkdir(parents=True, exist_ok=True)
 DATA_UPLOAD_MAX_MEMORY_SIZE = 5 * 1024 * 1024
 
 # ---- Security ------------------------------------------------------------------------------------------------------
