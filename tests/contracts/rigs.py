@@ -42,9 +42,14 @@ class Rig:
     system = ""
     #: Object type, and criterion, that ``seed`` makes readable.
     reads = ""
+    #: Object type that polling tells when ``change`` was called; inside = the changed object is the container.
+    polls = ""
+    polls_inside = False
     #: Regular expression of the path that ``write`` posts to.
     write_path = ""
     write_method = "POST"
+    #: False where a write is answered by headers alone (204): there is no body that could break off.
+    write_answers_body = True
     #: Path that ``check`` and reading go through.
     read_path = ""
     expires_tokens = False
@@ -90,7 +95,7 @@ class Rig:
 
 
 class SalesforceRig(Rig):
-    vendor, system, reads = "salesforce", "crm", "deal"
+    vendor, system, reads, polls = "salesforce", "crm", "deal", "deal"
     write_path, write_method, read_path = "sobjects/Eng_Status__c", "PATCH", "/query|/limits"
     expires_tokens = pushes_events = True
     webhook_secret = "whsec_c3VpdGUtc2VjcmV0LW9mLTI0LWJ5dGVz"
@@ -144,9 +149,10 @@ class SalesforceRig(Rig):
 
 
 class NetSuiteRig(Rig):
-    vendor, system, reads = "netsuite", "erp", "customer"
+    vendor, system, reads, polls = "netsuite", "erp", "customer", "customer"
     write_path, write_method, read_path = "record/v1/customer/eid", "PUT", "record/v1|suiteql"
     expires_tokens = True
+    write_answers_body = False
     key = rsa.generate_private_key(65537, 2048)
 
     def prepare(self) -> None:
@@ -203,7 +209,8 @@ class NetSuiteRig(Rig):
 
 
 class KantataRig(Rig):
-    vendor, system, reads = "kantata", "psa", "engagement"
+    vendor, system, reads, polls = "kantata", "psa", "engagement", "milestone"
+    polls_inside = True
     write_path, write_method, read_path = "/workspaces", "POST", "/api/v1/"
     token = "psa-token-of-the-suite"
 
@@ -257,7 +264,7 @@ class KantataRig(Rig):
 
 
 class StripeRig(Rig):
-    vendor, system, reads = "stripe", "billing", "invoice"
+    vendor, system, reads, polls = "stripe", "billing", "invoice", "invoice"
     write_path, write_method, read_path = "/v1/customers", "POST", "/v1/"
     pushes_events = True
     webhook_secret = "whsec_suiteSecretOfStripe"

@@ -33,6 +33,7 @@ def test_an_adapter_describes_itself_completely(vendor):
     assert set(description.writes.values()) <= {"upsert", "key", "search"}
     assert description.writes
     assert description.reads
+    assert description.polls
     assert set(description.polls) <= set(OBJECTS)
     assert not set(description.secret_names) & set(description.config_schema["properties"])
 
@@ -160,6 +161,9 @@ def test_a_truncated_answer_to_a_write_is_unknown(rig, adapter):
     adapter.check()
     push = rig.write()
     rig.control.fault("truncate", method=rig.write_method, path=rig.write_path)
+    if not rig.write_answers_body:
+        assert adapter.push(push).external_id
+        return
     with pytest.raises(AdapterError) as caught:
         adapter.push(push)
     assert caught.value.kind is ErrorKind.UNKNOWN
@@ -248,20 +252,15 @@ def test_an_expired_token_is_renewed_once_without_anybody_noticing(rig, adapter)
 
 
 def test_polling_finds_a_change_and_moves_on(rig, adapter):
-    for object_type in adapter.describe().polls:
-        if object_type == rig.reads:
-            break
-    else:
-        pytest.fail(f"{rig.vendor} is not polled for {rig.reads}") if rig.reads in (
-            "deal",
-            "customer",
-        ) else None
-        return
+    object_type = rig.polls
+    assert object_type in adapter.describe().polls
     external_id = rig.seed()
     _, cursor = drained(adapter, object_type, "")
     rig.change(external_id)
     changes, after = drained(adapter, object_type, cursor)
-    assert external_id in {change.external_id for change in changes}
+    assert external_id in {
+        change.container_id if rig.polls_inside else change.external_id for change in changes
+    }
     assert all(change.object_type == object_type for change in changes)
     repeated, _ = drained(adapter, object_type, cursor)
     assert [change.event_id for change in repeated] == [change.event_id for change in changes]
