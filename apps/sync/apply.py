@@ -21,11 +21,12 @@ from apps.core.errors import AppError
 from apps.core.failpoints import reach
 from apps.governance import selectors as governance
 from apps.journal import transitions
+from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.records import services as record_services
 from apps.sync import children, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
-from apps.sync.flows.base import Context, Meta
+from apps.sync.flows.base import Context, Meta, read_many
 from apps.sync.leases import Lease, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, Plan, State, Transaction
@@ -66,6 +67,7 @@ class _Run:
         self.plan: Plan | None = None
         self.probe_first = lease.taken_over
         self.beside: list[Problem] = []
+        self.context = Context(key=transaction.subject.key, params=transaction.params)
 
     def go(self) -> None:
         transaction = self.transaction
@@ -87,9 +89,8 @@ class _Run:
 
     def _make_plan(self) -> tuple[Draft, Meta]:
         started = clock.now()
-        context = Context(key=self.transaction.subject.key, params=self.transaction.params)
         try:
-            snapshot = self.flow.gather(context)
+            snapshot = self.flow.gather(self.context)
             draft = self.flow.plan(snapshot)
         except AdapterError as error:
             self._failed(0, GATHER, error, started)
@@ -275,8 +276,6 @@ class _Run:
 
     @staticmethod
     def _system_id(code: str) -> int:
-        from apps.organization import selectors as organization
-
         return organization.system(code).id
 
     def _written(
@@ -291,6 +290,17 @@ class _Run:
             self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
             self._forget_failures()
         reach(f"{self.transaction.flow}:{action.name}:journaled")
+        if action.read_back:
+            self._read_back(seq, action, outcome.external_id)
+
+    def _read_back(self, seq: int, action: PlannedAction, external_id: str) -> None:
+        """Keep what the system now shows. A failure here is retried; the write itself is journaled and not repeated."""
+        system = organization.system(action.system)
+        started = clock.now()
+        try:
+            read_many(self.context, system=system, object_type=action.object_type, by="id", value=external_id)
+        except AdapterError as error:
+            self._failed(seq, GATHER, error, started)
 
     def _keep(self, action: PlannedAction, outcome: Outcome, *, linked_by: str) -> None:
         """The cross-reference and, for objects with a canonical body, what the system now holds."""

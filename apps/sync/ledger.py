@@ -1,6 +1,6 @@
 """The action journal: one appended row per attempt of an action, written together with what follows from it.
 
-Public surface: :func:`append`, :class:`Entry`, :func:`attempts_of`, :func:`last_outcome`. A row is written only while the
+Public surface: :func:`append`, :class:`Entry`, :func:`last_outcome`, :func:`was_settled`. A row is written only while the
 lease is ours (fencing), in one short database transaction with the cross-reference it proves.
 """
 
@@ -79,6 +79,12 @@ def append(
                 payload_id,
             ],
         )
+
+
+def was_settled(*, kind: str, key: str, name: str) -> bool:
+    """Whether this action was ever done for the subject, by any of its transactions."""
+    ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
+    return Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED).exists()
 
 
 def last_outcome(transaction_id: int, name: str) -> Action | None:

@@ -106,7 +106,7 @@ def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Res
 
 def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Result:
     seen = _seen_invoice(ref, system_id)
-    billing.invoice_issued(ref=ref, url=str(seen.facts.get("hosted_url") or seen.url))
+    billing.invoice_issued(ref=ref, url=str(seen.facts.get("hosted_invoice_url") or seen.url))
     return Result("Issued.")
 
 

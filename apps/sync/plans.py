@@ -55,6 +55,8 @@ class PlannedAction:
     values: Mapping[str, Any] = declared(default_factory=dict)
     fields: tuple[str, ...] = ()
     rule: str = ""
+    #: Read the object again once written: what the system made of it (number, tax, address) is needed by later steps.
+    read_back: bool = False
 
     def canonical(self) -> Canonical | None:
         """The body as its canonical object again."""

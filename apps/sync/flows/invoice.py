@@ -21,6 +21,7 @@ from apps.core import clock
 from apps.core.errors import WrongState
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
+from apps.sync import ledger
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.plans import Draft, PlannedAction, local, push, unchanged
@@ -49,6 +50,8 @@ class InvoiceSnapshot:
     request: Observed | None
     request_id: str
     line_ids: dict[str, str]
+    #: The request for payment was sent before, by an earlier run.
+    sent: bool
 
 
 def gather(context: Context) -> InvoiceSnapshot:
@@ -79,6 +82,7 @@ def gather(context: Context) -> InvoiceSnapshot:
         erp=erp_route.system,
         erp_settings=_erp_settings(context, erp_route, prebill.legal_entity_id, invoice),
         billing_system=billing_system,
+        sent=ledger.was_settled(kind="invoice", key=context.key, name="billing.invoice.send"),
         erp_invoice=_read(context, erp_route.system, base.link_id("invoice", context.key, erp_route.system)),
         request=_read(context, billing_system, request_id),
         request_id=request_id,
@@ -106,6 +110,11 @@ def _erp_settings(context: Context, route: Any, entity_id: int, invoice: Invoice
         "currency_id": currency.target if currency else "",
         "terms_id": terms.target if terms else "",
     }
+
+
+def posted(seen: Observed) -> bool:
+    """Whether the ERP has posted this invoice: only then it has a number."""
+    return bool(seen.facts.get("number"))
 
 
 def plan(snapshot: InvoiceSnapshot) -> Draft:
@@ -150,8 +159,8 @@ def _same_content(seen: Invoice, wanted: Invoice) -> bool:
 
 def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
     seen = snapshot.erp_invoice
-    steps = [_erp_draft(snapshot)] if seen is None or not seen.facts.get("posted") else []
-    if seen is not None and seen.facts.get("posted"):
+    steps = [_erp_draft(snapshot)] if seen is None or not posted(seen) else []
+    if seen is not None and posted(seen):
         why = f"{snapshot.erp.name} has posted it as {seen.facts.get('number')}."
         steps.append(
             unchanged(
@@ -173,6 +182,7 @@ def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
                 key=snapshot.ref,
                 refs={"invoice": ("invoice", snapshot.ref)},
                 settings=snapshot.erp_settings,
+                read_back=True,
             )
         )
     steps.append(
@@ -194,15 +204,12 @@ def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
     if status in ("", "draft"):
         steps += [_request_line(snapshot, line) for line in _payable_lines(invoice)]
         steps.append(_request_step(snapshot, "finalize", f"{system.name} fixes the request."))
-    if status in ("", "draft", "open") and not (snapshot.request and snapshot.request.facts.get("sent")):
+    if status in ("", "draft", "open") and not snapshot.sent:
         steps.append(
             _request_step(
                 snapshot, "send", f"{system.name} sends it to {invoice.customer_key}'s billing contact."
             )
         )
-    steps.append(
-        local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id)
-    )
     steps.append(status_push(snapshot, "Invoiced", invoice_status="issued"))
     steps.append(
         local(
@@ -212,6 +219,12 @@ def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
             ref=snapshot.ref,
             event_type=ISSUED_TYPE,
         )
+    )
+    steps.append(
+        local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id)
+    )
+    steps.append(
+        local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id)
     )
     return steps
 
@@ -275,6 +288,7 @@ def _request_step(snapshot: InvoiceSnapshot, verb: str, why: str) -> PlannedActi
         operation=verb,
         key=snapshot.ref,
         refs={"invoice": ("invoice", snapshot.ref)},
+        read_back=verb == "send",
     )
 
 

@@ -37,7 +37,7 @@ def gather(context: Context) -> PaymentSnapshot:
 
 def plan(snapshot: PaymentSnapshot) -> Draft:
     base = snapshot.base
-    if base.request is None or base.erp_invoice is None or not base.erp_invoice.facts.get("posted"):
+    if base.request is None or base.erp_invoice is None or not invoices.posted(base.erp_invoice):
         return Draft((), summary=f"{base.ref} has not been sent for payment yet.")
     asked: Invoice = base.request.body  # type: ignore[assignment]
     booked: Invoice = base.erp_invoice.body  # type: ignore[assignment]
