@@ -237,6 +237,7 @@ if PRODUCTION:
 # ---- Interfaces ----------------------------------------------------------------------------------------------------
 REST_FRAMEWORK = {
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "apps.api.problems.exception_handler",
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
@@ -280,6 +281,7 @@ CELERY_BEAT_SCHEDULE = {
         "schedule": 2.0,
         "options": {"expires": 10},
     },
+    "journal.sweep_hooks": {"task": "journal.sweep_hooks", "schedule": 10.0, "options": {"expires": 30}},
     "journal.seal": {"task": "journal.seal", "schedule": 60.0, "options": {"expires": 120}},
     "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
 }

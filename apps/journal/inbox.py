@@ -87,10 +87,14 @@ def _printable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode("utf-8")
 
 
+def _as_text(value: Any) -> str:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
 def _storable_json(changes: Sequence[Mapping[str, Any]]) -> str:
     """JSON text for a ``jsonb`` column; refuses what PostgreSQL cannot hold (NUL, lone surrogates, NaN)."""
     try:
-        text = json.dumps(changes, ensure_ascii=False, allow_nan=False, default=str)
+        text = json.dumps(changes, ensure_ascii=False, allow_nan=False, default=_as_text)
         text.encode("utf-8")
     except ValueError as error:
         raise InvalidInput("The event holds text that cannot be stored.") from error
@@ -135,15 +139,24 @@ def receive(
         return cursor.rowcount == 1
 
 
-def reject(*, source: str, reason: str, message: str, headers: Mapping[str, str], body: bytes) -> bool:
+def reject(
+    *,
+    source: str,
+    reason: str,
+    message: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    size: int | None = None,
+) -> bool:
     """Keep a trace of a refused event: its first 2 KB, its size, why. False when over 600 came within a minute.
 
-    The bound keeps an anonymous stranger from filling the disk; what is over it is only logged.
+    The bound keeps an anonymous stranger from filling the disk; what is over it is only logged. ``size`` in bytes is
+    that of the whole event where ``body`` was not read to its end.
     """
     since = clock.now() - timedelta(minutes=1)
     recent = InboxReject.objects.filter(created_at__gt=since).values("id")[: _REJECTS_A_MINUTE + 1]
     if len(recent) > _REJECTS_A_MINUTE:
-        log.warning("inbox_reject_not_kept", source=source[:80], reason=reason)
+        log.warning("inbox_reject_not_kept", source=_printable(source)[:80], reason=reason)
         return False
     InboxReject.objects.create(
         source=_printable(source)[:80],
@@ -151,7 +164,7 @@ def reject(*, source: str, reason: str, message: str, headers: Mapping[str, str]
         message=_printable(message)[:500],
         headers=_kept(headers),
         body=body[:_REJECT_BODY],
-        size=len(body),
+        size=min(len(body) if size is None else size, 2**63 - 1),
         correlation_id=uuid.UUID(correlation.current()),
     )
     return True

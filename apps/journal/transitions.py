@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.core.exceptions import FieldDoesNotExist
+from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
 from django.db import connections, models, router, transaction
 from django.db.models.sql.subqueries import UpdateQuery
 
@@ -83,7 +83,10 @@ def _update_and_record(
     using = router.db_for_write(model)
     query = rows.query.chain(UpdateQuery)
     query.add_update_values({"state": end, **values})
-    sql, parameters = query.get_compiler(using).as_sql()
+    try:
+        sql, parameters = query.get_compiler(using).as_sql()
+    except EmptyResultSet:  # Django knows already that no row can match (``pk__in=[]``)
+        return 0
     if not sql:
         return 0
     actor_id, actor = actor_of(by)

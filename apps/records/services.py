@@ -29,7 +29,8 @@ INSERT INTO records_record AS held
     (system_id, object_type, external_id, key, legal_entity_id, engagement_key, body, facts, version, digest,
      former_digest, modified_at, observed_at, url, deleted, created_at)
 VALUES (%(system_id)s, %(object_type)s, %(external_id)s, %(key)s, %(legal_entity_id)s, %(engagement_key)s,
-        %(body)s::jsonb, %(facts)s::jsonb, %(version)s, %(digest)s, '', %(modified_at)s, %(now)s, %(url)s, false, %(now)s)
+        %(body)s::jsonb, %(facts)s::jsonb, %(version)s, %(digest)s, '', %(modified_at)s, %(now)s, %(url)s,
+        false, %(now)s)
 ON CONFLICT (system_id, object_type, external_id) DO UPDATE SET
     key = excluded.key,
     legal_entity_id = coalesce(excluded.legal_entity_id, held.legal_entity_id),
