@@ -257,6 +257,7 @@ def deal_validate(
         "actions": _actions(draft),
         "problems": [asdict(problem) for problem in draft.problems],
         "digest": draft.digest,
+        "legal_entity_code": snapshot.deal.legal_entity_code,
     }
 
 
