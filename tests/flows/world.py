@@ -14,7 +14,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, TypeVar
 
+from django.conf import settings
+
 from apps.demo.sandbox_client import SandboxControl
+from pssync_console.runtime.valkey import EmbeddedValkey
 from tests.sandbox_process import SandboxProcess
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -25,22 +28,20 @@ class World:
     """Sandbox and engine processes around one database. Use as a context manager."""
 
     def __init__(
-        self,
-        *,
-        database_env: dict[str, str],
-        base_port: int,
-        directory: Path,
-        broker_url: str,
-        web: bool = False,
+        self, *, database_env: dict[str, str], base_port: int, directory: Path, web: bool = False
     ) -> None:
         self.directory = directory
         self.base_port = base_port
         self.failpoints = directory / "failpoints"
         self.web_port = base_port + 8
+        self.broker = EmbeddedValkey(directory)
         self.env = database_env | {
-            "CELERY_BROKER_URL": broker_url,
-            "SYNC_LEASE_SECONDS": "4",
-            "HTTP_READ_TIMEOUT": "2",
+            "CELERY_BROKER_URL": self.broker.url(),
+            "SECRET_KEY": settings.SECRET_KEY,
+            "SECRETS_KEYS": ",".join(settings.SECRETS_KEYS),
+            "FAILPOINTS_FILE": str(self.failpoints),
+            "SYNC_LEASE_SECONDS": "3",
+            "HTTP_READ_TIMEOUT": "1",
             "HTTP_CONNECT_TIMEOUT": "1",
             "SYNC_PUMP_SECONDS": "5",
             "SYNC_PUMP_SLOTS": "1",
@@ -48,8 +49,6 @@ class World:
             "SYNC_POLL_SECONDS": "1",
             "SYNC_RETRY_BASE_SECONDS": "1",
             "SYNC_RETRY_CAP_SECONDS": "2",
-            "PSSYNC_HOME": str(directory / "home"),
-            "CELERY_QUEUE": f"world-{base_port}",
         }
         self.sandbox = SandboxProcess(base_port, directory / "sandbox")
         self.with_web = web
@@ -64,6 +63,7 @@ class World:
         return f"http://127.0.0.1:{self.web_port}"
 
     def __enter__(self) -> World:
+        self.broker.start()
         self.sandbox.start()
         self.start("beat")
         if self.with_web:
@@ -74,6 +74,7 @@ class World:
         for name in list(self.processes):
             self.kill(name)
         self.sandbox.stop()
+        self.broker.stop()
 
     def start(self, name: str, **env: str) -> subprocess.Popen[bytes]:
         """Start ``worker``, ``beat`` or ``web`` in a process group of its own."""
