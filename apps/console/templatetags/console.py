@@ -263,3 +263,13 @@ def whoami(context: template.Context) -> nav.Person:
 def flow(name: str) -> str:
     """A flow in the words of the desk."""
     return flow_label(name)
+
+
+@register.filter
+def plain(value: Decimal | None) -> str:
+    """A quantity without trailing zeros: 7.5, not 7.5000; grouped as the language does."""
+    if value is None:
+        return "–"
+    text = f"{value.normalize():f}"
+    decimals = len(text.partition(".")[2])
+    return formats.number_format(value, decimals, use_l10n=True, force_grouping=True)
