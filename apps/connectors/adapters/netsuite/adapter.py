@@ -157,7 +157,7 @@ class NetSuiteAdapter:
         )
 
     def push(self, push: Push) -> Outcome:
-        """Upserts do not say whether they created: ``created`` is true for every create and false for changes."""
+        """Upserts do not say whether they created: ``created`` is true for every one and false for changes."""
         build = self._builder(push)
         if (push.object_type, push.operation) == ("customer", "enable_entity"):
             there = customers.relation_id(self.words, push)
@@ -183,7 +183,7 @@ class NetSuiteAdapter:
             facts = ledger.invoice_facts(record)
         return Outcome(
             internal_id,
-            created=push.operation == "create",
+            created=push.operation in ("create", "enable_entity"),
             url=self.words.page(write.kind, internal_id),
             version=version,
             facts=facts,

@@ -165,8 +165,8 @@ FIELDS: dict[str, str] = {
 
 _UNKNOWN_PROPERTY = re.compile(
     r"unknown (?:property|properties|field)"
-    r"|(?:property|field).{0,80}(?:does not exist|is not (?:known|valid)|is read-only)"
-    r"|search error occurred: (?:field|record)",
+    r"|(?:property|field).{0,80}(?:does not exist|is not (?:known|valid)|is read-only)"
+    r"|search error occurred: (?:field|record)",
     re.IGNORECASE,
 )
 _NAME = re.compile(r"\b[A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+\b")
