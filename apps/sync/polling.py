@@ -22,10 +22,11 @@ from apps.core import clock, correlation
 from apps.core.errors import AppError
 from apps.journal import services as journal
 from apps.sync import queue
-from apps.sync.models import PollCursor
+from apps.sync.models import PollCursor, Transaction
 
 log = structlog.get_logger(__name__)
 MAX_PAGES = 20
+CATALOGUE_EVERY = timedelta(hours=1)
 
 _CLAIM = """
 UPDATE sync_pollcursor SET due_at = now() + make_interval(secs => %s) WHERE id IN (
@@ -43,7 +44,24 @@ def poll_due() -> int:
     found = sum(_poll(row) for row in PollCursor.objects.filter(id__in=ids).select_related("system"))
     for engagement_key in billing.due_engagements(clock.today()):
         queue.enqueue(kind="delivery", key=engagement_key, flow="delivery.sync", trigger="due date")
+    _catalogues()
     return found
+
+
+def _catalogues() -> None:
+    """Each connected ERP's billing codes, read anew every hour."""
+    since = clock.now() - CATALOGUE_EVERY
+    for state in connection_states():
+        if state.kind != "erp" or not state.enabled or state.paused:
+            continue
+        asked = Transaction.objects.filter(
+            subject__kind="catalogue",
+            subject__key=state.system_code,
+            flow="catalogue.read",
+            created_at__gte=since,
+        )
+        if not asked.exists():
+            queue.enqueue(kind="catalogue", key=state.system_code, flow="catalogue.read", trigger="hourly")
 
 
 def ensure_cursors() -> None:

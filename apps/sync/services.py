@@ -129,7 +129,7 @@ def replay(
             by, "transaction.replay", legal_entity_id=row.legal_entity_id, engagement_key=row.engagement_key
         )
         digest = (tokens or {}).get(row.id, "")
-        if tokens is not None and not digest:
+        if tokens and not digest:
             _skip(answer, row, "It was not part of the preview.")
         elif row.state == State.RUNNING:
             _skip(answer, row, "It is running at this moment.")

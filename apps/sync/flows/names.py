@@ -8,4 +8,5 @@ PRIORITIES: dict[str, int] = {
     "project.provision": 4,
     "ratecard.push": 4,
     "delivery.sync": 5,
+    "catalogue.read": 7,
 }
