@@ -22,6 +22,7 @@ from urllib.parse import quote, urlsplit
 import psycopg
 import pytest
 from django.db import connection, connections
+from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
 from pssync_console import runtime
@@ -107,9 +108,14 @@ def django_db_modify_db_settings(django_db_modify_db_settings_parallel_suffix: N
 
 
 @pytest.fixture(scope="session")
-def django_db_setup(django_db_setup: None, django_db_blocker) -> Iterator[None]:
-    """pytest-django's database, and beside it the migrated template that ``process_database`` clones."""
+def django_db_setup(
+    django_test_environment: None, django_db_blocker, django_db_modify_db_settings: None
+) -> Iterator[None]:
+    """The test database, and beside it the migrated template that ``process_database`` clones.
+
+    Instead of pytest-django's own, which makes a database only for tests that carry its marker."""
     with django_db_blocker.unblock():
+        created = setup_databases(verbosity=0, interactive=False, aliases={"default"})
         template = f"{connection.settings_dict['NAME']}_template"
         connections.close_all()
         with _maintenance() as server:
@@ -120,8 +126,10 @@ def django_db_setup(django_db_setup: None, django_db_blocker) -> Iterator[None]:
                 )
             )
     yield
-    with django_db_blocker.unblock(), _maintenance() as server:
-        _drop(server, template)
+    with django_db_blocker.unblock():
+        with _maintenance() as server:
+            _drop(server, template)
+        teardown_databases(created, verbosity=0)
 
 
 @dataclass(frozen=True)
