@@ -41,11 +41,16 @@ class AddressRefused(NewConnectionError):
 
 @dataclass
 class Call:
-    """The HTTP call that the current thread is making. ``ends_at`` is on the monotonic clock, in seconds."""
+    """The HTTP call that the current thread is making. ``ends_at`` is on the monotonic clock, in seconds.
+
+    ``reused``: it went out on a kept-alive connection; ``received``: at least one byte came back.
+    """
 
     ends_at: float
     read_seconds: float
     sent: bool = False
+    reused: bool = False
+    received: bool = False
 
     def remaining(self) -> float:
         """Seconds until the total deadline; raises ``TimeoutError`` once it is over."""
@@ -103,7 +108,10 @@ class _DeadlineReader(io.RawIOBase):
         call = current_call()
         if call is not None:
             self._sock.settimeout(min(call.read_seconds, call.remaining()))
-        return self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        if call is not None and count:
+            call.received = True
+        return count
 
     def close(self) -> None:
         if not self.closed:
@@ -111,17 +119,35 @@ class _DeadlineReader(io.RawIOBase):
         super().close()
 
 
+class _Lines(io.BufferedReader):
+    """Remembers the last line, to tell the empty line after the headers from a connection that ended among them."""
+
+    last = b""
+
+    def readline(self, size: int | None = -1, /) -> bytes:
+        self.last = super().readline(-1 if size is None else size)
+        return self.last
+
+
 class _DeadlineResponse(http.client.HTTPResponse):
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
         self.fp.close()
-        self.fp = io.BufferedReader(_DeadlineReader(sock))
+        self.fp = _Lines(_DeadlineReader(sock))
+
+    def begin(self) -> None:
+        """``http.client`` takes the end of the connection for the end of the headers; we do not."""
+        lines = self.fp
+        super().begin()
+        if isinstance(lines, _Lines) and not lines.last:
+            raise http.client.RemoteDisconnected("The connection ended within the headers of the answer.")
 
 
 class _Guarded:
     """Mixed into urllib3's connections."""
 
     response_class = _DeadlineResponse
+    _used = False
 
     def _new_conn(self) -> socket.socket:
         host, port, timeout = self._dns_host, self.port, self.timeout  # type: ignore[attr-defined]
@@ -147,9 +173,12 @@ class _Guarded:
         raise NewConnectionError(self, f"{host} cannot be connected to: {last}") from last  # type: ignore[arg-type]
 
     def send(self, data: Any) -> None:
+        call = current_call()
         if self.sock is None:  # type: ignore[has-type]
             self.connect()  # type: ignore[attr-defined]
-        call = current_call()
+        elif call is not None and not call.sent:
+            call.reused = self._used  # type: ignore[has-type]
+        self._used = True
         if call is not None:
             call.sent = True
         super().send(data)  # type: ignore[misc]

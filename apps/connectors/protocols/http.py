@@ -344,13 +344,36 @@ class Http:
             )
 
         full_url = requests.Request(method, url, params=params).prepare().url or url
+        try:
+            try:
+                response, content = self._wire(method, full_url, body, headers, call)
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError):
+                # The other side closed a kept-alive connection just as we used it; a read may simply go again.
+                if write or not call.reused or call.received or call.ends_at <= time.monotonic():
+                    raise
+                call = Call(ends_at=ends_at, read_seconds=self.timeouts.read)
+                response, content = self._wire(method, full_url, body, headers, call)
+            status = response.status_code
+        except _TooLarge as error:
+            status = error.status
+            raise self._lost(seen(None), write, "The answer is larger than we accept.") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            raise self._failure(error, call, write, seen(None)) from error
+        data, is_json = _parse(content)
+        return Answer(
+            status=status, headers=response.headers, data=data, is_json=is_json, exchange=seen(data)
+        )
+
+    def _wire(
+        self, method: str, url: str, body: bytes | None, headers: dict[str, str], call: Call
+    ) -> tuple[requests.Response, bytes]:
+        """Send, and read all of the answer."""
         set_call(call)
         try:
             left = call.remaining()
-            session = pooled_session(self.system)
-            response = session.request(
+            response = pooled_session(self.system).request(
                 method,
-                full_url,
+                url,
                 data=body,
                 headers=headers,
                 timeout=(min(self.timeouts.connect, left), min(self.timeouts.read, left)),
@@ -358,18 +381,9 @@ class Http:
                 stream=True,
             )
             with contextlib.closing(response):
-                status = response.status_code
-                content = self._content(response, call)
-        except _TooLarge:
-            raise self._lost(seen(None), write, "The answer is larger than we accept.") from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            raise self._failure(error, call, write, seen(None)) from error
+                return response, self._content(response, call)
         finally:
             set_call(None)
-        data, is_json = _parse(content)
-        return Answer(
-            status=status, headers=response.headers, data=data, is_json=is_json, exchange=seen(data)
-        )
 
     def _content(self, response: requests.Response, call: Call) -> bytes:
         """All of the body within the deadline and the size limit (counted after decompression)."""
@@ -382,7 +396,7 @@ class Http:
                 return b"".join(parts)
             size += len(part)
             if size > self.max_bytes:
-                raise _TooLarge
+                raise _TooLarge(response.status_code)
             parts.append(part)
 
     def _failure(self, error: Exception, call: Call, write: bool, exchange: Exchange) -> AdapterError:
@@ -415,7 +429,9 @@ class Http:
 
 
 class _TooLarge(Exception):
-    pass
+    def __init__(self, status: int) -> None:
+        super().__init__(status)
+        self.status = status
 
 
 def _caused_by(error: BaseException, kind: type[BaseException]) -> bool:
