@@ -2,8 +2,9 @@
 
 Public surface: :class:`Arrows`, :func:`move`, :func:`move_many`.
 
-A model declares ``ARROWS = Arrows({from: {to, …}, …})``. A move is one statement: a conditional UPDATE that feeds its
-audit row, so there is no move without a row and no row without a move, and of two racing moves one wins.
+A model declares ``ARROWS = Arrows({from: {to, …}, …})`` or the plain dict. A move is one statement: a
+conditional UPDATE that feeds its audit row, so there is no move without a row and no row without a move, and of two
+racing moves one wins.
 """
 
 from __future__ import annotations
@@ -49,7 +50,7 @@ def move(
     a move that has no arrow. On success ``obj`` carries the new values.
     """
     start, end = str(expect if expect is not None else obj.state), str(to)
-    if not obj.ARROWS.allows(start, end):
+    if not _arrows(type(obj)).allows(start, end):
         raise WrongState(
             f"{_label(obj)} is {_state_label(obj, start)} and cannot become {_state_label(obj, end)}."
         )
@@ -70,10 +71,16 @@ def move_many(queryset: models.QuerySet, *, to: str, by: Any = None, why: str = 
     chosen = queryset.order_by().values("pk")
     moved = 0
     with transaction.atomic():
-        for start in model.ARROWS.sources(to):
+        for start in _arrows(model).sources(to):
             rows = model._base_manager.filter(pk__in=chosen, state=start)
             moved += _update_and_record(rows, start=start, end=str(to), values=values, by=by, why=why)
     return moved
+
+
+def _arrows(model: type[models.Model]) -> Arrows:
+    """The model's arrows; a plain dict of them is as good."""
+    declared = model.ARROWS
+    return declared if isinstance(declared, Arrows) else Arrows(declared)
 
 
 def _update_and_record(
