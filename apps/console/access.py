@@ -67,8 +67,11 @@ def _zone(name: str) -> ZoneInfo:
         return ZoneInfo(settings.TIME_ZONE)
 
 
-def screen(verb: str) -> Callable[[View], View]:
-    """Decorator of every console view: log-in, the verb in some scope, ``request.scope``, the person's time zone."""
+def screen(verb: str = "") -> Callable[[View], View]:
+    """Decorator of every console view: log-in, the verb in some scope, ``request.scope``, the person's time zone.
+
+    Without a verb the page is everybody's who is signed in (Home), and its parts ask for themselves.
+    """
 
     def decorate(view: View) -> View:
         @wraps(view)
@@ -76,8 +79,8 @@ def screen(verb: str) -> Callable[[View], View]:
         def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
                 return _to_login(request)
-            request.scope = permissions(request).scope(verb)
-            if request.scope == NOTHING:
+            request.scope = permissions(request).scope(verb) if verb else NOTHING
+            if verb and request.scope == NOTHING:
                 organization.require(request.user, verb)
                 raise NotAllowed(_("You may not open this screen."))
             with timezone.override(_zone(request.user.timezone)):

@@ -25,7 +25,10 @@ from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
 
-_ITEM_WORDS = {"final": gettext_lazy("The billable event has happened"), "ready": gettext_lazy("Ready to bill")}
+_ITEM_WORDS = {
+    "final": gettext_lazy("The billable event has happened"),
+    "ready": gettext_lazy("Ready to bill"),
+}
 _ICONS = {"item": "flag", "hold": "lock", "prebill": "receipt", "payment": "cash"}
 _PREBILL_TONES = {"sent_back": "warn", "voided": "", "payment": "good", "approved": "good"}
 
@@ -96,7 +99,9 @@ def engagement_page(request: HttpRequest, key: str) -> EngagementPage:
         stages=_stages(engagement, items, prebills, cases),
         moments=_moments(engagement, terms, transactions, cases),
         items=items,
-        items_more=billing.engagement_items(key).count() - SHOWN_ITEMS if len(everything) > SHOWN_ITEMS else 0,
+        items_more=billing.engagement_items(key).count() - SHOWN_ITEMS
+        if len(everything) > SHOWN_ITEMS
+        else 0,
         holds=list(billing.engagement_holds(key)),
         prebills=prebills,
         cases=[case for case in cases if case.is_open],
@@ -133,9 +138,7 @@ def _stages(
     return stages
 
 
-def _moments(
-    engagement: Any, terms: Any, transactions: Sequence[Any], cases: Sequence[Any]
-) -> list[Moment]:
+def _moments(engagement: Any, terms: Any, transactions: Sequence[Any], cases: Sequence[Any]) -> list[Moment]:
     value = Money.of(engagement.value, engagement.currency)
     title = _("Terms %(number)s accepted") % {"number": terms.label}
     moments = [Moment(terms.accepted_at, "signature", "good", title, amount=value)]
@@ -150,7 +153,13 @@ def _of_transaction(row: Any) -> Moment:
     url = reverse("console:transaction", args=[row.ref])
     title = f"{flow_label(row.flow)}: {row.get_state_display()}"
     return Moment(
-        row.finished_at or row.created_at, "refresh", tones.get(row.state, "info"), title, row.reason, url=url, ref=row.ref
+        row.finished_at or row.created_at,
+        "refresh",
+        tones.get(row.state, "info"),
+        title,
+        row.reason,
+        url=url,
+        ref=row.ref,
     )
 
 
@@ -158,17 +167,25 @@ def _of_case(case: Any) -> list[Moment]:
     url = reverse("console:case", args=[case.ref])
     found = [Moment(case.opened_at, "alert-triangle", "bad", case.reason, url=url, ref=case.ref)]
     if case.resolved_at:
-        found.append(Moment(case.resolved_at, "circle-check", "good", _("Solved: ") + case.reason, url=url, ref=case.ref))
+        found.append(
+            Moment(
+                case.resolved_at, "circle-check", "good", _("Solved: ") + case.reason, url=url, ref=case.ref
+            )
+        )
     return found
 
 
 def _of_billing(fact: Any) -> Moment:
     if fact.kind == "item":
-        return Moment(fact.at, _ICONS["item"], "good", fact.title, str(_ITEM_WORDS.get(fact.verb, "")), fact.amount)
+        return Moment(
+            fact.at, _ICONS["item"], "good", fact.title, str(_ITEM_WORDS.get(fact.verb, "")), fact.amount
+        )
     if fact.kind == "hold":
         lifted = fact.verb == "lifted"
         title = _("Hold lifted") if lifted else _("Held")
-        return Moment(fact.at, "lock-open" if lifted else "lock", "good" if lifted else "hold", title, fact.title)
+        return Moment(
+            fact.at, "lock-open" if lifted else "lock", "good" if lifted else "hold", title, fact.title
+        )
     url = reverse("console:prebill", args=[fact.ref])
     tone = _PREBILL_TONES.get(fact.verb, "info")
     return Moment(fact.at, _ICONS[fact.kind], tone, fact.title, "", fact.amount, url, fact.ref)

@@ -140,7 +140,12 @@ def _partner_row(case: Any, entry: Any, columns: Sequence[Column], *, has_partne
 
 
 def _field_row(
-    name: str, label: str, values: Sequence[Any], columns: Sequence[Column], owners: Mapping[str, Any], case: Any
+    name: str,
+    label: str,
+    values: Sequence[Any],
+    columns: Sequence[Column],
+    owners: Mapping[str, Any],
+    case: Any,
 ) -> FieldRow:
     owner = governance.owner_of(owners, name)
     texts = [_text(value) for value in values]
@@ -178,4 +183,6 @@ def _text(value: Any) -> str:
 
 
 def _label(name: str) -> str:
-    return {"service_code": _("Service"), "service_item": _("Service")}.get(name, name.replace("_", " ").capitalize())
+    return {"service_code": _("Service"), "service_item": _("Service")}.get(
+        name, name.replace("_", " ").capitalize()
+    )

@@ -60,7 +60,9 @@ def page_of_prebill(request: HttpRequest, ref: str) -> PrebillPage:
     verb = "prebill.approve_finance" if row.state == "pm_approved" else "prebill.approve_pm"
     place = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
     blocked = _("It waits for nobody's approval.") if detail.waiting is None else ""
-    refused = blocked or ("" if detail.may_decide else permitted(request, verb, **place).why or _already(request, detail))
+    refused = blocked or (
+        "" if detail.may_decide else permitted(request, verb, **place).why or _already(request, detail)
+    )
     held = ""
     if not refused and row.state == "pm_approved" and detail.holds:
         held = _("It cannot be released while something is held; see above.")

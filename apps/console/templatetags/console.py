@@ -273,3 +273,21 @@ def plain(value: Decimal | None) -> str:
     text = f"{value.normalize():f}"
     decimals = len(text.partition(".")[2])
     return formats.number_format(value, decimals, use_l10n=True, force_grouping=True)
+
+
+@register.filter
+def state_words(state: str) -> str:
+    """A machine word as people say it."""
+    return state_label(state)
+
+
+@register.filter
+def seconds(value: float | None) -> str:
+    """A duration: 0.4 s, 12 s, 3 min; nothing measured is a dash."""
+    if value is None:
+        return "–"
+    if value < 10:
+        return _("%(n)s s") % {"n": formats.number_format(value, 1)}
+    if value < 120:
+        return _("%(n)d s") % {"n": round(value)}
+    return _("%(n)d min") % {"n": round(value / 60)}

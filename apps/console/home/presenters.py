@@ -1,0 +1,211 @@
+"""What Home shows: my queue, billing held by invoice-run deadline, transaction and system health.
+
+Public surface: :func:`home_page`, :class:`HomePage`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from typing import Any
+
+from django.db.models import Count
+from django.db.models.functions import TruncDate
+from django.http import HttpRequest
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from apps.approvals import selectors as approvals
+from apps.billing import selectors as billing
+from apps.canonical.money import Money
+from apps.connectors import selectors as connectors
+from apps.console.access import permissions
+from apps.core import clock
+from apps.core.scope import NOTHING, Scope
+from apps.journal import selectors as journal
+from apps.organization import selectors as organization
+from apps.sync import selectors as sync
+from apps.triage import selectors as triage
+
+SHOWN = 8
+TREND_DAYS = 14
+
+
+@dataclass(frozen=True)
+class Asked:
+    """An approval that waits for the reader."""
+
+    request: Any
+    url: str
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """Billing held of one legal entity before its next invoice run."""
+
+    entity: Any
+    due: datetime
+    held: Sequence[Money]
+    items: int
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Day:
+    """Transactions that ended on one day; heights are of 100."""
+
+    on: date
+    good: int
+    bad: int
+    x: int
+    good_y: int
+    good_height: int
+    bad_y: int
+    bad_height: int
+
+
+@dataclass(frozen=True)
+class SystemLine:
+    """One connection: ``tone`` and ``state`` in words, when it last answered."""
+
+    name: str
+    kind: str
+    state: str
+    tone: str
+    last_ok: datetime | None
+    note: str
+
+
+@dataclass(frozen=True)
+class HomePage:
+    asked: list[Asked]
+    asked_count: int
+    my_cases: list[Any]
+    my_cases_count: int
+    groups: list[Any]
+    deadlines: list[Deadline]
+    health: Any
+    moving: int
+    attention: int
+    trend: list[Day]
+    systems: list[SystemLine]
+    backlog: Any
+    may: dict[str, bool]
+
+
+def home_page(request: HttpRequest) -> HomePage:
+    """Everything Home shows; parts that the person may not see are empty and say so."""
+    held = permissions(request)
+    scope_of = {
+        name: held.scope(f"{name}.view") for name in ("exception", "transaction", "prebill", "system")
+    }
+    waiting = approvals.waiting_for(request.user)
+    asked = list(waiting[: SHOWN + 1])
+    mine, mine_count, groups = _queue(request, scope_of["exception"])
+    health = sync.health(scope_of["transaction"])
+    sees_systems = scope_of["system"] != NOTHING
+    return HomePage(
+        asked=[Asked(row, _url(row)) for row in asked[:SHOWN]],
+        asked_count=waiting.count() if len(asked) > SHOWN else len(asked),
+        my_cases=mine,
+        my_cases_count=mine_count,
+        groups=groups,
+        deadlines=_deadlines(scope_of["prebill"]),
+        health=health,
+        moving=sum(health.open.get(state, 0) for state in ("pending", "running", "retrying", "waiting")),
+        attention=sum(health.open.get(state, 0) for state in ("held", "suggested"))
+        + health.finished.get("dead", 0),
+        trend=_trend(scope_of["transaction"]),
+        systems=_systems() if sees_systems else [],
+        backlog=journal.backlog() if sees_systems else None,
+        may={name: scope != NOTHING for name, scope in scope_of.items()},
+    )
+
+
+def _url(asked: Any) -> str:
+    if asked.kind == "prebill":
+        return reverse("console:prebill", args=[asked.subject_ref])
+    return f"{reverse('console:mappings')}#mapping-{asked.subject_ref}"
+
+
+def _queue(request: HttpRequest, scope: Scope) -> tuple[list[Any], int, list[Any]]:
+    if scope == NOTHING:
+        return [], 0, []
+    mine = triage.cases(scope).filter(assignee=request.user, resolved_at=None)
+    return list(mine.order_by("due_at", "id")[:SHOWN]), mine.count(), []
+
+
+def _deadlines(scope: Scope) -> list[Deadline]:
+    """One line an entity that holds billing, the nearest deadline first."""
+    if scope == NOTHING:
+        return []
+    by_entity: dict[int, list[Any]] = {}
+    for figure in billing.billing_held(scope):
+        by_entity.setdefault(figure.legal_entity_id, []).append(figure)
+    entities = {row.pk: row for row in organization.entities(active=None)} if by_entity else {}
+    lines = [
+        Deadline(
+            entities[entity_id],
+            organization.invoice_run_due(entities[entity_id], clock.now()),
+            [figure.held for figure in figures],
+            sum(figure.items for figure in figures),
+            sum(figure.unknown for figure in figures),
+        )
+        for entity_id, figures in by_entity.items()
+    ]
+    return sorted(lines, key=lambda line: line.due)
+
+
+def _trend(scope: Scope) -> list[Day]:
+    """Transactions ended per day in the person's zone, the last two weeks; one query."""
+    if scope == NOTHING:
+        return []
+    since = clock.now() - timedelta(days=TREND_DAYS)
+    rows = (
+        sync.transactions(scope)
+        .filter(finished_at__gte=since)
+        .order_by()
+        .annotate(on=TruncDate("finished_at"))
+        .values_list("on", "state")
+        .annotate(count=Count("id"))
+    )
+    counts: dict[date, list[int]] = {}
+    for on, state, count in rows:
+        counts.setdefault(on, [0, 0])[state == "dead"] += count
+    if not counts:
+        return []
+    top = max(sum(pair) for pair in counts.values())
+    today = timezone.localdate()
+    days = []
+    for number in range(TREND_DAYS):
+        on = today - timedelta(days=TREND_DAYS - 1 - number)
+        good, bad = counts.get(on, [0, 0])
+        high, low = round(good / top * 96), round(bad / top * 96)
+        days.append(Day(on, good, bad, number * 20, 100 - high, high, 100 - high - low, low))
+    return days
+
+
+def _systems() -> list[SystemLine]:
+    """Connections with what the pollers and the last call said of them."""
+    poll_errors = {row.system_id: row.error for row in sync.poll_state() if row.error}
+    lines = []
+    for state in connectors.connection_states():
+        note = poll_errors.get(state.system_id, "")
+        if not state.enabled:
+            words, tone = _("Switched off"), "quiet"
+        elif state.paused:
+            words, tone = _("Paused"), "hold"
+        elif not state.secrets_readable:
+            words, tone, note = _("Secrets unreadable"), "bad", _("The key ring does not open its secrets.")
+        elif state.last_error_at and (state.last_ok_at is None or state.last_error_at > state.last_ok_at):
+            words, tone, note = _("Failing"), "bad", state.last_error
+        elif note:
+            words, tone = _("Polling fails"), "warn"
+        elif state.last_ok_at is None:
+            words, tone = _("Not used yet"), "quiet"
+        else:
+            words, tone = _("Healthy"), "good"
+        lines.append(SystemLine(state.system_name, state.kind, words, tone, state.last_ok_at, note))
+    return lines

@@ -1,0 +1,17 @@
+"""Home: what needs me, what is at risk today."""
+
+from __future__ import annotations
+
+from django.http import HttpRequest, HttpResponse
+from django.views.decorators.http import require_GET
+
+from apps.console.access import screen
+from apps.console.home.presenters import home_page
+from apps.console.pages import show
+
+
+@require_GET
+@screen()
+def index(request: HttpRequest) -> HttpResponse:
+    """Everybody who is signed in has a home; its parts show what their verbs allow."""
+    return show(request, "console/home/page.html", {"page": home_page(request)})
