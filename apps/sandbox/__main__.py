@@ -18,11 +18,19 @@ class Server(BaseApplication):
     def load_config(self):
         options = {
             "bind": [f"127.0.0.1:{self._base_port + offset}" for offset in range(7)],
-            "workers": 1, "worker_class": "gthread", "threads": THREADS, "keepalive": 75, "timeout": 0,
-            "graceful_timeout": 2, "accesslog": None, "loglevel": "warning", "proc_name": "pssync-sandbox",
-            "worker_exit": lambda _server, worker: _close(worker), "limit_request_line": 65534 // 8,
+            "workers": 1,
+            "worker_class": "gthread",
+            "threads": THREADS,
+            "keepalive": 75,
+            "timeout": 0,
+            "graceful_timeout": 2,
+            "accesslog": None,
+            "loglevel": "warning",
+            "proc_name": "pssync-sandbox",
+            "worker_exit": lambda _server, worker: _close(worker),
+            "limit_request_line": 65534 // 8,
             "control_socket_disable": True,
-        }  # fmt: skip
+        }
         for name, value in options.items():
             if name in self.cfg.settings:
                 self.cfg.set(name, value)

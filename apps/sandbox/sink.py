@@ -31,10 +31,14 @@ class Sink(Vendor):
         self.system.store.execute(
             "INSERT INTO sink (id, at, verified, reason, headers, json) VALUES (?,?,?,?,?,?)",
             (
-                request.header("webhook-id") or (event.get("id") if isinstance(event, dict) else ""), stamp(),
-                int(verified), reason, json.dumps(request.headers), json.dumps(event),
+                request.header("webhook-id") or (event.get("id") if isinstance(event, dict) else ""),
+                stamp(),
+                int(verified),
+                reason,
+                json.dumps(request.headers),
+                json.dumps(event),
             ),
-        )  # fmt: skip
+        )
         if not verified and reason != "no secret is set":
             return Response(401, {"error": reason})
         return Response(202, {"accepted": True})
@@ -61,9 +65,18 @@ class Sink(Vendor):
         return True, ""
 
     def events(self) -> dict:
-        rows = self.system.store.query("SELECT id, at, verified, reason, headers, json FROM sink ORDER BY seq")
+        rows = self.system.store.query(
+            "SELECT id, at, verified, reason, headers, json FROM sink ORDER BY seq"
+        )
         events = [
-            {"id": i, "at": a, "verified": bool(v), "reason": r, "headers": json.loads(h), "event": json.loads(j)}
+            {
+                "id": i,
+                "at": a,
+                "verified": bool(v),
+                "reason": r,
+                "headers": json.loads(h),
+                "event": json.loads(j),
+            }
             for i, a, v, r, h, j in rows
         ]
         return {"count": len(events), "events": events}

@@ -6,6 +6,7 @@ Public surface: Sandbox (application, close).
 import contextlib
 import errno
 import json
+import logging
 import time
 from http.client import responses
 from pathlib import Path
@@ -20,6 +21,7 @@ from .core.requestlog import RequestLog
 from .core.store import Store
 from .core.systems import SYSTEMS, System
 
+LOG = logging.getLogger("sandbox")
 SLOW_PIECES = 10
 
 
@@ -223,4 +225,4 @@ def _call_back(fault: Fault, system: System, request: Request) -> None:
         post(fault.url, json.dumps(body).encode(), {"Content-Type": "application/json"}, timeout=60)
     except OSError as error:
         # The listener may die in answering: that is what such a fault is for. The request goes on.
-        print(f"sandbox: callback {fault.url} did not answer: {error}", flush=True)
+        LOG.warning("callback %s did not answer: %s", fault.url, error)

@@ -59,8 +59,14 @@ class ControlDoor:
         except ValueError as error:
             return Response(400, {"error": str(error)})
         except Refusal as refusal:
-            return Response(422, {"error": "the vendor refused", "vendor_status": refusal.response.status,
-                                  "vendor_answer": refusal.response.data})  # fmt: skip
+            return Response(
+                422,
+                {
+                    "error": "the vendor refused",
+                    "vendor_status": refusal.response.status,
+                    "vendor_answer": refusal.response.data,
+                },
+            )
 
     # -- whole sandbox ---------------------------------------------------------------------------
 
@@ -139,7 +145,10 @@ class ControlDoor:
     def _requests(self, *, request, body, system: System) -> list:
         query = request.query
         return self._sandbox.log.read(
-            system.name, since=int(query.get("since") or 0), method=query.get("method", ""), path=query.get("path", "")
+            system.name,
+            since=int(query.get("since") or 0),
+            method=query.get("method", ""),
+            path=query.get("path", ""),
         )
 
     # -- outgoing webhooks -----------------------------------------------------------------------
@@ -195,6 +204,7 @@ class ControlDoor:
         return {"defined": {kind: sorted(fields) for kind, fields in body.items()}}
 
     def _expire_tokens(self, *, request, body, system: System) -> dict:
+        system.vendor.expire()
         return {"expired": auth.expire(system.store, system.name)}
 
     def _action(self, *, request, body, system: System, action: str) -> Any:

@@ -17,9 +17,18 @@ from typing import Any
 from .store import Store
 
 KINDS = (
-    "latency", "status", "status_after", "reset_before", "reset_after", "slow_body", "truncate",
-    "hang_before", "hang_after", "callback_before", "callback_after",
-)  # fmt: skip
+    "latency",
+    "status",
+    "status_after",
+    "reset_before",
+    "reset_after",
+    "slow_body",
+    "truncate",
+    "hang_before",
+    "hang_after",
+    "callback_before",
+    "callback_after",
+)
 # These let the request go on, so a second fault may hit the same request.
 PASSING = ("latency", "callback_before", "callback_after", "slow_body")
 
@@ -49,11 +58,21 @@ class Fault:
 
     def describe(self) -> dict:
         return {
-            "id": self.id, "system": self.system, "kind": self.kind,
-            "match": {"method": self.method, "path": self.path}, "status": self.status, "headers": self.headers,
-            "body": self.body, "seconds": self.seconds, "times": self.times, "skip": self.skip, "url": self.url,
-            "seen": self.seen, "hits": self.hits, "spent": self.times is not None and self.hits >= self.times,
-        }  # fmt: skip
+            "id": self.id,
+            "system": self.system,
+            "kind": self.kind,
+            "match": {"method": self.method, "path": self.path},
+            "status": self.status,
+            "headers": self.headers,
+            "body": self.body,
+            "seconds": self.seconds,
+            "times": self.times,
+            "skip": self.skip,
+            "url": self.url,
+            "seen": self.seen,
+            "hits": self.hits,
+            "spent": self.times is not None and self.hits >= self.times,
+        }
 
 
 class FaultBook:
@@ -83,11 +102,20 @@ class FaultBook:
         defaults = {"hang_before": 30.0, "hang_after": 30.0}
         seconds = spec.get("seconds")
         fault = Fault(
-            id=self._store.counter("fault"), system=system, kind=kind, method=method, path=path,
-            status=int(spec.get("status") or 500), headers=dict(spec.get("headers") or {}), body=spec.get("body"),
-            has_body="body" in spec, seconds=float(defaults.get(kind, 1.0) if seconds is None else seconds),
-            times=spec.get("times", 1), skip=int(spec.get("skip") or 0), url=spec.get("url") or "",
-        )  # fmt: skip
+            id=self._store.counter("fault"),
+            system=system,
+            kind=kind,
+            method=method,
+            path=path,
+            status=int(spec.get("status") or 500),
+            headers=dict(spec.get("headers") or {}),
+            body=spec.get("body"),
+            has_body="body" in spec,
+            seconds=float(defaults.get(kind, 1.0) if seconds is None else seconds),
+            times=spec.get("times", 1),
+            skip=int(spec.get("skip") or 0),
+            url=spec.get("url") or "",
+        )
         with self._lock:
             self._faults[fault.id] = fault
         self._save(fault)

@@ -21,7 +21,9 @@ RETRY_SECONDS = (1, 2, 4, 8, 15, 30, 60, 60, 60, 60)
 SEND_TIMEOUT = 15
 
 
-def standard_webhook_headers(secret: str, event_id: str, body: bytes, *, at: int | None = None) -> dict[str, str]:
+def standard_webhook_headers(
+    secret: str, event_id: str, body: bytes, *, at: int | None = None
+) -> dict[str, str]:
     """Headers of the Standard Webhooks specification 1.0 (standardwebhooks.com), symmetric ``whsec_`` secret."""
     moment = int(time.time()) if at is None else at
     key = base64.b64decode(secret.removeprefix("whsec_"))
@@ -82,7 +84,8 @@ class Outgoing:
         self._store.set_setting(self._system, "held", held)
         if not held:
             self._store.execute(
-                "UPDATE events SET state='pending', due=? WHERE system=? AND state='held'", (time.time(), self._system)
+                "UPDATE events SET state='pending', due=? WHERE system=? AND state='held'",
+                (time.time(), self._system),
             )
             self._wake.set()
 
@@ -92,10 +95,18 @@ class Outgoing:
             (self._system,),
         )
         return [
-            {"seq": s, "id": i, "type": t, "body": json.loads(b), "state": st, "attempts": a, "created": c,
-             "deliveries": json.loads(log)}
+            {
+                "seq": s,
+                "id": i,
+                "type": t,
+                "body": json.loads(b),
+                "state": st,
+                "attempts": a,
+                "created": c,
+                "deliveries": json.loads(log),
+            }
             for s, i, t, b, st, a, c, log in rows
-        ]  # fmt: skip
+        ]
 
     def deliver(self, event_ids: list[str], times: int = 1) -> list[dict]:
         """Send now, in the given order, each as often as asked; waits for the answers."""
@@ -116,10 +127,13 @@ class Outgoing:
         """Drop for good what is not delivered yet."""
         if event_ids == "all":
             return self._store.execute(
-                "UPDATE events SET state='lost' WHERE system=? AND state IN ('pending','held')", (self._system,)
+                "UPDATE events SET state='lost' WHERE system=? AND state IN ('pending','held')",
+                (self._system,),
             ).rowcount
         return sum(
-            self._store.execute("UPDATE events SET state='lost' WHERE system=? AND id=?", (self._system, i)).rowcount
+            self._store.execute(
+                "UPDATE events SET state='lost' WHERE system=? AND id=?", (self._system, i)
+            ).rowcount
             for i in event_ids
         )
 

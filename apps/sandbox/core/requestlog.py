@@ -31,7 +31,9 @@ class RequestLog:
     def __init__(self, store: Store):
         self._store = store
 
-    def record(self, system: str, request: Request, response: Response | None, *, at: str, fault: str = "") -> None:
+    def record(
+        self, system: str, request: Request, response: Response | None, *, at: str, fault: str = ""
+    ) -> None:
         """Append one row; a response of None says that the client never got an answer."""
         seq = self._store.counter("request")
         headers = {k: v for k, v in request.headers.items() if k not in SECRET_HEADERS}
@@ -40,15 +42,27 @@ class RequestLog:
         self._store.execute(
             "INSERT INTO requests VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?)",
             (
-                seq, system, at or stamp(), request.method, request.path, request.query_string,
-                response.status if response else None, correlation, key, json.dumps(headers), _text(request.body),
-                _text(response.encoded()) if response else None, fault,
+                seq,
+                system,
+                at or stamp(),
+                request.method,
+                request.path,
+                request.query_string,
+                response.status if response else None,
+                correlation,
+                key,
+                json.dumps(headers),
+                _text(request.body),
+                _text(response.encoded()) if response else None,
+                fault,
             ),
-        )  # fmt: skip
+        )
         if seq % 5000 == 0:
             self._store.execute("DELETE FROM requests WHERE seq < ?", (seq - KEPT,))
 
-    def read(self, system: str, *, since: int = 0, method: str = "", path: str = "", limit: int = 100_000) -> list:
+    def read(
+        self, system: str, *, since: int = 0, method: str = "", path: str = "", limit: int = 100_000
+    ) -> list:
         """Rows after ``since`` in order of arrival of their answer; path is a regular expression."""
         rows = self._store.query(
             "SELECT seq, at, method, path, query, status, correlation_id, idempotency_key, headers, body, response, "

@@ -60,7 +60,8 @@ class Store:
         self._index: dict[tuple[str, str, str], dict[Any, dict[str, None]]] = {}
         self._counters = dict(self._writer.execute("SELECT name, value FROM counters"))
         self._settings = {
-            (s, n): json.loads(v) for s, n, v in self._writer.execute("SELECT system, name, json FROM settings")
+            (s, n): json.loads(v)
+            for s, n, v in self._writer.execute("SELECT system, name, json FROM settings")
         }
         for seq, system, kind, id_, text in self._writer.execute(
             "SELECT seq, system, type, id, json FROM documents ORDER BY seq"
@@ -150,7 +151,9 @@ class Store:
             docs = self._docs.get((system, kind), {})
             return [docs[id_] for id_ in self._index[key].get(value, ())]
 
-    def put(self, system: str, kind: str, id_: str, doc: Document, *, created: str = "", modified: str = "") -> None:
+    def put(
+        self, system: str, kind: str, id_: str, doc: Document, *, created: str = "", modified: str = ""
+    ) -> None:
         with self.transaction():
             before = self.get(system, kind, id_)
             if before is None:
@@ -175,7 +178,9 @@ class Store:
             if before is None:
                 return None
             self._undo.append((system, kind, id_, (self._seqs[system, kind, id_], before)))
-            self._writer.execute("DELETE FROM documents WHERE system=? AND type=? AND id=?", (system, kind, id_))
+            self._writer.execute(
+                "DELETE FROM documents WHERE system=? AND type=? AND id=?", (system, kind, id_)
+            )
             self._forget(system, kind, id_)
             return before
 
@@ -214,7 +219,9 @@ class Store:
     def set_setting(self, system: str, name: str, value: Any) -> None:
         with self.lock:
             self._settings[system, name] = value
-            self._writer.execute("INSERT OR REPLACE INTO settings VALUES (?,?,?)", (system, name, json.dumps(value)))
+            self._writer.execute(
+                "INSERT OR REPLACE INTO settings VALUES (?,?,?)", (system, name, json.dumps(value))
+            )
 
     def execute(self, sql: str, parameters: tuple = ()) -> sqlite3.Cursor:
         """A write."""

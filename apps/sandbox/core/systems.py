@@ -59,6 +59,9 @@ class Vendor:
     def sign(self, secret: str, event_id: str, body: bytes) -> dict[str, str]:
         return standard_webhook_headers(secret, event_id, body)
 
+    def expire(self) -> None:
+        """What ``expire_tokens`` means where the token is a fixed key: it is refused until set anew."""
+
     # -- control door: as an admin (seed) or as a person using the vendor's screens --------------
 
     def put(self, kind: str, record: dict, *, emit: bool) -> Document:

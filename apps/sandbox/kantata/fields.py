@@ -16,10 +16,14 @@ _TABLE = {
         "title:s! description:s start_date:d due_date:d currency:s price_in_cents:i budgeted:b access_level:s"
         " creator_role:s! client_role_name:s workspace_group_ids:ids>workspace_groups primary_maven_id:id>users"
         " approver_id:id>users project_template_id:id>project_templates rate_card_id:id>rate_cards target_margin:n"
-        " archived:b status_key:s status:o~ default_rate:n change_orders_enabled:b time_trackable:b tasks_default_non_billable:b"
-        " expenses_in_burn_rate:b percentage_complete:n~ budget_used_in_cents:i~ over_budget:b~ primary_counterpart_id:id>users"
-        " workspace_invoice_preference_id:s stories_are_fixed_fee_by_default:b require_time_approvals:b"
-        " require_expense_approvals:b account_id:s~ creator_id:id>users~ effective_due_date:d~ posts_require_privacy_decision:b",
+        " archived:b status_key:s status:o~ default_rate:n change_orders_enabled:b time_trackable:b"
+        " tasks_default_non_billable:b"
+        " expenses_in_burn_rate:b percentage_complete:n~ budget_used_in_cents:i~ over_budget:b~"
+        " primary_counterpart_id:id>users"
+        " workspace_invoice_preference_id:s stories_are_fixed_fee_by_default:b"
+        " require_time_approvals:b"
+        " require_expense_approvals:b account_id:s~ creator_id:id>users~ effective_due_date:d~"
+        " posts_require_privacy_decision:b",
         "archived search title matching budgeted has_due_date status_key"),
     "stories": ("story", "Story", "story",
         "title:s! workspace_id:id>workspaces! story_type:s! description:s parent_id:id>stories start_date:d due_date:d"
@@ -38,7 +42,8 @@ _TABLE = {
         " time_entry_ids:ids>time_entries~ total_time_in_minutes:i~ current_resolution:o~",
         "status current between"),
     "expenses": ("expense", "Expense", "expense",
-        "workspace_id:id>workspaces! date:d! amount_in_cents:i! category:s expense_category_id:s notes:s billable:b reimbursable:b"
+        "workspace_id:id>workspaces! date:d! amount_in_cents:i! category:s expense_category_id:s"
+        " notes:s billable:b reimbursable:b"
         " currency:s user_id:id>users taxable:b approved:b~ invoice_id:id>invoices~ story_id:id>stories vendor_id:s"
         " role_id:id>roles recent_submission_id:id>expense_report_submissions~ is_invoiced:b~ receipt_id:s",
         "approved billable uninvoiced date_between invoice_id"),
@@ -74,7 +79,8 @@ _TABLE = {
         " active:b", "effective_on_date currency"),
     "rate_card_roles": ("rate_card_role", "RateCardRole", "rate_card_role",
         "rate_card_version_id:id>rate_card_versions! role_id:id>roles! rate:i!", "with_role_ids"),
-    "roles": ("role", "Role", "role", "name:s! description:s deactivated:b billability_target:n external_role_id:s", "name deactivated"),
+    "roles": ("role", "Role", "role", "name:s! description:s deactivated:b billability_target:n"
+        " external_role_id:s", "name deactivated"),
     "users": ("user", "User", "user",
         "full_name:s! email_address:s headline:s role_id:id>roles account_id:s disabled:b bill_rate_in_cents:i"
         " cost_rate_in_cents:i account_permission:s", "email_address disabled by_email_address"),
@@ -94,13 +100,30 @@ _TABLE = {
 
 REFERENCE = ("service_name", "service_model", "service_model_ref", "status", "external_status", "external_message",
              "external_link", "last_synced_at", "locked")  # fmt: skip
-COMMON_FILTERS = set(
-    "page per_page limit offset order only include optional_fields updated_after updated_before created_after "
-    "created_before external_reference_service_model_ref external_reference_service_model_refs "
-    "external_reference_service_model external_reference_service_name external_reference_status "
-    "external_reference_external_status external_reference_external_message has_external_references "
-    "without_external_reference_service_name clone_id".split()
-)
+COMMON_FILTERS = {
+    "page",
+    "per_page",
+    "limit",
+    "offset",
+    "order",
+    "only",
+    "include",
+    "optional_fields",
+    "updated_after",
+    "updated_before",
+    "created_after",
+    "created_before",
+    "external_reference_service_model_ref",
+    "external_reference_service_model_refs",
+    "external_reference_service_model",
+    "external_reference_service_name",
+    "external_reference_status",
+    "external_reference_external_status",
+    "external_reference_external_message",
+    "has_external_references",
+    "without_external_reference_service_name",
+    "clone_id",
+}
 # Fields that a list or show only gives when optional_fields names them.
 OPTIONAL = {"workspaces": {"target_margin", "default_rate"}, "stories": {"followers_ids"}}
 STORY_STATES = {"task": ("not started", "started", "needs info", "completed"),

@@ -11,15 +11,40 @@ from .errors import refuse
 from .fields import CURRENCIES, REFERABLE, REFERENCE, RESOURCES, STORY_STATES, Field
 
 DEFAULTS = {
-    "workspaces": {"archived": False, "currency": "USD", "access_level": "invitation", "budgeted": False,
-                   "workspace_group_ids": [], "percentage_complete": 0, "require_time_approvals": True,
-                   "status": {"color": "grey", "key": 100, "message": "Not Started"}},
-    "stories": {"state": "not started", "priority": "normal", "billable": True, "archived": False,
-                "percentage_complete": 0, "assignee_ids": []},
-    "time_entries": {"billable": True, "approved": False, "taxable": False, "invoice_id": None, "is_invoiced": False,
-                     "active_submission_id": None},
-    "expenses": {"billable": True, "approved": False, "taxable": False, "reimbursable": False, "invoice_id": None,
-                 "is_invoiced": False},
+    "workspaces": {
+        "archived": False,
+        "currency": "USD",
+        "access_level": "invitation",
+        "budgeted": False,
+        "workspace_group_ids": [],
+        "percentage_complete": 0,
+        "require_time_approvals": True,
+        "status": {"color": "grey", "key": 100, "message": "Not Started"},
+    },
+    "stories": {
+        "state": "not started",
+        "priority": "normal",
+        "billable": True,
+        "archived": False,
+        "percentage_complete": 0,
+        "assignee_ids": [],
+    },
+    "time_entries": {
+        "billable": True,
+        "approved": False,
+        "taxable": False,
+        "invoice_id": None,
+        "is_invoiced": False,
+        "active_submission_id": None,
+    },
+    "expenses": {
+        "billable": True,
+        "approved": False,
+        "taxable": False,
+        "reimbursable": False,
+        "invoice_id": None,
+        "is_invoiced": False,
+    },
     "timesheet_submissions": {"status": "pending"},
     "expense_report_submissions": {"status": "pending"},
     "billing_milestones": {"billing_type": "fixed_date", "invoice_ids": [], "invoiced": False},
@@ -30,7 +55,7 @@ DEFAULTS = {
     "users": {"disabled": False},
     "workspace_groups": {"company": True, "workspace_ids": []},
     "external_references": {"status": "pending", "locked": False},
-}  # fmt: skip
+}
 
 
 def now_text() -> str:
@@ -45,8 +70,18 @@ class Account:
         if self.system.all("currencies"):
             return
         for number, (code, name, symbol, unit) in enumerate(CURRENCIES, 1):
-            self._keep("currencies", {"id": str(number), "iso_code": code, "name": name, "symbol": symbol,
-                                      "base_unit": unit, "created_at": now_text(), "updated_at": now_text()})  # fmt: skip
+            self._keep(
+                "currencies",
+                {
+                    "id": str(number),
+                    "iso_code": code,
+                    "name": name,
+                    "symbol": symbol,
+                    "base_unit": unit,
+                    "created_at": now_text(),
+                    "updated_at": now_text(),
+                },
+            )
 
     def get(self, plural: str, id_: str) -> dict:
         doc = self.system.get(plural, str(id_))
@@ -64,13 +99,21 @@ class Account:
         reference = values.pop("external_reference", None) if isinstance(values, dict) else None
         clean = self._read(plural, values)
         if plural == "rate_card_versions":
-            refuse("Rate Card Versions are created with their Rate Card Set Version", status=403, kind="oauth")
+            refuse(
+                "Rate Card Versions are created with their Rate Card Set Version", status=403, kind="oauth"
+            )
         missing = [f.name for f in resource.fields.values() if f.required and clean.get(f.name) in (None, "")]
         if missing:
             refuse(f"{missing[0].replace('_', ' ').capitalize()} can't be blank", missing[0])
         now = now_text()
-        doc = {**dict.fromkeys(resource.fields), **DEFAULTS.get(plural, {}), **clean,
-               "id": str(self.system.number(f"id:{plural}", start=1000)), "created_at": now, "updated_at": now}  # fmt: skip
+        doc = {
+            **dict.fromkeys(resource.fields),
+            **DEFAULTS.get(plural, {}),
+            **clean,
+            "id": str(self.system.number(f"id:{plural}", start=1000)),
+            "created_at": now,
+            "updated_at": now,
+        }
         self._check(plural, doc, None)
         self._keep(plural, doc)
         self._derive(plural, doc)
@@ -112,7 +155,9 @@ class Account:
         bad = [n for n in values if n not in resource.fields and n not in ("id", "created_at", "updated_at")]
         if bad:
             raise ValueError(f"{plural} has no field {', '.join(bad)}")
-        clean = {n: self._typed(resource.fields[n], v) if n in resource.fields else v for n, v in values.items()}
+        clean = {
+            n: self._typed(resource.fields[n], v) if n in resource.fields else v for n, v in values.items()
+        }
         id_ = str(values.get("id") or self.system.number(f"id:{plural}", start=1000))
         before = self.system.get(plural, id_)
         now = now_text()
@@ -145,7 +190,9 @@ class Account:
     def _exists(self, field: Field, value) -> None:
         for id_ in (value or []) if field.type == "ids" else [value] if field.type == "id" else []:
             if id_ is not None and self.system.get(field.target, id_) is None:
-                refuse(f"{field.name.removesuffix('_id').replace('_', ' ').capitalize()} is invalid", field.name)
+                refuse(
+                    f"{field.name.removesuffix('_id').replace('_', ' ').capitalize()} is invalid", field.name
+                )
 
     def _typed(self, field: Field, value):
         if value is None:
@@ -209,39 +256,54 @@ class Account:
     def _check_line(self, plural: str, doc: dict, before: dict | None) -> None:
         workspace = self.system.get("workspaces", doc["workspace_id"])
         doc["currency"] = doc.get("currency") or (workspace or {}).get("currency")
-        if before and before.get("invoice_id") and any(
-            doc.get(n) != before.get(n) for n in RESOURCES[plural].fields if n not in ("invoice_id", "notes")
+        if (
+            before
+            and before.get("invoice_id")
+            and any(
+                doc.get(n) != before.get(n)
+                for n in RESOURCES[plural].fields
+                if n not in ("invoice_id", "notes")
+            )
         ):
             refuse("Cannot be changed because it has been invoiced")
         day = doc.get("date_performed") or doc.get("date")
         for lock in self.system.all("line_item_locks"):
-            if (lock.get("start_date") or "") <= day <= (lock.get("end_date") or "9999"):
-                if not lock.get("workspace_ids") or doc["workspace_id"] in lock["workspace_ids"]:
-                    refuse("Date is locked", "date_performed" if plural == "time_entries" else "date")
+            inside = (lock.get("start_date") or "") <= day <= (lock.get("end_date") or "9999")
+            if inside and (not lock.get("workspace_ids") or doc["workspace_id"] in lock["workspace_ids"]):
+                refuse("Date is locked", "date_performed" if plural == "time_entries" else "date")
 
     # -- derived records -------------------------------------------------------------------------
 
     def _derive(self, plural: str, doc: dict) -> None:
         if plural == "timesheet_submissions":
             entries = [
-                e for e in self.system.find("time_entries", "workspace_id", doc["workspace_id"])
-                if doc["start_date"] <= e["date_performed"] <= doc["end_date"] and not e["approved"]
+                e
+                for e in self.system.find("time_entries", "workspace_id", doc["workspace_id"])
+                if doc["start_date"] <= e["date_performed"] <= doc["end_date"]
+                and not e["approved"]
                 and (doc["user_id"] is None or e["user_id"] == doc["user_id"])
-            ]  # fmt: skip
+            ]
             for entry in entries:
                 self._keep("time_entries", {**entry, "active_submission_id": doc["id"]})
             minutes = sum(e["time_in_minutes"] or 0 for e in entries)
-            self._keep(plural, {**doc, "time_entry_ids": [e["id"] for e in entries], "total_time_in_minutes": minutes})
+            self._keep(
+                plural,
+                {**doc, "time_entry_ids": [e["id"] for e in entries], "total_time_in_minutes": minutes},
+            )
             if doc["status"] == "approved":
                 self.resolve_submission(plural, {**doc, "status": "pending"}, "approved", "")
         elif plural == "rate_card_set_versions":
-            doc = self._keep(plural, {**doc, "effective_date": doc.get("effective_date") or str(clock.now().date())})
+            doc = self._keep(
+                plural, {**doc, "effective_date": doc.get("effective_date") or str(clock.now().date())}
+            )
             if not doc.get("rate_card_version_ids"):
                 cards = self.system.find("rate_cards", "rate_card_set_id", doc["rate_card_set_id"])
                 ids = [self._version(card, doc)["id"] for card in cards]
                 self._keep(plural, {**doc, "rate_card_version_ids": ids})
         elif plural == "rate_cards" and doc.get("rate_card_set_id"):
-            for version in self.system.find("rate_card_set_versions", "rate_card_set_id", doc["rate_card_set_id"]):
+            for version in self.system.find(
+                "rate_card_set_versions", "rate_card_set_id", doc["rate_card_set_id"]
+            ):
                 made = self._version(doc, version)
                 ids = [*(version.get("rate_card_version_ids") or []), made["id"]]
                 self._keep("rate_card_set_versions", {**version, "rate_card_version_ids": ids})
@@ -251,8 +313,9 @@ class Account:
             invoice = self.get("invoices", doc["invoice_id"])
             left = max(0, (invoice.get("balance_in_cents") or 0) - doc["amount_in_cents"])
             status = "paid" if left == 0 else invoice["status"]
-            after = self._keep("invoices", {**invoice, "balance_in_cents": left, "status": status,
-                                            "updated_at": now_text()})  # fmt: skip
+            after = self._keep(
+                "invoices", {**invoice, "balance_in_cents": left, "status": status, "updated_at": now_text()}
+            )
             self.news("invoices", "updated", invoice, after)
         elif plural == "workspace_allocations":
             resource = self.system.get("workspace_resources", doc["workspace_resource_id"])
@@ -260,24 +323,40 @@ class Account:
 
     def _version(self, card: dict, set_version: dict) -> dict:
         now = now_text()
-        return self._keep("rate_card_versions", {
-            "id": str(self.system.number("id:rate_card_versions", start=1000)), "rate_card_id": card["id"],
-            "rate_card_set_version_id": set_version["id"], "effective_date": set_version["effective_date"],
-            "currency": card["currency"], "active": True, "created_at": now, "updated_at": now,
-        })  # fmt: skip
+        return self._keep(
+            "rate_card_versions",
+            {
+                "id": str(self.system.number("id:rate_card_versions", start=1000)),
+                "rate_card_id": card["id"],
+                "rate_card_set_version_id": set_version["id"],
+                "effective_date": set_version["effective_date"],
+                "currency": card["currency"],
+                "active": True,
+                "created_at": now,
+                "updated_at": now,
+            },
+        )
 
     def clone_version(self, source: dict, target: dict) -> None:
         """Copy the role rates of an earlier set version, card by card."""
-        old = {v["rate_card_id"]: v["id"] for v in
-               self.system.find("rate_card_versions", "rate_card_set_version_id", source["id"])}  # fmt: skip
+        old = {
+            v["rate_card_id"]: v["id"]
+            for v in self.system.find("rate_card_versions", "rate_card_set_version_id", source["id"])
+        }
         for version in self.system.find("rate_card_versions", "rate_card_set_version_id", target["id"]):
-            for role in self.system.find("rate_card_roles", "rate_card_version_id", old.get(version["rate_card_id"])):
-                self.create("rate_card_roles", {"rate_card_version_id": version["id"], "role_id": role["role_id"],
-                                                "rate": role["rate"]})  # fmt: skip
+            for role in self.system.find(
+                "rate_card_roles", "rate_card_version_id", old.get(version["rate_card_id"])
+            ):
+                self.create(
+                    "rate_card_roles",
+                    {"rate_card_version_id": version["id"], "role_id": role["role_id"], "rate": role["rate"]},
+                )
 
     def _invoice_lines(self, invoice: dict) -> None:
-        total = sum(int(i.get("subtotal_in_cents") or i.get("amount_in_cents") or 0)
-                    for i in invoice.get("additional_items") or [])  # fmt: skip
+        total = sum(
+            int(i.get("subtotal_in_cents") or i.get("amount_in_cents") or 0)
+            for i in invoice.get("additional_items") or []
+        )
         for plural in ("time_entries", "expenses", "billing_milestones"):
             for id_ in invoice.get(f"{RESOURCES[plural].singular}_ids") or []:
                 line = self.get(plural, id_)
@@ -288,7 +367,9 @@ class Account:
                 change = {"invoice_ids": [*(line.get("invoice_ids") or []), invoice["id"]], "invoiced": True}
                 if plural != "billing_milestones":
                     change = {"invoice_id": invoice["id"], "is_invoiced": True}
-                self.news(plural, "updated", line, self._keep(plural, {**line, **change, "updated_at": now_text()}))
+                self.news(
+                    plural, "updated", line, self._keep(plural, {**line, **change, "updated_at": now_text()})
+                )
         self._keep("invoices", {**invoice, "total_in_cents": total, "balance_in_cents": total})
 
     def cancel_invoice(self, invoice: dict) -> dict:
@@ -296,14 +377,18 @@ class Account:
             refuse(f"Invoice is {invoice['status']}")
         for plural in ("time_entries", "expenses"):
             for line in self.system.find(plural, "invoice_id", invoice["id"]):
-                self._keep(plural, {**line, "invoice_id": None, "is_invoiced": False, "updated_at": now_text()})
+                self._keep(
+                    plural, {**line, "invoice_id": None, "is_invoiced": False, "updated_at": now_text()}
+                )
         after = self._keep("invoices", {**invoice, "status": "cancelled", "updated_at": now_text()})
         self.news("invoices", "updated", invoice, after)
         return after
 
     def resolve_submission(self, plural: str, submission: dict, status: str, comment: str) -> dict:
         """Approve, reject or cancel a submission; approval makes its lines approved."""
-        if submission["status"] != "pending" and not (submission["status"] == "approved" and status == "cancelled"):
+        if submission["status"] != "pending" and not (
+            submission["status"] == "approved" and status == "cancelled"
+        ):
             refuse(f"Submission is already {submission['status']}", "status")
         lines = "time_entries" if plural == "timesheet_submissions" else "expenses"
         submission = self.system.get(plural, submission["id"])
@@ -315,10 +400,15 @@ class Account:
             if lines == "time_entries" and status != "approved":
                 change["active_submission_id"] = None
             self.news(lines, "updated", line, self._keep(lines, {**line, **change}))
-        resolution = {"type": {"approved": "approval", "rejected": "rejection"}.get(status, "cancellation"),
-                      "description": comment, "created_at": now_text()}  # fmt: skip
-        after = self._keep(plural, {**submission, "status": status, "current_resolution": resolution,
-                                    "updated_at": now_text()})  # fmt: skip
+        resolution = {
+            "type": {"approved": "approval", "rejected": "rejection"}.get(status, "cancellation"),
+            "description": comment,
+            "created_at": now_text(),
+        }
+        after = self._keep(
+            plural,
+            {**submission, "status": status, "current_resolution": resolution, "updated_at": now_text()},
+        )
         self.news(plural, "updated", submission, after)
         return after
 
@@ -338,16 +428,26 @@ class Account:
         if values.get("status") not in (None, "pending", "successful", "failed"):
             refuse("Status is not included in the list", "status")
         missing = [n for n in ("service_name", "service_model", "service_model_ref") if not values.get(n)]
-        twin = next((r for r in self.references(subject, id_) if r["service_name"] == values.get("service_name")), None)
+        twin = next(
+            (r for r in self.references(subject, id_) if r["service_name"] == values.get("service_name")),
+            None,
+        )
         if missing and not (twin and "service_name" not in missing):
             refuse(f"{missing[0].replace('_', ' ').capitalize()} can't be blank", missing[0])
         now = now_text()
         clean = {n: None if v is None else (v if n == "locked" else str(v)) for n, v in values.items()}
         if twin:
             return self._keep("external_references", {**twin, **clean, "updated_at": now}), False
-        doc = {**dict.fromkeys(RESOURCES["external_references"].fields), **DEFAULTS["external_references"], **clean,
-               "subject_type": subject, "subject_id": str(id_), "created_at": now, "updated_at": now,
-               "id": str(self.system.number("id:external_references", start=1000))}  # fmt: skip
+        doc = {
+            **dict.fromkeys(RESOURCES["external_references"].fields),
+            **DEFAULTS["external_references"],
+            **clean,
+            "subject_type": subject,
+            "subject_id": str(id_),
+            "created_at": now,
+            "updated_at": now,
+            "id": str(self.system.number("id:external_references", start=1000)),
+        }
         return self._keep("external_references", doc), True
 
     # -- subscribed events -----------------------------------------------------------------------
@@ -358,14 +458,27 @@ class Account:
         doc = after or before
         changes = {}
         if before and after:
-            changes = {k: [before.get(k), after[k]] for k in after if after[k] != before.get(k) and k != "updated_at"}
+            changes = {
+                k: [before.get(k), after[k]] for k in after if after[k] != before.get(k) and k != "updated_at"
+            }
             if not changes:
                 return
         id_ = str(self.system.number("id:subscribed_events", start=50_000))
-        self.system.put("subscribed_events", id_, {
-            "id": id_, "event_type": f"{resource.event}:{verb}", "subject_type": resource.subject,
-            "subject_id": doc["id"], "workspace_id": doc.get("workspace_id"), "user_id": None,
-            "previous_payload": json.loads(json.dumps(before)) if before else None, "current_payload": after,
-            "payload_changes": changes, "subject_changed_at": doc.get("updated_at"), "created_at": now_text(),
-            "updated_at": now_text(),
-        })  # fmt: skip
+        self.system.put(
+            "subscribed_events",
+            id_,
+            {
+                "id": id_,
+                "event_type": f"{resource.event}:{verb}",
+                "subject_type": resource.subject,
+                "subject_id": doc["id"],
+                "workspace_id": doc.get("workspace_id"),
+                "user_id": None,
+                "previous_payload": json.loads(json.dumps(before)) if before else None,
+                "current_payload": after,
+                "payload_changes": changes,
+                "subject_changed_at": doc.get("updated_at"),
+                "created_at": now_text(),
+                "updated_at": now_text(),
+            },
+        )

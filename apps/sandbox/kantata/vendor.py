@@ -17,8 +17,13 @@ BASE = "/api/v1"
 EVENT_DAYS = 9
 MAX_PAGE = 200
 SUBMISSIONS = {"approve": "approved", "reject": "rejected", "cancel": "cancelled"}
-FAULTS = {401: ("oauth", "Invalid OAuth 2 Request"), 403: ("oauth", "Forbidden"), 404: ("system", "Page not found"),
-          429: ("system", "Too many requests"), 503: ("system", "Service is unavailable")}  # fmt: skip
+FAULTS = {
+    401: ("oauth", "Invalid OAuth 2 Request"),
+    403: ("oauth", "Forbidden"),
+    404: ("system", "Page not found"),
+    429: ("system", "Too many requests"),
+    503: ("system", "Service is unavailable"),
+}
 
 
 class Kantata(Vendor):
@@ -28,7 +33,11 @@ class Kantata(Vendor):
         self._router = router = Router()
         router.add("POST", f"{BASE}/external_references/create_or_update", self._refer)
         router.add("GET", f"{BASE}/subscribed_events", self._events)
-        for action, status in (("approvals", "approved"), ("rejections", "rejected"), ("cancellations", "cancelled")):
+        for action, status in (
+            ("approvals", "approved"),
+            ("rejections", "rejected"),
+            ("cancellations", "cancelled"),
+        ):
             router.add("POST", f"{BASE}/timesheet_{action}", self._bind(self._bulk, status))
         for plural in RESOURCES:
             router.add("GET", f"{BASE}/{plural}", self._bind(self._list, plural))
@@ -38,7 +47,11 @@ class Kantata(Vendor):
             router.add("DELETE", f"{BASE}/{plural}/{{id}}", self._bind(self._destroy, plural))
         for action in SUBMISSIONS:
             for plural in ("timesheet_submissions", "expense_report_submissions"):
-                router.add("PUT|POST", f"{BASE}/{plural}/{{id}}/{action}", self._bind(self._resolve, (plural, action)))
+                router.add(
+                    "PUT|POST",
+                    f"{BASE}/{plural}/{{id}}/{action}",
+                    self._bind(self._resolve, (plural, action)),
+                )
         router.add("PUT|POST", f"{BASE}/invoices/{{id}}/cancel", self._cancel_invoice)
 
     @staticmethod
@@ -51,18 +64,23 @@ class Kantata(Vendor):
     def fault_response(self, status: int) -> Response:
         return error(status, *FAULTS.get(status, ("system", "An unexpected error occurred")))
 
+    def expire(self) -> None:
+        self.system.store.set_setting(
+            self.system.name, "credentials", {**self.system.credentials, "token": None}
+        )
+
     # -- HTTP ------------------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Response:
         token = auth.bearer(request)
         if not token or token != self.system.credentials.get("token"):
             return error(401, "oauth", "Invalid OAuth 2 Request")
-        if self.system.setting("revoked", False):
-            return error(401, "oauth", "The access token was revoked")
         path = request.path.rstrip("/").removesuffix(".json")
         handler, arguments, known = self._router.match(request.method, path)
         if handler is None:
-            return error(405 if known else 404, "system", "Page not found" if not known else "Method not allowed")
+            return error(
+                405 if known else 404, "system", "Page not found" if not known else "Method not allowed"
+            )
         return handler(request, **arguments)
 
     def _body(self, request: Request, root: str):
@@ -99,7 +117,9 @@ class Kantata(Vendor):
         return self._one(request, plural, self.account.get(plural, id))
 
     def _update(self, request: Request, plural: str, id: str) -> Response:
-        return self._one(request, plural, self.account.update(plural, id, self._body(request, RESOURCES[plural].singular)))
+        return self._one(
+            request, plural, self.account.update(plural, id, self._body(request, RESOURCES[plural].singular))
+        )
 
     def _destroy(self, request: Request, plural: str, id: str) -> Response:
         self.account.destroy(plural, id)
@@ -123,10 +143,21 @@ class Kantata(Vendor):
             refuse("Submission ids can't be blank", "submission_ids")
         answers = []
         for id_ in resolution["submission_ids"]:
-            doc = self.account.resolve_submission("timesheet_submissions", self.account.get("timesheet_submissions", id_),
-                                                  status, resolution.get("description") or "")  # fmt: skip
-            answers.append({"id": self.system.number("id:resolutions"), "target_type": "TimesheetSubmission",
-                            "target_id": int(doc["id"]), "current": True, **doc["current_resolution"]})  # fmt: skip
+            doc = self.account.resolve_submission(
+                "timesheet_submissions",
+                self.account.get("timesheet_submissions", id_),
+                status,
+                resolution.get("description") or "",
+            )
+            answers.append(
+                {
+                    "id": self.system.number("id:resolutions"),
+                    "target_type": "TimesheetSubmission",
+                    "target_id": int(doc["id"]),
+                    "current": True,
+                    **doc["current_resolution"],
+                }
+            )
         return Response(200, {"resolutions": answers})
 
     def _cancel_invoice(self, request: Request, id: str) -> Response:
@@ -139,8 +170,9 @@ class Kantata(Vendor):
     def _reference(self, values: dict, *, create_only: bool) -> tuple[dict, bool]:
         values = dict(values)
         subject, id_ = str(values.pop("subject_type", "") or ""), str(values.pop("subject_id", "") or "")
-        if create_only and any(r["service_name"] == values.get("service_name")
-                               for r in self.account.references(subject, id_)):  # fmt: skip
+        if create_only and any(
+            r["service_name"] == values.get("service_name") for r in self.account.references(subject, id_)
+        ):
             refuse("Service name has already been taken", "service_name")
         return self.account.refer(subject, id_, values)
 
@@ -162,7 +194,12 @@ class Kantata(Vendor):
         resource = RESOURCES[plural]
         if "only" in query and doc["id"] not in query["only"].split(","):
             return False
-        for name, side in (("updated_after", 1), ("created_after", 1), ("updated_before", -1), ("created_before", -1)):
+        for name, side in (
+            ("updated_after", 1),
+            ("created_after", 1),
+            ("updated_before", -1),
+            ("created_before", -1),
+        ):
             if name in query:
                 stamp = clock.parse(doc[f"{name.partition('_')[0]}_at"])
                 limit = clock.parse(query[name].replace(" ", "+"))
@@ -175,9 +212,15 @@ class Kantata(Vendor):
         return all(_matches(plural, doc, name, query[name]) for name in query if name not in COMMON_FILTERS)
 
     def _reference_filters(self, subject: str, doc: dict, query: dict[str, str]) -> bool:
-        wanted = {n.removeprefix("external_reference_"): v for n, v in query.items()
-                  if n.startswith("external_reference_")}  # fmt: skip
-        absent, present = query.get("without_external_reference_service_name"), query.get("has_external_references")
+        wanted = {
+            n.removeprefix("external_reference_"): v
+            for n, v in query.items()
+            if n.startswith("external_reference_")
+        }
+        absent, present = (
+            query.get("without_external_reference_service_name"),
+            query.get("has_external_references"),
+        )
         if not wanted and absent is None and present is None:
             return True
         references = self.account.references(subject, doc["id"])
@@ -203,9 +246,11 @@ class Kantata(Vendor):
         for doc in docs:
             shown[doc["id"]] = {k: v for k, v in doc.items() if k not in optional}
         answer: dict = {
-            "count": total, "results": [{"key": plural, "id": doc["id"]} for doc in docs], plural: shown,
+            "count": total,
+            "results": [{"key": plural, "id": doc["id"]} for doc in docs],
+            plural: shown,
             "meta": {"count": total, "page_count": -(-total // size), "page_number": page, "page_size": size},
-        }  # fmt: skip
+        }
         for name in filter(None, request.query.get("include", "").split(",")):
             self._include(plural, name, docs, shown, answer)
         return answer
@@ -247,7 +292,9 @@ class Kantata(Vendor):
             return error(403, "oauth", "Subscribed events are not enabled for this account")
         query = request.query
         oldest = clock.now() - timedelta(days=EVENT_DAYS)
-        after = clock.parse(query["created_after"].replace(" ", "+")) if query.get("created_after") else oldest
+        after = (
+            clock.parse(query["created_after"].replace(" ", "+")) if query.get("created_after") else oldest
+        )
         kinds = set(query["event_types"].split(",")) if query.get("event_types") else None
         events = []
         every = int(self.system.setting("duplicate_every", 10))
@@ -262,12 +309,20 @@ class Kantata(Vendor):
         events.sort(key=lambda e: hashlib.sha256(e["id"].encode()).digest())
         size, start = _window(query)
         page = events[start : start + size]
-        return Response(200, {
-            "count": len(events), "results": [{"key": "subscribed_events", "id": e["id"]} for e in page],
-            "subscribed_events": {e["id"]: e for e in page},
-            "meta": {"count": len(events), "page_count": -(-len(events) // size), "page_number": start // size + 1,
-                     "page_size": size},
-        })  # fmt: skip
+        return Response(
+            200,
+            {
+                "count": len(events),
+                "results": [{"key": "subscribed_events", "id": e["id"]} for e in page],
+                "subscribed_events": {e["id"]: e for e in page},
+                "meta": {
+                    "count": len(events),
+                    "page_count": -(-len(events) // size),
+                    "page_number": start // size + 1,
+                    "page_size": size,
+                },
+            },
+        )
 
     # -- control door ----------------------------------------------------------------------------
 
@@ -282,7 +337,9 @@ class Kantata(Vendor):
             raise NoSuchRecord(f"no {kind} {id_}")
         wanted = fields.get("status")
         if kind in ("timesheet_submissions", "expense_report_submissions") and wanted in SUBMISSIONS.values():
-            return self.account.resolve_submission(kind, self.system.get(kind, id_), wanted, fields.get("comment") or "")
+            return self.account.resolve_submission(
+                kind, self.system.get(kind, id_), wanted, fields.get("comment") or ""
+            )
         return self.account.load(kind, {**fields, "id": id_}, emit=emit)
 
     def remove(self, kind: str, id_: str, *, emit: bool) -> None:
@@ -311,8 +368,11 @@ def _ordered(docs: list[dict], order: str) -> list[dict]:
     name, _, direction = order.partition(":")
     if direction not in ("", "asc", "desc"):
         refuse(f"Invalid order: {order}", "order", status=400, kind="system")
-    return sorted(docs, key=lambda d: (str(d.get(name) or ""), int(d["id"]) if d["id"].isdigit() else 0),
-                  reverse=direction == "desc")  # fmt: skip
+    return sorted(
+        docs,
+        key=lambda d: (str(d.get(name) or ""), int(d["id"]) if d["id"].isdigit() else 0),
+        reverse=direction == "desc",
+    )
 
 
 def _matches(plural: str, doc: dict, name: str, wanted: str) -> bool:
@@ -326,7 +386,9 @@ def _matches(plural: str, doc: dict, name: str, wanted: str) -> bool:
         return (doc.get("effective_date") or "") <= wanted
     if name in ("date_performed_between", "date_between", "between"):
         start, _, end = wanted.partition(":")
-        day = next((doc[n] for n in ("date_performed", "date_to_invoice", "date", "start_date") if doc.get(n)), "")
+        day = next(
+            (doc[n] for n in ("date_performed", "date_to_invoice", "date", "start_date") if doc.get(n)), ""
+        )
         return start <= day <= end
     if name == "by_email_address":
         name = "email_address"

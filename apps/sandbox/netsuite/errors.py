@@ -5,11 +5,16 @@ from typing import NoReturn
 from ..core.http import Refusal, Response
 
 TITLES = {
-    400: ("Bad Request", "section-15.5.1"), 401: ("Unauthorized", "section-15.5.2"), 403: ("Forbidden", "section-15.5.4"),
-    404: ("Not Found", "section-15.5.5"), 405: ("Method Not Allowed", "section-15.5.6"),
-    409: ("Conflict", "section-15.5.10"), 429: ("Too Many Requests", "section-4"),
-    500: ("Internal Server Error", "section-15.6.1"), 503: ("Service Unavailable", "section-15.6.4"),
-}  # fmt: skip
+    400: ("Bad Request", "section-15.5.1"),
+    401: ("Unauthorized", "section-15.5.2"),
+    403: ("Forbidden", "section-15.5.4"),
+    404: ("Not Found", "section-15.5.5"),
+    405: ("Method Not Allowed", "section-15.5.6"),
+    409: ("Conflict", "section-15.5.10"),
+    429: ("Too Many Requests", "section-4"),
+    500: ("Internal Server Error", "section-15.6.1"),
+    503: ("Service Unavailable", "section-15.6.4"),
+}
 
 
 def body(status: int, code: str, detail: str, *, path: str = "", title: str = "", **more) -> dict:
@@ -18,9 +23,11 @@ def body(status: int, code: str, detail: str, *, path: str = "", title: str = ""
     if path:
         entry["o:errorPath"] = path
     return {
-        "type": f"https://www.rfc-editor.org/rfc/rfc9110.html#{section}", "title": title or name, "status": status,
+        "type": f"https://www.rfc-editor.org/rfc/rfc9110.html#{section}",
+        "title": title or name,
+        "status": status,
         "o:errorDetails": [entry],
-    }  # fmt: skip
+    }
 
 
 def answer(status: int, code: str, detail: str, **more) -> Response:

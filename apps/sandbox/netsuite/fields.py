@@ -146,7 +146,14 @@ CURRENCIES = (
     ("GBP", "British pound", 2), ("USD", "US Dollar", 2), ("EUR", "Euro", 2), ("JPY", "Japanese Yen", 0),
     ("CHF", "Swiss Franc", 2), ("SEK", "Swedish Krona", 2), ("KWD", "Kuwaiti Dinar", 3), ("CAD", "Canadian Dollar", 2),
 )  # fmt: skip
-TERMS = (("Net 15", 15), ("Net 30", 30), ("Net 45", 45), ("Net 60", 60), ("Due on receipt", 0), ("Net 90", 90))
+TERMS = (
+    ("Net 15", 15),
+    ("Net 30", 30),
+    ("Net 45", 45),
+    ("Net 60", 60),
+    ("Due on receipt", 0),
+    ("Net 90", 90),
+)
 
 
 @dataclass(frozen=True)

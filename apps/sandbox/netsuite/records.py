@@ -66,8 +66,17 @@ class Account:
         if self.system.account == "OSTREL":
             order = sorted(order, key=lambda c: c[0] != "EUR")
         for number, (symbol, name, places) in enumerate(order, 1):
-            self.load("currency", {"id": str(number), "name": name, "symbol": symbol, "currencyPrecision": places,
-                                   "exchangeRate": 1.0, "isBaseCurrency": number == 1})  # fmt: skip
+            self.load(
+                "currency",
+                {
+                    "id": str(number),
+                    "name": name,
+                    "symbol": symbol,
+                    "currencyPrecision": places,
+                    "exchangeRate": 1.0,
+                    "isBaseCurrency": number == 1,
+                },
+            )
         for number, (name, days) in enumerate(meta.TERMS, 1):
             self.load("term", {"id": str(number), "name": name, "daysUntilNetDue": days})
         today = clock.now().date()
@@ -75,11 +84,22 @@ class Account:
             month = today.month - 1 + offset
             first = date(today.year + month // 12, month % 12 + 1, 1)
             last = first.replace(day=calendar.monthrange(first.year, first.month)[1])
-            self.load("accountingPeriod", {
-                "id": str(100 + offset + 13), "periodName": f"{first:%b %Y}", "startDate": str(first),
-                "endDate": str(last), "closed": False, "allLocked": False, "arLocked": False, "apLocked": False,
-                "isQuarter": False, "isYear": False, "isAdjust": False,
-            })  # fmt: skip
+            self.load(
+                "accountingPeriod",
+                {
+                    "id": str(100 + offset + 13),
+                    "periodName": f"{first:%b %Y}",
+                    "startDate": str(first),
+                    "endDate": str(last),
+                    "closed": False,
+                    "allLocked": False,
+                    "arLocked": False,
+                    "apLocked": False,
+                    "isQuarter": False,
+                    "isYear": False,
+                    "isAdjust": False,
+                },
+            )
 
     # -- looking up ------------------------------------------------------------------------------
 
@@ -114,21 +134,29 @@ class Account:
 
     # -- writing ---------------------------------------------------------------------------------
 
-    def save(self, kind: str, values: dict, *, before: dict | None, replace: set[str], lenient: bool = False) -> dict:
+    def save(
+        self, kind: str, values: dict, *, before: dict | None, replace: set[str], lenient: bool = False
+    ) -> dict:
         """Create or change a record as an API call does; raises Refusal."""
         clean = self._read(kind, values, strict=not lenient, seeding=False)
         fields = self.fields(kind)
         if before is None:
             missing = [f.name for f in fields.values() if f.required and clean.get(f.name) in (None, "")]
             if missing:
-                refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: "
-                       f"{', '.join(missing)}.", path=missing[0])  # fmt: skip
+                refuse(
+                    400,
+                    "USER_ERROR",
+                    f"Error while accessing a resource. Please enter value(s) for: {', '.join(missing)}.",
+                    path=missing[0],
+                )
             doc = self._blank(kind)
         else:
             doc = dict(before)
         for name, value in clean.items():
             sublist = self.sublists(kind).get(name)
-            doc[name] = _merge(before.get(name), value) if sublist and before and name not in replace else value
+            doc[name] = (
+                _merge(before.get(name), value) if sublist and before and name not in replace else value
+            )
         self._check_external_id(kind, doc)
         if kind == "customer":
             self._customer(doc, before)
@@ -176,8 +204,11 @@ class Account:
 
             settle(self, kind, doc, before, enforce=False)
         elif kind in ("customer", "job", "employee"):
-            doc["entityId"] = doc.get("entityId") or doc.get("companyName") or " ".join(
-                filter(None, (doc.get("firstName"), doc.get("lastName"))))  # fmt: skip
+            doc["entityId"] = (
+                doc.get("entityId")
+                or doc.get("companyName")
+                or " ".join(filter(None, (doc.get("firstName"), doc.get("lastName"))))
+            )
         doc["refName"] = _ref_name(doc)
         saved = self.system.put(kind, doc["id"], doc)
         if kind == "customer" and before is None and saved.get("subsidiary"):
@@ -201,8 +232,15 @@ class Account:
 
     def _blank(self, kind: str, id_: str | None = None) -> dict:
         # Numbers are shared by families of records, as in the vendor's tables.
-        family = "transaction" if kind in meta.TRANSACTIONS else "entity" if kind in ("customer", "job",
-                 "employee") else "item" if kind in meta.ITEM_TYPES else kind  # fmt: skip
+        family = (
+            "transaction"
+            if kind in meta.TRANSACTIONS
+            else "entity"
+            if kind in ("customer", "job", "employee")
+            else "item"
+            if kind in meta.ITEM_TYPES
+            else kind
+        )
         if id_ is None:
             id_ = str(self.system.number(f"id:{family}", start=600))
             while self.system.get(kind, id_):
@@ -225,12 +263,21 @@ class Account:
                 clean[name] = self._sublist(name, value, sublists[name], strict=strict, seeding=seeding)
             elif name not in fields:
                 if strict:
-                    refuse(400, "INVALID_CONTENT", f"Unknown property {name} of record type {kind}. Error while "
-                           "parsing the request body: the property name is not valid.", path=name)  # fmt: skip
+                    refuse(
+                        400,
+                        "INVALID_CONTENT",
+                        f"Unknown property {name} of record type {kind}. Error while "
+                        "parsing the request body: the property name is not valid.",
+                        path=name,
+                    )
             elif fields[name].read_only and not seeding:
                 if strict and value != {}:
-                    refuse(400, "INVALID_CONTENT", f"Error while accessing a resource. The property {name} is "
-                           "read-only.", path=name)  # fmt: skip
+                    refuse(
+                        400,
+                        "INVALID_CONTENT",
+                        f"Error while accessing a resource. The property {name} is read-only.",
+                        path=name,
+                    )
             else:
                 clean[name] = self._value(fields[name], value, path=name, seeding=seeding)
         return clean
@@ -238,8 +285,12 @@ class Account:
     def _sublist(self, name: str, value, fields: dict, *, strict: bool, seeding: bool) -> dict:
         items = value.get("items") if isinstance(value, dict) else value
         if not isinstance(items, list):
-            refuse(400, "INVALID_CONTENT", f"Invalid content in the request body. The sublist {name} must have "
-                   "items.", path=f"{name}.items")  # fmt: skip
+            refuse(
+                400,
+                "INVALID_CONTENT",
+                f"Invalid content in the request body. The sublist {name} must have items.",
+                path=f"{name}.items",
+            )
         lines = []
         for number, item in enumerate(items):
             line = {}
@@ -250,16 +301,25 @@ class Account:
                     continue
                 if key not in fields:
                     if strict or seeding:
-                        refuse(400, "INVALID_CONTENT", f"Unknown property {key} of sublist {name}. Error while "
-                               "parsing the request body: the property name is not valid.", path=path)  # fmt: skip
+                        refuse(
+                            400,
+                            "INVALID_CONTENT",
+                            f"Unknown property {key} of sublist {name}. Error while "
+                            "parsing the request body: the property name is not valid.",
+                            path=path,
+                        )
                 elif fields[key].type == "o":
                     line[key] = self._subrecord(key, inner, path, strict)
                 else:
                     line[key] = self._value(fields[key], inner, path=path, seeding=seeding)
             missing = [f.name for f in fields.values() if f.required and line.get(f.name) in (None, "")]
             if missing:
-                refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: "
-                       f"{', '.join(missing)}.", path=f"{name}.items[{number}]")  # fmt: skip
+                refuse(
+                    400,
+                    "USER_ERROR",
+                    f"Error while accessing a resource. Please enter value(s) for: {', '.join(missing)}.",
+                    path=f"{name}.items[{number}]",
+                )
             if "line" in fields:
                 line.setdefault("line", number + 1)
             elif "id" in fields and not line.get("id"):
@@ -271,8 +331,17 @@ class Account:
         fields = meta.subrecord(name)
         unknown = [key for key in value if key not in fields and key not in ("links", "id", "refName")]
         if unknown and strict:
-            refuse(400, "INVALID_CONTENT", f"Unknown property {unknown[0]} of {name}.", path=f"{path}.{unknown[0]}")
-        return {k: self._value(fields[k], v, path=f"{path}.{k}", seeding=False) for k, v in value.items() if k in fields}
+            refuse(
+                400,
+                "INVALID_CONTENT",
+                f"Unknown property {unknown[0]} of {name}.",
+                path=f"{path}.{unknown[0]}",
+            )
+        return {
+            k: self._value(fields[k], v, path=f"{path}.{k}", seeding=False)
+            for k, v in value.items()
+            if k in fields
+        }
 
     def _value(self, field: meta.Field, value, *, path: str, seeding: bool):
         if value is None:
@@ -313,8 +382,12 @@ class Account:
             if by_name is None:
                 _bad_value(path, id_)
             id_ = by_name
-        return {"id": id_, "refName": (allowed or {}).get(id_) or (value.get("refName") if isinstance(value, dict)
-                                                                   else None) or id_}  # fmt: skip
+        return {
+            "id": id_,
+            "refName": (allowed or {}).get(id_)
+            or (value.get("refName") if isinstance(value, dict) else None)
+            or id_,
+        }
 
     def _reference(self, field: meta.Field, value, path: str, seeding: bool) -> dict | None:
         if isinstance(value, dict):
@@ -333,7 +406,9 @@ class Account:
         if found is None:
             if seeding:
                 return {"id": str(id_)}
-            rule("INVALID_KEY_OR_REF", f"Invalid Field Value {id_} for the following field: {path}", path=path)
+            rule(
+                "INVALID_KEY_OR_REF", f"Invalid Field Value {id_} for the following field: {path}", path=path
+            )
         return {"id": found["id"], "refName": found.get("refName")}
 
     # -- rules of masters ------------------------------------------------------------------------
@@ -346,64 +421,107 @@ class Account:
             refuse(400, "INVALID_ID", f"Invalid external id {external}.", path="externalId")
         for other in self.system.find(kind, "externalId", external):
             if other["id"] != doc["id"]:
-                rule("DUP_RCRD", f"This record already exists: external ID {external} is used by another record.",
-                     path="externalId")  # fmt: skip
+                rule(
+                    "DUP_RCRD",
+                    f"This record already exists: external ID {external} is used by another record.",
+                    path="externalId",
+                )
 
     def _customer(self, doc: dict, before: dict | None) -> None:
         if not doc.get("isPerson") and not doc.get("companyName"):
-            refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Company Name.",
-                   path="companyName")  # fmt: skip
+            refuse(
+                400,
+                "USER_ERROR",
+                "Error while accessing a resource. Please enter value(s) for: Company Name.",
+                path="companyName",
+            )
         if not doc.get("subsidiary"):
-            refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Primary "
-                   "Subsidiary.", path="subsidiary")  # fmt: skip
+            refuse(
+                400,
+                "USER_ERROR",
+                "Error while accessing a resource. Please enter value(s) for: Primary Subsidiary.",
+                path="subsidiary",
+            )
         if not doc.get("entityId"):
             number = self.system.number("customer-number")
             automatic = self.system.setting("auto_number_entities", False)
             name = doc.get("companyName") or f"{doc.get('firstName', '')} {doc.get('lastName', '')}".strip()
             doc["entityId"] = f"CUST{number:05d}" if automatic else name
         wanted = doc["entityId"].casefold()
-        if any(d["id"] != doc["id"] and (d.get("entityId") or "").casefold() == wanted
-               for d in self.system.all("customer")):  # fmt: skip
-            rule("DUP_ENTITY", "This entity already exists. A customer record with this ID already exists. You must "
-                 "enter a unique customer ID for each record you create.", path="entityId")  # fmt: skip
+        if any(
+            d["id"] != doc["id"] and (d.get("entityId") or "").casefold() == wanted
+            for d in self.system.all("customer")
+        ):
+            rule(
+                "DUP_ENTITY",
+                "This entity already exists. A customer record with this ID already exists. You must "
+                "enter a unique customer ID for each record you create.",
+                path="entityId",
+            )
         subsidiary = self.resolve("subsidiary", doc["subsidiary"]["id"])
         if not doc.get("currency"):
             doc["currency"] = subsidiary.get("currency")
         if before is None:
             doc.setdefault("balance", 0.0)
             return
-        if before.get("currency") and doc["currency"] != before["currency"] and self._has_transactions(doc["id"]):
-            rule("PRIMARY_CURRENCY_CHANGE_NOT_ALLOWED", "The primary currency cannot be changed: transactions "
-                 "exist for this customer.", path="currency")  # fmt: skip
+        if (
+            before.get("currency")
+            and doc["currency"] != before["currency"]
+            and self._has_transactions(doc["id"])
+        ):
+            rule(
+                "PRIMARY_CURRENCY_CHANGE_NOT_ALLOWED",
+                "The primary currency cannot be changed: transactions exist for this customer.",
+                path="currency",
+            )
         if doc["subsidiary"]["id"] != before["subsidiary"]["id"] and self._has_transactions(doc["id"]):
-            rule("SUBSIDIARY_CHANGE_NOT_ALLOWED", "The subsidiary cannot be changed: transactions exist for this "
-                 "customer.", path="subsidiary")  # fmt: skip
+            rule(
+                "SUBSIDIARY_CHANGE_NOT_ALLOWED",
+                "The subsidiary cannot be changed: transactions exist for this customer.",
+                path="subsidiary",
+            )
 
     def _has_transactions(self, customer: str) -> bool:
-        return any(d["entity"]["id"] == customer for kind in ("invoice", "creditMemo") for d in self.system.all(kind))
+        return any(
+            d["entity"]["id"] == customer for kind in ("invoice", "creditMemo") for d in self.system.all(kind)
+        )
 
     def _primary_relationship(self, customer: dict) -> None:
         relation = self._blank("customerSubsidiaryRelationship")
         relation |= {
-            "entity": {"id": customer["id"], "refName": customer["refName"]}, "subsidiary": customer["subsidiary"],
-            "isPrimarySub": True, "primaryCurrency": customer.get("currency"), "lastModifiedDate": now_text(),
-            "name": customer["refName"], "refName": customer["refName"],
-        }  # fmt: skip
+            "entity": {"id": customer["id"], "refName": customer["refName"]},
+            "subsidiary": customer["subsidiary"],
+            "isPrimarySub": True,
+            "primaryCurrency": customer.get("currency"),
+            "lastModifiedDate": now_text(),
+            "name": customer["refName"],
+            "refName": customer["refName"],
+        }
         self.system.put("customerSubsidiaryRelationship", relation["id"], relation)
 
     def _relationship(self, doc: dict, before: dict | None) -> None:
         for other in self.system.all("customerSubsidiaryRelationship"):
-            same = (other["entity"]["id"], other["subsidiary"]["id"]) == (doc["entity"]["id"], doc["subsidiary"]["id"])
+            same = (other["entity"]["id"], other["subsidiary"]["id"]) == (
+                doc["entity"]["id"],
+                doc["subsidiary"]["id"],
+            )
             if same and other["id"] != doc["id"]:
-                rule("DUP_RCRD", "This record already exists: the customer already belongs to this subsidiary.",
-                     path="subsidiary")  # fmt: skip
+                rule(
+                    "DUP_RCRD",
+                    "This record already exists: the customer already belongs to this subsidiary.",
+                    path="subsidiary",
+                )
         doc.setdefault("isPrimarySub", False)
         doc["name"] = doc["entity"].get("refName")
 
     def _job(self, doc: dict, before: dict | None) -> None:
         if not doc.get("companyName"):
-            refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Project Name.",
-                   path="companyName")  # fmt: skip
+            refuse(
+                400,
+                "USER_ERROR",
+                "Error while accessing a resource. Please enter value(s) for: Project Name.",
+                path="companyName",
+            )
         doc["entityId"] = doc.get("entityId") or doc["companyName"]
         parent = self.resolve("customer", doc["parent"]["id"]) if doc.get("parent") else None
         if parent:
@@ -411,14 +529,23 @@ class Account:
             if not doc.get("subsidiary"):
                 doc["subsidiary"] = parent.get("subsidiary")
             elif doc["subsidiary"]["id"] not in allowed:
-                rule("SUBSIDIARY_MISMATCH", "The subsidiary of the project is not one of the customer's "
-                     "subsidiaries.", path="subsidiary")  # fmt: skip
+                rule(
+                    "SUBSIDIARY_MISMATCH",
+                    "The subsidiary of the project is not one of the customer's subsidiaries.",
+                    path="subsidiary",
+                )
             doc["currency"] = doc.get("currency") or parent.get("currency")
         for other in self.system.all("job"):
-            if other["id"] != doc["id"] and other.get("entityId") == doc["entityId"] and (
-                other.get("parent") or {}).get("id") == (doc.get("parent") or {}).get("id"):  # fmt: skip
-                rule("DUP_ENTITY", "This entity already exists: a project of this customer has this name.",
-                     path="entityId")  # fmt: skip
+            if (
+                other["id"] != doc["id"]
+                and other.get("entityId") == doc["entityId"]
+                and (other.get("parent") or {}).get("id") == (doc.get("parent") or {}).get("id")
+            ):
+                rule(
+                    "DUP_ENTITY",
+                    "This entity already exists: a project of this customer has this name.",
+                    path="entityId",
+                )
 
     # -- showing ---------------------------------------------------------------------------------
 
@@ -458,8 +585,12 @@ class Account:
 
 
 def _bad_value(path: str, value):
-    refuse(400, "INVALID_CONTENT", f"Invalid value {str(value)[:80]!r} for the field {path}. Provide a valid value.",
-           path=path)  # fmt: skip
+    refuse(
+        400,
+        "INVALID_CONTENT",
+        f"Invalid value {str(value)[:80]!r} for the field {path}. Provide a valid value.",
+        path=path,
+    )
 
 
 def _merge(before: dict | None, after: dict) -> dict:

@@ -14,12 +14,16 @@ from .suiteql import SuiteQLError, run
 
 MAX_PAGE = 1000
 CONDITION = re.compile(
-    r"""\s*([\w.]+)\s+([A-Z_]+)(?:\s+(\[[^\]]*\]|"[^"]*"|'[^']*'|(?!AND\b|OR\b)[^\s]+))?\s*(AND|OR)?""", re.VERBOSE
+    r"""\s*([\w.]+)\s+([A-Z_]+)(?:\s+(\[[^\]]*\]|"[^"]*"|'[^']*'|(?!AND\b|OR\b)[^\s]+))?\s*(AND|OR)?""",
+    re.VERBOSE,
 )
 TRANSFORMS = {
-    ("salesOrder", "invoice"), ("invoice", "creditMemo"), ("invoice", "customerPayment"), ("customer", "invoice"),
+    ("salesOrder", "invoice"),
+    ("invoice", "creditMemo"),
+    ("invoice", "customerPayment"),
+    ("customer", "invoice"),
     ("customer", "salesOrder"),
-}  # fmt: skip
+}
 
 
 class Resources:
@@ -38,7 +42,11 @@ class Resources:
     def _record(self, kind: str, id_: str) -> dict:
         doc = self._account.resolve(self._known(kind), id_)
         if doc is None:
-            refuse(404, "NONEXISTENT_ID", "The record instance does not exist. Provide a valid record instance ID.")
+            refuse(
+                404,
+                "NONEXISTENT_ID",
+                "The record instance does not exist. Provide a valid record instance ID.",
+            )
         return doc
 
     def _body(self, request: Request):
@@ -61,7 +69,9 @@ class Resources:
 
     def create(self, request: Request, kind: str) -> Response:
         self._known(kind)
-        doc = self._account.save(kind, self._body(request), before=None, replace=set(), lenient=self._lenient(request))
+        doc = self._account.save(
+            kind, self._body(request), before=None, replace=set(), lenient=self._lenient(request)
+        )
         return self._done(kind, doc)
 
     def read(self, request: Request, kind: str, id: str) -> Response:
@@ -71,24 +81,36 @@ class Resources:
         known = {**self._account.fields(kind), **self._account.sublists(kind)}
         bad = [name for name in only if name not in known]
         if bad:
-            refuse(400, "INVALID_PARAMETER", f"Invalid value for the query parameter fields: {bad[0]}",
-                   **{"o:errorQueryParam": "fields"})  # fmt: skip
+            refuse(
+                400,
+                "INVALID_PARAMETER",
+                f"Invalid value for the query parameter fields: {bad[0]}",
+                **{"o:errorQueryParam": "fields"},
+            )
         return Response(200, self._account.show(kind, doc, expand=expand, only=only))
 
     def sublist(self, request: Request, kind: str, id: str, sublist: str) -> Response:
         doc = self._record(kind, id)
         fields = self._account.fields(kind)
-        if sublist not in self._account.sublists(kind) and not (sublist in fields and fields[sublist].type == "refs"):
+        if sublist not in self._account.sublists(kind) and not (
+            sublist in fields and fields[sublist].type == "refs"
+        ):
             refuse(404, "INVALID_URL", f"The sub-resource '{sublist}' does not exist.")
-        shown = self._account.show(kind, {"id": doc["id"], sublist: doc.get(sublist) or {"items": []}}, expand=True,
-                                   only=[])  # fmt: skip
+        shown = self._account.show(
+            kind, {"id": doc["id"], sublist: doc.get(sublist) or {"items": []}}, expand=True, only=[]
+        )
         value = shown[sublist]
         return Response(200, {**value, "count": len(value["items"]), "hasMore": False, "offset": 0})
 
     def update(self, request: Request, kind: str, id: str) -> Response:
         before = self._record(kind, id)
-        doc = self._account.save(kind, self._body(request), before=before, replace=self._replace(request),
-                                 lenient=self._lenient(request))  # fmt: skip
+        doc = self._account.save(
+            kind,
+            self._body(request),
+            before=before,
+            replace=self._replace(request),
+            lenient=self._lenient(request),
+        )
         return self._done(kind, doc)
 
     def upsert(self, request: Request, kind: str, id: str) -> Response:
@@ -98,20 +120,33 @@ class Resources:
             refuse(400, "INVALID_ID", "PUT is only allowed with an external ID (eid:).", **{"o:urlPath": id})
         body = self._body(request)
         if isinstance(body, dict) and body.get("externalId") not in (None, id[4:]):
-            refuse(400, "INVALID_CONTENT", "The external ID in the body differs from the URL.", path="externalId")
+            refuse(
+                400, "INVALID_CONTENT", "The external ID in the body differs from the URL.", path="externalId"
+            )
         before = self._account.resolve(kind, id)
-        doc = self._account.save(kind, {**body, "externalId": id[4:]}, before=before, replace=self._replace(request),
-                                 lenient=self._lenient(request))  # fmt: skip
+        doc = self._account.save(
+            kind,
+            {**body, "externalId": id[4:]},
+            before=before,
+            replace=self._replace(request),
+            lenient=self._lenient(request),
+        )
         return self._done(kind, doc)
 
     def delete(self, request: Request, kind: str, id: str) -> Response:
         doc = self._record(kind, id)
         if kind in ("customer", "job"):
             for other in meta.TRANSACTIONS:
-                if any(doc["id"] in ((d.get("entity") or {}).get("id"), (d.get("job") or {}).get("id"))
-                       for d in self._account.system.all(other)):  # fmt: skip
-                    refuse(400, "USER_ERROR", "Error while accessing a resource. This record cannot be deleted because "
-                           "it has dependent records.")  # fmt: skip
+                if any(
+                    doc["id"] in ((d.get("entity") or {}).get("id"), (d.get("job") or {}).get("id"))
+                    for d in self._account.system.all(other)
+                ):
+                    refuse(
+                        400,
+                        "USER_ERROR",
+                        "Error while accessing a resource. This record cannot be deleted because "
+                        "it has dependent records.",
+                    )
         self._account.remove(kind, doc["id"])
         return Response(204)
 
@@ -123,14 +158,32 @@ class Resources:
         if kind == "customer":
             values = {"entity": {"id": source["id"]}}
         elif target == "customerPayment":
-            values = {"customer": source["entity"], "currency": source.get("currency"),
-                      "payment": source["amountRemaining"],
-                      "apply": {"items": [{"doc": {"id": source["id"]}, "apply": True,
-                                           "amount": source["amountRemaining"]}]}}  # fmt: skip
+            values = {
+                "customer": source["entity"],
+                "currency": source.get("currency"),
+                "payment": source["amountRemaining"],
+                "apply": {
+                    "items": [
+                        {"doc": {"id": source["id"]}, "apply": True, "amount": source["amountRemaining"]}
+                    ]
+                },
+            }
         else:
-            lines = [{k: v for k, v in line.items() if k not in ("tax1Amt",)}
-                     for line in source.get("item", {}).get("items", [])]  # fmt: skip
-            names = ("entity", "currency", "subsidiary", "job", "otherRefNum", "memo", "class", "department", "location")
+            lines = [
+                {k: v for k, v in line.items() if k not in ("tax1Amt",)}
+                for line in source.get("item", {}).get("items", [])
+            ]
+            names = (
+                "entity",
+                "currency",
+                "subsidiary",
+                "job",
+                "otherRefNum",
+                "memo",
+                "class",
+                "department",
+                "location",
+            )
             values = {name: source[name] for name in names if source.get(name)}
             values |= {"item": {"items": lines}, "createdFrom": {"id": source["id"]}}
         body = self._body(request)
@@ -149,12 +202,22 @@ class Resources:
         if request.query.get("q"):
             docs = [d for d in docs if _filter(request.query["q"], d, self._account.fields(kind))]
         page = docs[offset : offset + limit]
-        items = [{"links": [{"rel": "self", "href": f"{self._base}/{kind}/{d['id']}"}], "id": d["id"]} for d in page]
+        items = [
+            {"links": [{"rel": "self", "href": f"{self._base}/{kind}/{d['id']}"}], "id": d["id"]}
+            for d in page
+        ]
         url = f"{self._base}/{kind}"
-        return Response(200, {
-            "links": _links(url, limit, offset, len(docs)), "count": len(page), "hasMore": offset + limit < len(docs),
-            "items": items, "offset": offset, "totalResults": len(docs),
-        })  # fmt: skip
+        return Response(
+            200,
+            {
+                "links": _links(url, limit, offset, len(docs)),
+                "count": len(page),
+                "hasMore": offset + limit < len(docs),
+                "items": items,
+                "offset": offset,
+                "totalResults": len(docs),
+            },
+        )
 
     def _page(self, request: Request) -> tuple[int, int]:
         try:
@@ -162,14 +225,22 @@ class Resources:
         except ValueError:
             refuse(400, "INVALID_PARAMETER", "limit and offset must be whole numbers.")
         if not 1 <= limit <= MAX_PAGE or offset < 0 or offset % limit:
-            refuse(400, "INVALID_PARAMETER", f"Invalid value for limit or offset: limit is 1 to {MAX_PAGE}, offset a "
-                   "multiple of limit.", **{"o:errorQueryParam": "limit"})  # fmt: skip
+            refuse(
+                400,
+                "INVALID_PARAMETER",
+                f"Invalid value for limit or offset: limit is 1 to {MAX_PAGE}, offset a multiple of limit.",
+                **{"o:errorQueryParam": "limit"},
+            )
         return limit, offset
 
     def suiteql(self, request: Request) -> Response:
         if "transient" not in request.header("prefer").lower():
-            refuse(400, "INVALID_HEADER", "The required request header 'Prefer' is missing or not set to 'transient'.",
-                   **{"o:errorHeader": "Prefer"})  # fmt: skip
+            refuse(
+                400,
+                "INVALID_HEADER",
+                "The required request header 'Prefer' is missing or not set to 'transient'.",
+                **{"o:errorHeader": "Prefer"},
+            )
         body = self._body(request)
         if not isinstance(body, dict) or not isinstance(body.get("q"), str):
             refuse(400, "INVALID_CONTENT", "The request body must hold the query as q.", path="q")
@@ -180,10 +251,17 @@ class Resources:
             return answer(400, "INVALID_PARAMETER", str(problem))
         page = rows[offset : offset + limit]
         url = f"{self._account.system.base_url}/services/rest/query/v1/suiteql"
-        return Response(200, {
-            "links": _links(url, limit, offset, len(rows)), "count": len(page), "hasMore": offset + limit < len(rows),
-            "items": page, "offset": offset, "totalResults": len(rows),
-        })  # fmt: skip
+        return Response(
+            200,
+            {
+                "links": _links(url, limit, offset, len(rows)),
+                "count": len(page),
+                "hasMore": offset + limit < len(rows),
+                "items": page,
+                "offset": offset,
+                "totalResults": len(rows),
+            },
+        )
 
     # -- metadata --------------------------------------------------------------------------------
 
@@ -193,8 +271,10 @@ class Resources:
     def metadata(self, request: Request, kind: str) -> Response:
         fields = self._account.fields(self._known(kind))
         shapes = {"s": "string", "i": "integer", "n": "number", "b": "boolean", "d": "string", "dt": "string"}
-        properties = {n: {"type": shapes.get(f.type, "object"), "title": n, "nullable": not f.required}
-                      for n, f in fields.items()}  # fmt: skip
+        properties = {
+            n: {"type": shapes.get(f.type, "object"), "title": n, "nullable": not f.required}
+            for n, f in fields.items()
+        }
         properties |= {name: {"type": "object", "title": name} for name in self._account.sublists(kind)}
         return Response(200, {"type": "object", "properties": properties})
 
@@ -217,10 +297,17 @@ def _filter(text: str, doc: dict, fields: dict) -> bool:
     while position < len(text):
         found = CONDITION.match(text, position)
         if not found or found.end() == position:
-            refuse(400, "INVALID_PARAMETER", f"Invalid filter near '{text[position:]}'.", **{"o:errorQueryParam": "q"})
+            refuse(
+                400,
+                "INVALID_PARAMETER",
+                f"Invalid filter near '{text[position:]}'.",
+                **{"o:errorQueryParam": "q"},
+            )
         name, operator, value, joint = found.groups()
         if name.partition(".")[0] not in fields:
-            refuse(400, "INVALID_PARAMETER", f"The field '{name}' is not valid.", **{"o:errorQueryParam": "q"})
+            refuse(
+                400, "INVALID_PARAMETER", f"The field '{name}' is not valid.", **{"o:errorQueryParam": "q"}
+            )
         current.append(_test(doc.get(name.partition(".")[0]), operator, (value or "").strip("\"'")))
         if joint == "OR":
             groups.append(current)
@@ -243,21 +330,38 @@ def _test(value, operator: str, wanted: str) -> bool:
     if isinstance(value, bool):
         result = value == (lowered in ("true", "t"))
     elif operator in ("IS", "CONTAIN", "START_WITH", "ENDWITH", "END_WITH"):
-        result = {"IS": text == lowered, "CONTAIN": lowered in text, "START_WITH": text.startswith(lowered),
-                  "ENDWITH": text.endswith(lowered), "END_WITH": text.endswith(lowered)}[operator]  # fmt: skip
+        result = {
+            "IS": text == lowered,
+            "CONTAIN": lowered in text,
+            "START_WITH": text.startswith(lowered),
+            "ENDWITH": text.endswith(lowered),
+            "END_WITH": text.endswith(lowered),
+        }[operator]
     elif operator == "ANY_OF":
         result = str(value) in [part.strip(" \"'") for part in wanted.strip("[]").split(",")]
     elif operator in ("ON", "BEFORE", "AFTER", "ON_OR_BEFORE", "ON_OR_AFTER"):
         left, right = clock.parse(str(value)).date(), clock.parse(wanted).date()
-        result = {"ON": left == right, "BEFORE": left < right, "AFTER": left > right, "ON_OR_BEFORE": left <= right,
-                  "ON_OR_AFTER": left >= right}[operator]  # fmt: skip
+        result = {
+            "ON": left == right,
+            "BEFORE": left < right,
+            "AFTER": left > right,
+            "ON_OR_BEFORE": left <= right,
+            "ON_OR_AFTER": left >= right,
+        }[operator]
     elif operator in ("EQUAL", "GREATER", "LESS", "GREATER_OR_EQUAL", "LESS_OR_EQUAL"):
         try:
             left, right = float(value), float(wanted)
         except ValueError:
             refuse(400, "INVALID_PARAMETER", f"'{wanted}' is no number.", **{"o:errorQueryParam": "q"})
-        result = {"EQUAL": left == right, "GREATER": left > right, "LESS": left < right,
-                  "GREATER_OR_EQUAL": left >= right, "LESS_OR_EQUAL": left <= right}[operator]  # fmt: skip
+        result = {
+            "EQUAL": left == right,
+            "GREATER": left > right,
+            "LESS": left < right,
+            "GREATER_OR_EQUAL": left >= right,
+            "LESS_OR_EQUAL": left <= right,
+        }[operator]
     else:
-        refuse(400, "INVALID_PARAMETER", f"The operator {operator} is not valid.", **{"o:errorQueryParam": "q"})
+        refuse(
+            400, "INVALID_PARAMETER", f"The operator {operator} is not valid.", **{"o:errorQueryParam": "q"}
+        )
     return result != negate

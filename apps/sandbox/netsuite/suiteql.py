@@ -12,7 +12,16 @@ from ..core.sql import Call, Column, Literal, SqlError, Tokens, holds, like, ope
 from . import fields as meta
 
 MAX_ROWS = 100_000
-ORACLE = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M", "SS": "%S", "MON": "%b", "FF3": "000"}
+ORACLE = {
+    "YYYY": "%Y",
+    "MM": "%m",
+    "DD": "%d",
+    "HH24": "%H",
+    "MI": "%M",
+    "SS": "%S",
+    "MON": "%b",
+    "FF3": "000",
+}
 ORACLE_TOKEN = re.compile(r'"([^"]*)"|(YYYY|HH24|MON|MM|DD|MI|SS|FF3)', re.IGNORECASE)
 STATUS_CODES = {"Open": "A", "Paid In Full": "B", "Pending Approval": "D", "Rejected": "E", "Voided": "V"}
 
@@ -37,7 +46,9 @@ def run(account, text: str) -> list[dict[str, str]]:
     try:
         return _run(account, Tokens(text))
     except SqlError as error:
-        raise SuiteQLError(f"Invalid search query. Detailed unprocessed description follows. {error}") from error
+        raise SuiteQLError(
+            f"Invalid search query. Detailed unprocessed description follows. {error}"
+        ) from error
 
 
 def _run(account, tokens: Tokens) -> list[dict[str, str]]:
@@ -93,9 +104,7 @@ def _selection(tokens: Tokens) -> list[tuple[Any, str]]:
     while True:
         item = Literal("*", "word") if tokens.take_if("*") else operand(tokens)
         name = ""
-        if tokens.take_if("AS"):
-            name = tokens.word()
-        elif tokens.peek()[0] == "word" and not tokens.is_word("FROM"):
+        if tokens.take_if("AS") or (tokens.peek()[0] == "word" and not tokens.is_word("FROM")):
             name = tokens.word()
         selected.append((item, name.lower()))
         if not tokens.take_if(","):
@@ -140,7 +149,11 @@ def _equality(condition, alias: str):
     if condition[0] != "cmp" or condition[2] != "=":
         return None
     for mine, other in ((condition[1], condition[3]), (condition[3], condition[1])):
-        if isinstance(mine, Column) and isinstance(other, Column) and mine.name.lower().startswith(f"{alias}."):
+        if (
+            isinstance(mine, Column)
+            and isinstance(other, Column)
+            and mine.name.lower().startswith(f"{alias}.")
+        ):
             return mine.name.lower().partition(".")[2], other
     return None
 
@@ -154,8 +167,10 @@ def _check(account, sources, selected, rows) -> set[str]:
 
     def walk(item):
         if isinstance(item, Column) and item.name.lower() not in known and item.name.lower() != "sysdate":
-            raise SuiteQLError("Invalid search query. Search error occurred: Field "
-                               f"'{item.name}' for record '{sources[0][0]}' was not found.")  # fmt: skip
+            raise SuiteQLError(
+                "Invalid search query. Search error occurred: Field "
+                f"'{item.name}' for record '{sources[0][0]}' was not found."
+            )
         for argument in getattr(item, "arguments", ()):
             walk(argument)
 
@@ -174,7 +189,9 @@ def _evaluator(row: dict[str, dict], known: set[str] | None):
         if name == "sysdate":
             return clock.now()
         if known is not None and name not in known:
-            raise SuiteQLError(f"Invalid search query. Search error occurred: Field '{item.name}' was not found.")
+            raise SuiteQLError(
+                f"Invalid search query. Search error occurred: Field '{item.name}' was not found."
+            )
         alias, _, column = name.rpartition(".")
         if alias:
             return row.get(alias, {}).get(column)
@@ -190,7 +207,11 @@ def _call(call: Call, evaluate) -> Any:
     values = [evaluate(argument) for argument in call.arguments]
     name = call.name
     if name in ("UPPER", "LOWER", "TRIM"):
-        return None if values[0] is None else getattr(_text(values[0]), "strip" if name == "TRIM" else name.lower())()
+        return (
+            None
+            if values[0] is None
+            else getattr(_text(values[0]), "strip" if name == "TRIM" else name.lower())()
+        )
     if name in ("TO_DATE", "TO_TIMESTAMP", "TO_TIMESTAMP_TZ"):
         return _to_date(values[0], values[1] if len(values) > 1 else "YYYY-MM-DD")
     if name == "TO_CHAR":
@@ -213,7 +234,9 @@ def _to_date(text: str, pattern: str) -> datetime:
     try:
         return clock.parse(text)
     except ValueError:
-        shape = ORACLE_TOKEN.sub(lambda m: m.group(1) or ORACLE[m.group(2).upper()], pattern).replace("000", "%f")
+        shape = ORACLE_TOKEN.sub(lambda m: m.group(1) or ORACLE[m.group(2).upper()], pattern).replace(
+            "000", "%f"
+        )
         try:
             return datetime.strptime(text, shape).replace(tzinfo=clock.now().tzinfo)
         except ValueError as error:
@@ -222,7 +245,9 @@ def _to_date(text: str, pattern: str) -> datetime:
 
 def _format(moment: datetime, pattern: str) -> str:
     def one(match):
-        return match.group(1) if match.group(1) is not None else moment.strftime(ORACLE[match.group(2).upper()])
+        return (
+            match.group(1) if match.group(1) is not None else moment.strftime(ORACLE[match.group(2).upper()])
+        )
 
     return ORACLE_TOKEN.sub(one, pattern)
 
@@ -251,8 +276,11 @@ def _compare(left: Any, op: str, right: Any) -> bool:
     if op == "LIKE":
         return like(_text(left), _text(right))
     try:
-        return {"=": left == right, "!=": left != right}[op] if op in ("=", "!=") else {
-            "<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[op]  # fmt: skip
+        return (
+            {"=": left == right, "!=": left != right}[op]
+            if op in ("=", "!=")
+            else {"<": left < right, ">": left > right, "<=": left <= right, ">=": left >= right}[op]
+        )
     except TypeError as error:
         raise SuiteQLError("Invalid search query. The operands have different types.") from error
 
@@ -272,7 +300,9 @@ def _output(account, row: dict[str, dict], selected: list, columns: set[str]) ->
         if isinstance(item, Literal) and item.value == "*":
             pairs = [(key, value) for source in row.values() for key, value in source.items()]
         else:
-            label = name or (item.name.lower().rpartition(".")[2] if isinstance(item, Column) else f"expr{number}")
+            label = name or (
+                item.name.lower().rpartition(".")[2] if isinstance(item, Column) else f"expr{number}"
+            )
             pairs = [(label, evaluate(item))]
         for key, value in pairs:
             if value is None:
@@ -288,11 +318,35 @@ def _output(account, row: dict[str, dict], selected: list, columns: set[str]) ->
 
 def columns_of(account, name: str) -> set[str]:
     if name == "transactionline":
-        return {"id", "transaction", "linesequencenumber", "mainline", "item", "quantity", "rate", "foreignamount",
-                "netamount", "memo", "subsidiary", "department", "class", "location", "entity", "taxline"}  # fmt: skip
+        return {
+            "id",
+            "transaction",
+            "linesequencenumber",
+            "mainline",
+            "item",
+            "quantity",
+            "rate",
+            "foreignamount",
+            "netamount",
+            "memo",
+            "subsidiary",
+            "department",
+            "class",
+            "location",
+            "entity",
+            "taxline",
+        }
     names = {n.lower() for kind in meta.SUITEQL[name] for n in account.fields(kind)}
     if name == "transaction":
-        names |= {"type", "foreigntotal", "foreignamountunpaid", "foreignamountpaid", "recordtype", "voided", "posting"}
+        names |= {
+            "type",
+            "foreigntotal",
+            "foreignamountunpaid",
+            "foreignamountpaid",
+            "recordtype",
+            "voided",
+            "posting",
+        }
     if name == "item":
         names |= {"itemtype"}
     if name == "customer":
@@ -311,7 +365,9 @@ def table(account, name: str) -> list[dict[str, Any]]:
             if name == "transactionline":
                 rows += _line_rows(doc)
                 continue
-            row = {key.lower(): _column(fields.get(key), value) for key, value in doc.items() if key in fields}
+            row = {
+                key.lower(): _column(fields.get(key), value) for key, value in doc.items() if key in fields
+            }
             if name == "transaction":
                 _transaction_row(kind, doc, row)
             elif name == "item":
@@ -350,14 +406,35 @@ def _line_rows(doc: dict) -> list[dict]:
     total = doc.get("total") or 0.0
     subsidiary = (doc.get("subsidiary") or {}).get("id")
     entity = (doc.get("entity") or doc.get("customer") or {}).get("id")
-    rows = [{"id": "0", "transaction": doc["id"], "linesequencenumber": 0, "mainline": True, "foreignamount": total,
-             "netamount": total, "subsidiary": subsidiary, "entity": entity, "taxline": False}]  # fmt: skip
+    rows = [
+        {
+            "id": "0",
+            "transaction": doc["id"],
+            "linesequencenumber": 0,
+            "mainline": True,
+            "foreignamount": total,
+            "netamount": total,
+            "subsidiary": subsidiary,
+            "entity": entity,
+            "taxline": False,
+        }
+    ]
     for number, line in enumerate(doc.get("item", {}).get("items", []), 1):
         amount, quantity = line.get("amount") or 0.0, line.get("quantity")
-        row = {"id": str(number), "transaction": doc["id"], "linesequencenumber": number, "mainline": False,
-               "foreignamount": -amount, "netamount": -amount, "subsidiary": subsidiary, "entity": entity,
-               "quantity": -quantity if quantity is not None else None, "rate": line.get("rate"),
-               "memo": line.get("description"), "taxline": False}  # fmt: skip
+        row = {
+            "id": str(number),
+            "transaction": doc["id"],
+            "linesequencenumber": number,
+            "mainline": False,
+            "foreignamount": -amount,
+            "netamount": -amount,
+            "subsidiary": subsidiary,
+            "entity": entity,
+            "quantity": -quantity if quantity is not None else None,
+            "rate": line.get("rate"),
+            "memo": line.get("description"),
+            "taxline": False,
+        }
         for name in ("item", "department", "class", "location"):
             if line.get(name):
                 row[name] = _named(line[name]["id"], line[name].get("refName"))

@@ -22,7 +22,11 @@ def settle(account, kind: str, doc: dict, before: dict | None, *, enforce: bool)
     """Fill what the vendor computes; with ``enforce`` also refuse what it refuses."""
     customer_field = "customer" if kind == "customerPayment" else "entity"
     customer = account.resolve("customer", doc[customer_field]["id"]) if doc.get(customer_field) else None
-    job = account.resolve("job", doc[customer_field]["id"]) if doc.get(customer_field) and not customer else None
+    job = (
+        account.resolve("job", doc[customer_field]["id"])
+        if doc.get(customer_field) and not customer
+        else None
+    )
     if job and job.get("parent"):
         doc.setdefault("job", {"id": job["id"], "refName": job.get("refName")})
         customer = account.resolve("customer", job["parent"]["id"])
@@ -55,10 +59,22 @@ def _money(value, places: int) -> Decimal:
 
 def _period(account, doc: dict, before: dict | None, enforce: bool) -> None:
     periods = account.system.all("accountingPeriod")
-    by_date = next((p for p in periods if not p.get("isYear") and not p.get("isQuarter")
-                    and p["startDate"] <= doc["tranDate"] <= p["endDate"]), None)  # fmt: skip
+    by_date = next(
+        (
+            p
+            for p in periods
+            if not p.get("isYear")
+            and not p.get("isQuarter")
+            and p["startDate"] <= doc["tranDate"] <= p["endDate"]
+        ),
+        None,
+    )
     moved = before is not None and doc["tranDate"] != before.get("tranDate")
-    given = doc.get("postingPeriod") if not moved or doc.get("postingPeriod") != before.get("postingPeriod") else None
+    given = (
+        doc.get("postingPeriod")
+        if not moved or doc.get("postingPeriod") != before.get("postingPeriod")
+        else None
+    )
     period = account.resolve("accountingPeriod", given["id"]) if given else by_date
     if period is None:
         if enforce:
@@ -66,9 +82,12 @@ def _period(account, doc: dict, before: dict | None, enforce: bool) -> None:
         return
     if enforce and (period.get("closed") or period.get("allLocked") or period.get("arLocked")):
         word = "closed" if period.get("closed") else "locked"
-        rule("CLOSED_TRAN_PRD", f"The transaction date {doc['tranDate']} is not within an open accounting period: "
-             f"{period['periodName']} is {word}. You cannot create or change this transaction.",
-             path="postingPeriod" if given else "tranDate")  # fmt: skip
+        rule(
+            "CLOSED_TRAN_PRD",
+            f"The transaction date {doc['tranDate']} is not within an open accounting period: "
+            f"{period['periodName']} is {word}. You cannot create or change this transaction.",
+            path="postingPeriod" if given else "tranDate",
+        )
     doc["postingPeriod"] = {"id": period["id"], "refName": period["periodName"]}
 
 
@@ -79,21 +98,35 @@ def _party(account, doc: dict, customer: dict, enforce: bool) -> None:
     if not enforce:
         return
     if customer.get("isInactive"):
-        rule("INVALID_KEY_OR_REF", f"Invalid Field Value {customer['id']} for the following field: entity (the "
-             "customer is inactive)", path="entity")  # fmt: skip
+        rule(
+            "INVALID_KEY_OR_REF",
+            f"Invalid Field Value {customer['id']} for the following field: entity (the "
+            "customer is inactive)",
+            path="entity",
+        )
     if doc.get("subsidiary") and doc["subsidiary"]["id"] not in account.subsidiaries(customer):
-        rule("SUBSIDIARY_MISMATCH", "The subsidiary of the transaction is not one of the customer's subsidiaries.",
-             path="subsidiary")  # fmt: skip
+        rule(
+            "SUBSIDIARY_MISMATCH",
+            "The subsidiary of the transaction is not one of the customer's subsidiaries.",
+            path="subsidiary",
+        )
     if doc.get("currency") and doc["currency"]["id"] not in account.currencies(customer):
-        rule("MISMATCHED_CURRENCY", "The currency of the transaction is not one of the customer's currencies.",
-             path="currency")  # fmt: skip
+        rule(
+            "MISMATCHED_CURRENCY",
+            "The currency of the transaction is not one of the customer's currencies.",
+            path="currency",
+        )
 
 
 def _lines(account, doc: dict, customer: dict | None, places: int, enforce: bool) -> None:
     lines = doc.get("item", {}).get("items", [])
     if enforce and not lines:
-        refuse(400, "USER_ERROR", "Error while accessing a resource. You must enter at least one line item for this "
-               "transaction.", path="item")  # fmt: skip
+        refuse(
+            400,
+            "USER_ERROR",
+            "Error while accessing a resource. You must enter at least one line item for this transaction.",
+            path="item",
+        )
     total_tax, subtotal = Decimal(0), Decimal(0)
     settled = []
     for number, line in enumerate(lines):
@@ -119,14 +152,21 @@ def _lines(account, doc: dict, customer: dict | None, places: int, enforce: bool
 
 def _item(account, doc: dict, line: dict, path: str) -> None:
     if not line.get("item"):
-        refuse(400, "USER_ERROR", "Error while accessing a resource. Please enter value(s) for: Item.",
-               path=f"{path}.item")  # fmt: skip
+        refuse(
+            400,
+            "USER_ERROR",
+            "Error while accessing a resource. Please enter value(s) for: Item.",
+            path=f"{path}.item",
+        )
     found = next((d for d in (account.resolve(k, line["item"]["id"]) for k in meta.ITEM_TYPES) if d), None)
     subsidiary = (doc.get("subsidiary") or {}).get("id")
     allowed = {s["id"] for s in (found.get("subsidiary") or {}).get("items", [])}
     if found.get("isInactive") or (allowed and subsidiary not in allowed):
-        rule("INVALID_KEY_OR_REF", f"Invalid item reference key {found['id']} for subsidiary {subsidiary}.",
-             path=f"{path}.item")  # fmt: skip
+        rule(
+            "INVALID_KEY_OR_REF",
+            f"Invalid item reference key {found['id']} for subsidiary {subsidiary}.",
+            path=f"{path}.item",
+        )
 
 
 def _tax(account, doc, line, customer, amount: Decimal, places: int, enforce: bool, number: int) -> Decimal:
@@ -135,13 +175,18 @@ def _tax(account, doc, line, customer, amount: Decimal, places: int, enforce: bo
         required = account.system.setting("tax_code_required", [])
         subsidiary = (doc.get("subsidiary") or {}).get("id")
         if enforce and (required is True or subsidiary in (required or [])):
-            rule("TAX_CODE_REQD", "A tax code is required for each line.", path=f"item.items[{number}].taxCode")
+            rule(
+                "TAX_CODE_REQD", "A tax code is required for each line.", path=f"item.items[{number}].taxCode"
+            )
         return Decimal(0)
     item = account.resolve("salesTaxItem", code["id"])
     allowed = {s["id"] for s in ((item or {}).get("subsidiary") or {}).get("items", [])}
     if enforce and allowed and (doc.get("subsidiary") or {}).get("id") not in allowed:
-        rule("INVALID_TAX_CODE_FOR_SUB", f"The tax code {code.get('refName')} is not valid for the subsidiary.",
-             path=f"item.items[{number}].taxCode")  # fmt: skip
+        rule(
+            "INVALID_TAX_CODE_FOR_SUB",
+            f"The tax code {code.get('refName')} is not valid for the subsidiary.",
+            path=f"item.items[{number}].taxCode",
+        )
     line["taxCode"] = code
     line["taxRate1"] = float((item or {}).get("rate") or 0)
     return _money(amount * Decimal(str(line["taxRate1"])) / 100, places)
@@ -158,7 +203,9 @@ def _invoice(account, doc: dict, before: dict | None, places: int) -> None:
     if not doc.get("dueDate"):
         from .records import due
 
-        doc["dueDate"] = due(doc["tranDate"], int(terms.get("daysUntilNetDue") or 0)) if terms else doc["tranDate"]
+        doc["dueDate"] = (
+            due(doc["tranDate"], int(terms.get("daysUntilNetDue") or 0)) if terms else doc["tranDate"]
+        )
     paid = _money(doc.get("amountPaid"), places)
     remaining = _money(doc["total"], places) - paid
     doc["amountPaid"], doc["amountRemaining"] = float(paid), float(remaining)
@@ -189,34 +236,61 @@ def apply_lines(account, kind: str, doc: dict, before: dict | None, *, enforce: 
         if invoice is None:
             continue
         path = f"apply.items[{number}]"
-        amount = _money(line.get("amount") if line.get("amount") is not None else invoice["amountRemaining"], places)
+        amount = _money(
+            line.get("amount") if line.get("amount") is not None else invoice["amountRemaining"], places
+        )
         if enforce:
             _may_apply(doc, kind, invoice, amount, places, path)
         if enforce and applied + amount > available:
-            rule("USER_ERROR", "The amount applied exceeds the amount of the transaction.", path=f"{path}.amount")
+            rule(
+                "USER_ERROR",
+                "The amount applied exceeds the amount of the transaction.",
+                path=f"{path}.amount",
+            )
         applied += amount
         shift_paid(account, invoice["id"], amount, places)
-        settled.append({**line, "apply": True, "amount": float(amount), "total": invoice["total"],
-                        "due": invoice["amountRemaining"], "refNum": invoice.get("tranId"), "type": "Invoice"})  # fmt: skip
+        settled.append(
+            {
+                **line,
+                "apply": True,
+                "amount": float(amount),
+                "total": invoice["total"],
+                "due": invoice["amountRemaining"],
+                "refNum": invoice.get("tranId"),
+                "type": "Invoice",
+            }
+        )
     more = {"applied": float(applied), "unapplied": float(available - applied)}
     if settled:
         more["apply"] = {"items": settled}
     status = "Fully Applied" if kind == "creditMemo" and applied >= available else "Open"
-    more["status"] = {"id": status, "refName": status} if kind == "creditMemo" else {
-        "id": "Not Deposited", "refName": "Not Deposited"}  # fmt: skip
+    more["status"] = (
+        {"id": status, "refName": status}
+        if kind == "creditMemo"
+        else {"id": "Not Deposited", "refName": "Not Deposited"}
+    )
     account.system.put(kind, doc["id"], {**doc, **more})
 
 
 def _may_apply(doc: dict, kind: str, invoice: dict, amount: Decimal, places: int, path: str) -> None:
     party = doc["customer" if kind == "customerPayment" else "entity"]["id"]
     if invoice["entity"]["id"] != party:
-        rule("INVALID_KEY_OR_REF", f"Invalid Field Value {invoice['id']} for the following field: doc (the invoice "
-             "belongs to another customer)", path=f"{path}.doc")  # fmt: skip
+        rule(
+            "INVALID_KEY_OR_REF",
+            f"Invalid Field Value {invoice['id']} for the following field: doc (the invoice "
+            "belongs to another customer)",
+            path=f"{path}.doc",
+        )
     if invoice["status"]["id"] not in ("Open",):
-        rule("USER_ERROR", f"The invoice {invoice['id']} is {invoice['status']['refName']} and takes no payment.",
-             path=f"{path}.doc")  # fmt: skip
+        rule(
+            "USER_ERROR",
+            f"The invoice {invoice['id']} is {invoice['status']['refName']} and takes no payment.",
+            path=f"{path}.doc",
+        )
     if (invoice.get("currency") or {}).get("id") != (doc.get("currency") or {}).get("id"):
-        rule("MISMATCHED_CURRENCY", "The payment is in another currency than the invoice.", path=f"{path}.doc")
+        rule(
+            "MISMATCHED_CURRENCY", "The payment is in another currency than the invoice.", path=f"{path}.doc"
+        )
     if amount > _money(invoice["amountRemaining"], places):
         rule("USER_ERROR", "The amount applied exceeds what is due on the invoice.", path=f"{path}.amount")
 

@@ -60,21 +60,34 @@ class NetSuite(Vendor):
 
     def finish(self, request: Request, response: Response) -> None:
         response.headers.setdefault("NS_RTIMER_COMPOSITE", "sandbox")
-        if response.content_type.startswith("application/json") and request.path.startswith("/services/rest/record"):
+        if response.content_type.startswith("application/json") and request.path.startswith(
+            "/services/rest/record"
+        ):
             response.content_type = "application/vnd.oracle.resource+json; type=singular; charset=UTF-8"
 
     # -- HTTP ------------------------------------------------------------------------------------
 
     def handle(self, request: Request) -> Response:
         if request.path.rstrip("/") == TOKEN_PATH:
-            return self._token(request) if request.method == "POST" else answer(405, "INVALID_METHOD", "POST only")
+            return (
+                self._token(request)
+                if request.method == "POST"
+                else answer(405, "INVALID_METHOD", "POST only")
+            )
         if not auth.check(self.system.store, self.system.name, auth.bearer(request)):
-            return answer(401, "INVALID_LOGIN", "Invalid login attempt. For more details, see the Login Audit Trail in "
-                          "the NetSuite UI at Setup > Users/Roles > User Management > View Login Audit Trail.")  # fmt: skip
+            return answer(
+                401,
+                "INVALID_LOGIN",
+                "Invalid login attempt. For more details, see the Login Audit Trail in "
+                "the NetSuite UI at Setup > Users/Roles > User Management > View Login Audit Trail.",
+            )
         limit = self.system.setting("concurrency", 15)
         if self.system.in_flight > limit:
-            return answer(429, "CONCURRENCY_LIMIT_EXCEEDED", f"Concurrent request limit exceeded ({limit}). Request "
-                          "blocked.")  # fmt: skip
+            return answer(
+                429,
+                "CONCURRENCY_LIMIT_EXCEEDED",
+                f"Concurrent request limit exceeded ({limit}). Request blocked.",
+            )
         if "respond-async" in request.header("prefer") and "/record/" in request.path:
             return self._asynchronous(request)
         return self._route(request)
@@ -82,15 +95,25 @@ class NetSuite(Vendor):
     def _route(self, request: Request) -> Response:
         handler, arguments, known = self._router.match(request.method, request.path)
         if handler is None and known:
-            return answer(405, "INVALID_METHOD", f"The method {request.method} is not allowed for this resource.")
+            return answer(
+                405, "INVALID_METHOD", f"The method {request.method} is not allowed for this resource."
+            )
         if handler is None:
             return answer(404, "INVALID_URL", f"Invalid URL: {request.path}")
         return handler(request, **arguments)
 
     def _governance(self, request: Request) -> Response:
         limit = self.system.setting("concurrency", 15)
-        return Response(200, {"accountConcurrencyLimit": limit, "accountUnallocatedConcurrencyLimit": limit,
-                              "concurrencyLimit": limit, "type": "accountSpecific", "links": []})  # fmt: skip
+        return Response(
+            200,
+            {
+                "accountConcurrencyLimit": limit,
+                "accountUnallocatedConcurrencyLimit": limit,
+                "concurrencyLimit": limit,
+                "type": "accountSpecific",
+                "links": [],
+            },
+        )
 
     # -- tokens ----------------------------------------------------------------------------------
 
@@ -126,17 +149,27 @@ class NetSuite(Vendor):
         if claims.get("iss") != credentials.get("client_id"):
             return 401, "invalid_client", "unknown client"
         account = self.system.account.lower()
-        hosts = (self.system.base_url, f"http://localhost:{self.system.port}",
-                 f"https://{account}.suitetalk.api.netsuite.com")  # fmt: skip
+        hosts = (
+            self.system.base_url,
+            f"http://localhost:{self.system.port}",
+            f"https://{account}.suitetalk.api.netsuite.com",
+        )
         audience = claims.get("aud")
-        if not set([audience] if isinstance(audience, str) else audience or []) & {h + TOKEN_PATH for h in hosts}:
+        if not set([audience] if isinstance(audience, str) else audience or []) & {
+            h + TOKEN_PATH for h in hosts
+        }:
             return 400, "invalid_grant", "the audience is not the token endpoint"
         scope = claims.get("scope") or ""
         scopes = scope if isinstance(scope, list) else scope.replace(",", " ").split()
         if "rest_webservices" not in scopes:
             return 400, "invalid_scope", "the scope rest_webservices is missing"
         issued, expires = float(claims.get("iat") or 0), float(claims.get("exp") or 0)
-        if not issued or expires < time.time() or expires - issued > MAX_ASSERTION_SECONDS or issued > time.time() + 60:
+        if (
+            not issued
+            or expires < time.time()
+            or expires - issued > MAX_ASSERTION_SECONDS
+            or issued > time.time() + 60
+        ):
             return 400, "invalid_grant", "iat or exp is out of range"
         return None
 
@@ -148,8 +181,12 @@ class NetSuite(Vendor):
         if key:
             earlier = self.system.find("_job", "key", key)
             if earlier:
-                refused = answer(400, "IDEMPOTENCY_ERROR", "This request has already been submitted with the same "
-                                 "idempotency key.", title="Conflict")  # fmt: skip
+                refused = answer(
+                    400,
+                    "IDEMPOTENCY_ERROR",
+                    "This request has already been submitted with the same idempotency key.",
+                    title="Conflict",
+                )
                 refused.headers["Location"] = f"{self.system.base_url}{ASYNC}/{earlier[0]['id']}"
                 return refused
         try:
@@ -157,12 +194,20 @@ class NetSuite(Vendor):
                 result = self._route(request)
         except Refusal as refusal:
             result = refusal.response
-        job = {"id": str(self.system.number("job", start=1000)), "key": key, "status": result.status,
-               "headers": result.headers, "data": result.data, "ready": time.time()
-               + float(self.system.setting("async_seconds", 0))}  # fmt: skip
+        job = {
+            "id": str(self.system.number("job", start=1000)),
+            "key": key,
+            "status": result.status,
+            "headers": result.headers,
+            "data": result.data,
+            "ready": time.time() + float(self.system.setting("async_seconds", 0)),
+        }
         self.system.put("_job", job["id"], job)
-        return Response(202, None, {"Location": f"{self.system.base_url}{ASYNC}/{job['id']}",
-                                    "Preference-Applied": "respond-async"})  # fmt: skip
+        return Response(
+            202,
+            None,
+            {"Location": f"{self.system.base_url}{ASYNC}/{job['id']}", "Preference-Applied": "respond-async"},
+        )
 
     def _find_job(self, job: str) -> dict:
         found = self.system.get("_job", job)
@@ -178,20 +223,41 @@ class NetSuite(Vendor):
     def _job(self, request: Request, job: str) -> Response:
         found = self._find_job(job)
         href = f"{self.system.base_url}{ASYNC}/{job}"
-        return Response(200, {"links": [{"rel": "self", "href": href}], "id": job, **self._progress(found),
-                              "task": {"links": [{"rel": "self", "href": f"{href}/task"}]}})  # fmt: skip
+        return Response(
+            200,
+            {
+                "links": [{"rel": "self", "href": href}],
+                "id": job,
+                **self._progress(found),
+                "task": {"links": [{"rel": "self", "href": f"{href}/task"}]},
+            },
+        )
 
     def _tasks(self, request: Request, job: str) -> Response:
         self._find_job(job)
         href = f"{self.system.base_url}{ASYNC}/{job}/task/1"
-        return Response(200, {"items": [{"links": [{"rel": "self", "href": href}], "id": "1"}], "totalResults": 1,
-                              "count": 1, "hasMore": False, "offset": 0})  # fmt: skip
+        return Response(
+            200,
+            {
+                "items": [{"links": [{"rel": "self", "href": href}], "id": "1"}],
+                "totalResults": 1,
+                "count": 1,
+                "hasMore": False,
+                "offset": 0,
+            },
+        )
 
     def _task(self, request: Request, job: str, task: str) -> Response:
         found = self._find_job(job)
         href = f"{self.system.base_url}{ASYNC}/{job}/task/{task}"
-        return Response(200, {"links": [{"rel": "self", "href": href}, {"rel": "result", "href": f"{href}/result"}],
-                              "id": task, **self._progress(found)})  # fmt: skip
+        return Response(
+            200,
+            {
+                "links": [{"rel": "self", "href": href}, {"rel": "result", "href": f"{href}/result"}],
+                "id": task,
+                **self._progress(found),
+            },
+        )
 
     def _result(self, request: Request, job: str, task: str) -> Response:
         found = self._find_job(job)

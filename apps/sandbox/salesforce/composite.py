@@ -37,10 +37,13 @@ class _Composite:
         """One sub-request as a unit of work of its own."""
         parts = urlsplit(url)
         sub = Request(
-            method=method.upper(), path=parts.path, query_string=parts.query, port=request.port,
+            method=method.upper(),
+            path=parts.path,
+            query_string=parts.query,
+            port=request.port,
             headers={**request.headers, **{k.lower(): str(v) for k, v in (headers or {}).items()}},
             body=json.dumps(body).encode() if body is not None else b"",
-        )  # fmt: skip
+        )
         try:
             with self._vendor.system.store.transaction():
                 return self._vendor.route(sub)
@@ -60,8 +63,13 @@ class _Composite:
         except _Halt:
             for answer in answers:
                 if answer["httpStatusCode"] < 400 or answer.get("halted"):
-                    answer["body"] = [error("PROCESSING_HALTED", "The transaction was rolled back since another "
-                                            "operation in the same transaction failed.")]  # fmt: skip
+                    answer["body"] = [
+                        error(
+                            "PROCESSING_HALTED",
+                            "The transaction was rolled back since another "
+                            "operation in the same transaction failed.",
+                        )
+                    ]
                     answer["httpStatusCode"], answer["httpHeaders"] = 400, {}
         for answer in answers:
             answer.pop("halted", None)
@@ -77,8 +85,15 @@ class _Composite:
                 refuse(400, "INVALID_INPUT", "referenceId is required in every subrequest")
             needs = set(REFERENCE.findall(item["url"] + json.dumps(item.get("body"))))
             if {name for name, _ in needs} & failed or (broken and all_or_none):
-                answer = Response(400, [error("PROCESSING_HALTED", "Invalid reference specified. No value for "
-                                              "dependent request.")])  # fmt: skip
+                answer = Response(
+                    400,
+                    [
+                        error(
+                            "PROCESSING_HALTED",
+                            "Invalid reference specified. No value for dependent request.",
+                        )
+                    ],
+                )
                 halted = True
             else:
                 url = _resolve(item["url"], results)
@@ -89,8 +104,15 @@ class _Composite:
                 failed.add(reference)
                 broken = broken or answer.status >= 400 or answer.status == 300
             results[reference] = answer.data
-            answers.append({"body": answer.data, "httpHeaders": answer.headers, "httpStatusCode": answer.status,
-                            "referenceId": reference, "halted": halted})  # fmt: skip
+            answers.append(
+                {
+                    "body": answer.data,
+                    "httpHeaders": answer.headers,
+                    "httpStatusCode": answer.status,
+                    "referenceId": reference,
+                    "halted": halted,
+                }
+            )
         if broken and all_or_none:
             raise _Halt
 
@@ -99,8 +121,17 @@ class _Composite:
         halt, results, broken = bool(body.get("haltOnError")), [], False
         for item in body.get("batchRequests", [])[:MAX_SUBREQUESTS]:
             if broken and halt:
-                results.append({"statusCode": 412, "result": [
-                    error("BATCH_PROCESSING_HALTED", "Batch processing halted per request because of error")]})  # fmt: skip
+                results.append(
+                    {
+                        "statusCode": 412,
+                        "result": [
+                            error(
+                                "BATCH_PROCESSING_HALTED",
+                                "Batch processing halted per request because of error",
+                            )
+                        ],
+                    }
+                )
                 continue
             url = item["url"]
             if not url.startswith("/"):
@@ -158,10 +189,17 @@ class _Composite:
         except _Halt:
             for number, result in enumerate(results):
                 if result["success"]:
-                    results[number] = {"success": False, "errors": [{
-                        "statusCode": "ALL_OR_NONE_OPERATION_ROLLED_BACK", "fields": [],
-                        "message": "Record rolled back because not all records were valid and the request was using "
-                        "AllOrNone header"}]}  # fmt: skip
+                    results[number] = {
+                        "success": False,
+                        "errors": [
+                            {
+                                "statusCode": "ALL_OR_NONE_OPERATION_ROLLED_BACK",
+                                "fields": [],
+                                "message": "Record rolled back because not all records were valid and the request was using "
+                                "AllOrNone header",
+                            }
+                        ],
+                    }
         return Response(200, results)
 
 
@@ -169,9 +207,14 @@ def _result(answer: Response, path: str) -> dict:
     if answer.status < 300:
         data = answer.data or {"id": path.rpartition("/")[2], "success": True, "errors": []}
         return dict(data)
-    entries = answer.data if answer.status != 300 else [error("DUPLICATE_EXTERNAL_ID", "more than one record found")]
+    entries = (
+        answer.data
+        if answer.status != 300
+        else [error("DUPLICATE_EXTERNAL_ID", "more than one record found")]
+    )
     errors = [
-        {"statusCode": e["errorCode"], "message": e["message"], "fields": e.get("fields") or []} for e in entries or []
+        {"statusCode": e["errorCode"], "message": e["message"], "fields": e.get("fields") or []}
+        for e in entries or []
     ]
     return {"success": False, "errors": errors}
 

@@ -96,9 +96,8 @@ class Org:
         """Records worth testing: an equality on one indexed column at the top of an AND narrows them."""
         for column, value in _equalities(where):
             field = self.field(obj, column) if "." not in column else None
-            if field and (field.external_id or field.type in ("id", "reference")):
-                if field.type in ("id", "reference"):
-                    return self.system.find(obj, field.name, to_18(str(value)))
+            if field and field.type in ("id", "reference"):
+                return self.system.find(obj, field.name, to_18(str(value)))
         return self.system.all(obj)
 
     def matching(self, obj: str, field: str, value: str) -> list[dict]:
@@ -124,25 +123,31 @@ class Org:
 
     def create(self, obj: str, values: dict, *, allow_duplicates: bool = False) -> dict:
         clean = self._clean(obj, values, creating=True)
-        missing = [f.name for f in self._fields[obj].values() if f.required and clean.get(f.name) in (None, "")]
+        missing = [
+            f.name for f in self._fields[obj].values() if f.required and clean.get(f.name) in (None, "")
+        ]
         if missing:
-            refuse(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing)
+            refuse(
+                400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(missing)}]", missing
+            )
         now = moment()
-        doc = {name: None for name in self._fields[obj]}
+        doc = dict.fromkeys(self._fields[obj])
         doc.update({f.name: False for f in self._fields[obj].values() if f.type == "boolean"})
         doc |= {"CurrencyIsoCode": self.system.setting("corporate_currency", "GBP"), "OwnerId": RUN_AS_USER}
         if obj in ("Product2", "PricebookEntry", "Pricebook2", "User"):
             doc["IsActive"] = True
         doc |= clean
         doc |= {"Id": self.new_id(obj), "CreatedById": RUN_AS_USER, "LastModifiedById": RUN_AS_USER}
-        doc |= {name: now for name in STAMPS}
+        doc |= dict.fromkeys(STAMPS, now)
         self._check_unique(obj, doc, clean)
         if not allow_duplicates:
             self._check_duplicates(obj, doc)
         self._check_rules(obj, doc)
         return self._store(obj, self._derive(obj, doc))
 
-    def update(self, obj: str, id_: str, values: dict, *, allow_duplicates: bool = False) -> tuple[dict, dict]:
+    def update(
+        self, obj: str, id_: str, values: dict, *, allow_duplicates: bool = False
+    ) -> tuple[dict, dict]:
         """Before and after. Raises Refusal 404 when there is no such live record."""
         before = self.record(obj, id_)
         if before is None:
@@ -153,7 +158,9 @@ class Org:
         clean = self._clean(obj, values, creating=False)
         cleared = [n for n, v in clean.items() if v in (None, "") and self._fields[obj][n].required]
         if cleared:
-            refuse(400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(cleared)}]", cleared)
+            refuse(
+                400, "REQUIRED_FIELD_MISSING", f"Required fields are missing: [{', '.join(cleared)}]", cleared
+            )
         doc = {**before, **clean, "LastModifiedDate": moment(), "SystemModstamp": moment()}
         doc["LastModifiedById"] = RUN_AS_USER
         self._check_unique(obj, doc, clean)
@@ -175,7 +182,9 @@ class Org:
         created, no rules run. Updates when the id exists."""
         if self.object_name(obj) is None:
             self.define({obj: {}})
-        unknown = {n: _guess(v) for n, v in values.items() if n.endswith("__c") and self.field(obj, n) is None}
+        unknown = {
+            n: _guess(v) for n, v in values.items() if n.endswith("__c") and self.field(obj, n) is None
+        }
         if unknown:
             self.define({obj: unknown})
         bad = [n for n in values if n != "attributes" and self.field(obj, n) is None]
@@ -184,10 +193,13 @@ class Org:
         values = {self.field(obj, n).name: v for n, v in values.items() if n != "attributes"}
         id_ = to_18(values["Id"]) if values.get("Id") else self.new_id(obj)
         before = self.system.get(obj, id_)
-        doc = dict(before or {name: None for name in self._fields[obj]})
+        doc = dict(before or dict.fromkeys(self._fields[obj]))
         if before is None:
             doc.update({f.name: False for f in self._fields[obj].values() if f.type == "boolean"})
-            doc |= {"CurrencyIsoCode": self.system.setting("corporate_currency", "GBP"), "OwnerId": RUN_AS_USER}
+            doc |= {
+                "CurrencyIsoCode": self.system.setting("corporate_currency", "GBP"),
+                "OwnerId": RUN_AS_USER,
+            }
             doc |= {"IsActive": True} if "IsActive" in doc else {}
             doc |= {"CreatedById": RUN_AS_USER, "LastModifiedById": RUN_AS_USER}
             doc |= {name: moment() for name in STAMPS}
@@ -209,7 +221,9 @@ class Org:
             closed, won, probability = STAGES.get(doc.get("StageName") or "", (False, False, None))
             doc["IsClosed"], doc["IsWon"] = closed, won
             if probability is not None and (touched is None or "StageName" in touched):
-                doc["Probability"] = doc["Probability"] if touched is None and doc["Probability"] else probability
+                doc["Probability"] = (
+                    doc["Probability"] if touched is None and doc["Probability"] else probability
+                )
             doc["FiscalYear"] = int(doc["CloseDate"][:4]) if doc.get("CloseDate") else None
         elif obj == "OpportunityLineItem":
             entry = self.record("PricebookEntry", doc.get("PricebookEntryId"))
@@ -220,9 +234,9 @@ class Org:
                 doc["ProductCode"], doc["Name"] = product.get("ProductCode"), product.get("Name")
             quantity, price = doc.get("Quantity"), doc.get("UnitPrice")
             recompute = touched is None or touched & {"Quantity", "UnitPrice", "Discount"}
-            if doc.get("TotalPrice") is None or (recompute and "TotalPrice" not in (touched or ())):
-                if quantity is not None and price is not None:
-                    doc["TotalPrice"] = round(quantity * price * (1 - (doc.get("Discount") or 0) / 100), 2)
+            stale = doc.get("TotalPrice") is None or (recompute and "TotalPrice" not in (touched or ()))
+            if stale and quantity is not None and price is not None:
+                doc["TotalPrice"] = round(quantity * price * (1 - (doc.get("Discount") or 0) / 100), 2)
             self._flag_parent(doc)
         elif obj in ("Contract", "Order"):
             name = f"{obj}Number"
@@ -246,7 +260,9 @@ class Org:
         if parent is None:
             return None
         lines = [
-            d for d in self.system.find("OpportunityLineItem", "OpportunityId", parent["Id"]) if not d["IsDeleted"]
+            d
+            for d in self.system.find("OpportunityLineItem", "OpportunityId", parent["Id"])
+            if not d["IsDeleted"]
         ]
         amount = round(sum(d.get("TotalPrice") or 0 for d in lines), 2)
         if not lines or amount == parent.get("Amount"):
@@ -269,11 +285,13 @@ class Org:
                 value = self._by_external_id(obj, name, value)
                 field = self.relationship(obj, name)
             elif field.read_only or (not creating and name == "Id"):
-                verb = "INSERT" if creating else "UPDATE"
-                refuse(400, f"INVALID_FIELD_FOR_INSERT_{verb}" if creating else "INVALID_FIELD_FOR_INSERT_UPDATE",
-                       f"Unable to create/update fields: {field.name}. Please check the security settings of this "
-                       "field and verify that it is read/write for your profile or permission set.",
-                       [field.name])  # fmt: skip
+                refuse(
+                    400,
+                    "INVALID_FIELD_FOR_INSERT_UPDATE",
+                    f"Unable to create/update fields: {field.name}. Please check the security settings of this "
+                    "field and verify that it is read/write for your profile or permission set.",
+                    [field.name],
+                )
             clean[field.name] = self._typed(field, value)
         return clean
 
@@ -285,8 +303,12 @@ class Org:
         keys = [key for key in value if key != "attributes"]
         found = self.matching(field.target, keys[0], value[keys[0]]) if len(keys) == 1 else []
         if len(found) != 1:
-            refuse(400, "INVALID_FIELD", f"Foreign key external ID: {value.get(keys[0]) if keys else ''} not found "
-                   f"for field {keys[0] if keys else ''} in entity {field.target}")  # fmt: skip
+            refuse(
+                400,
+                "INVALID_FIELD",
+                f"Foreign key external ID: {value.get(keys[0]) if keys else ''} not found "
+                f"for field {keys[0] if keys else ''} in entity {field.target}",
+            )
         return found[0]["Id"]
 
     def _typed(self, field: Field, value):
@@ -315,13 +337,21 @@ class Org:
         if kind == "reference":
             return self._reference(field, value)
         if field.length and len(value) > field.length:
-            refuse(400, "STRING_TOO_LONG", f"{field.name}: data value too large: {value[:60]} (max length="
-                   f"{field.length})", [field.name])  # fmt: skip
+            refuse(
+                400,
+                "STRING_TOO_LONG",
+                f"{field.name}: data value too large: {value[:60]} (max length={field.length})",
+                [field.name],
+            )
         allowed = list(STAGES) if field.name == "StageName" else None
         allowed = self.system.setting("picklists", {}).get(field.name, allowed)
         if allowed is not None and value not in allowed:
-            refuse(400, "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST", f"{field.name}: bad value for restricted "
-                   f"picklist field: {value}", [field.name])  # fmt: skip
+            refuse(
+                400,
+                "INVALID_OR_NULL_FOR_RESTRICTED_PICKLIST",
+                f"{field.name}: bad value for restricted picklist field: {value}",
+                [field.name],
+            )
         return value
 
     def _reference(self, field: Field, value: str) -> str:
@@ -338,8 +368,13 @@ class Org:
                 continue
             other = [d for d in self.matching(obj, field.name, doc[field.name]) if d["Id"] != doc["Id"]]
             if other:
-                refuse(400, "DUPLICATE_VALUE", f"duplicate value found: {field.name} duplicates value on record "
-                       f"with id: {other[0]['Id'][:15]}", [])  # fmt: skip
+                refuse(
+                    400,
+                    "DUPLICATE_VALUE",
+                    f"duplicate value found: {field.name} duplicates value on record "
+                    f"with id: {other[0]['Id'][:15]}",
+                    [],
+                )
 
     def _rule_fields(self, obj: str) -> set[str]:
         return set(itertools.chain(*(r["fields"] for r in self.system.find("DuplicateRule", "sobject", obj))))
@@ -350,24 +385,46 @@ class Org:
             if not all(keys):
                 continue
             matches = [
-                d for d in self.system.all(obj)
-                if d["Id"] != doc["Id"] and not d.get("IsDeleted")
+                d
+                for d in self.system.all(obj)
+                if d["Id"] != doc["Id"]
+                and not d.get("IsDeleted")
                 and [str(d.get(name) or "").casefold().strip() for name in rule["fields"]] == keys
-            ]  # fmt: skip
+            ]
             if not matches:
                 continue
             message = rule.get("message") or "Use one of these records?"
             records = [
-                {"additionalInformation": [], "fieldDiffs": [], "matchConfidence": 100.0,
-                 "record": {"attributes": self.attributes(obj, d["Id"]), "Id": d["Id"]}} for d in matches
-            ]  # fmt: skip
-            refuse(400, "DUPLICATES_DETECTED", message, duplicateResult={
-                "allowSave": rule.get("allowSave", True), "duplicateRule": rule.get("name", f"Standard_{obj}_Rule"),
-                "duplicateRuleEntityType": obj, "errorMessage": message,
-                "matchResults": [{
-                    "entityType": obj, "errors": [], "matchEngine": "ExactMatchEngine", "matchRecords": records,
-                    "rule": rule.get("name", f"Standard_{obj}_Match"), "size": len(matches), "success": True}],
-            })  # fmt: skip
+                {
+                    "additionalInformation": [],
+                    "fieldDiffs": [],
+                    "matchConfidence": 100.0,
+                    "record": {"attributes": self.attributes(obj, d["Id"]), "Id": d["Id"]},
+                }
+                for d in matches
+            ]
+            refuse(
+                400,
+                "DUPLICATES_DETECTED",
+                message,
+                duplicateResult={
+                    "allowSave": rule.get("allowSave", True),
+                    "duplicateRule": rule.get("name", f"Standard_{obj}_Rule"),
+                    "duplicateRuleEntityType": obj,
+                    "errorMessage": message,
+                    "matchResults": [
+                        {
+                            "entityType": obj,
+                            "errors": [],
+                            "matchEngine": "ExactMatchEngine",
+                            "matchRecords": records,
+                            "rule": rule.get("name", f"Standard_{obj}_Match"),
+                            "size": len(matches),
+                            "success": True,
+                        }
+                    ],
+                },
+            )
 
     def _check_rules(self, obj: str, doc: dict) -> None:
         for rule in self.system.find("ValidationRule", "sobject", obj):

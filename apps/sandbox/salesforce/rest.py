@@ -62,8 +62,9 @@ class Resources:
 
     def root(self, request: Request) -> Response:
         base = request.path.rstrip("/")
-        return Response(200, {name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits",
-                                                                  "composite")})  # fmt: skip
+        return Response(
+            200, {name: f"{base}/{name}" for name in ("sobjects", "query", "queryAll", "limits", "composite")}
+        )
 
     # -- query -----------------------------------------------------------------------------------
 
@@ -153,15 +154,23 @@ class Resources:
         name = self._object(obj)
         doc = self._org.create(name, self._body(request), **self._options(request))
         self._vendor.written(name, None, doc, client=self._client(request))
-        return Response(201, {"id": doc["Id"], "success": True, "errors": []},
-                        {"Location": f"{request.path.rstrip('/')}/{doc['Id']}"})  # fmt: skip
+        return Response(
+            201,
+            {"id": doc["Id"], "success": True, "errors": []},
+            {"Location": f"{request.path.rstrip('/')}/{doc['Id']}"},
+        )
 
     def read(self, request: Request, obj: str, id: str) -> Response:
         name = self._object(obj)
         doc = self._org.record(name, id)
         if doc is None:
-            refuse(404, "NOT_FOUND", "Provided external ID field does not exist or is not accessible: " + id
-                   if len(id) not in (15, 18) else "The requested resource does not exist")  # fmt: skip
+            refuse(
+                404,
+                "NOT_FOUND",
+                "Provided external ID field does not exist or is not accessible: " + id
+                if len(id) not in (15, 18)
+                else "The requested resource does not exist",
+            )
         return self._show(request, name, doc)
 
     def _show(self, request: Request, obj: str, doc: dict) -> Response:
@@ -203,7 +212,9 @@ class Resources:
         name = self._object(obj)
         known = self._org.field(name, field)
         if known is None or not (known.external_id or known.name == "Id"):
-            refuse(404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {field}")
+            refuse(
+                404, "NOT_FOUND", f"Provided external ID field does not exist or is not accessible: {field}"
+            )
         if known.name == "Id":
             doc = self._org.record(name, value)
             return name, known.name, [doc] if doc else []
@@ -231,8 +242,12 @@ class Resources:
         name, key, found = self._matches(obj, field, value)
         body = self._body(request)
         if key in body or "Id" in body:
-            refuse(400, "INVALID_FIELD", f"The {key if key in body else 'Id'} field should not be specified in the "
-                   "sobject data.", [key])  # fmt: skip
+            refuse(
+                400,
+                "INVALID_FIELD",
+                f"The {key if key in body else 'Id'} field should not be specified in the sobject data.",
+                [key],
+            )
         if len(found) > 1:
             return _ambiguous(name, found)
         if not found:
@@ -241,8 +256,9 @@ class Resources:
             doc = self._org.create(name, {**body, key: value}, **self._options(request))
             self._vendor.written(name, None, doc, client=self._client(request))
             location = f"{request.path.split('/sobjects/')[0]}/sobjects/{name}/{doc['Id']}"
-            return Response(201, {"id": doc["Id"], "success": True, "errors": [], "created": True},
-                            {"Location": location})  # fmt: skip
+            return Response(
+                201, {"id": doc["Id"], "success": True, "errors": [], "created": True}, {"Location": location}
+            )
         blocked = self._preconditions(request, name, found[0])
         if blocked:
             return blocked
@@ -259,8 +275,14 @@ class Resources:
     def deleted(self, request: Request, obj: str) -> Response:
         docs, end = self._between(request, obj)
         records = [{"id": d["Id"], "deletedDate": d["SystemModstamp"]} for d in docs if d["IsDeleted"]]
-        return Response(200, {"deletedRecords": records, "earliestDateAvailable": request.query["start"],
-                              "latestDateCovered": end})  # fmt: skip
+        return Response(
+            200,
+            {
+                "deletedRecords": records,
+                "earliestDateAvailable": request.query["start"],
+                "latestDateCovered": end,
+            },
+        )
 
     def _between(self, request: Request, obj: str) -> tuple[list[dict], str]:
         name = self._object(obj)

@@ -67,19 +67,25 @@ def _parse(org, tokens: Tokens, include_deleted: bool, parent: str = "") -> Quer
     name = tokens.word()
     if parent:
         if name not in CHILDREN.get(parent, {}):
-            raise SoqlError("INVALID_TYPE", f"Didn't understand relationship '{name}' in FROM part of query call.")
+            raise SoqlError(
+                "INVALID_TYPE", f"Didn't understand relationship '{name}' in FROM part of query call."
+            )
         name = CHILDREN[parent][name][0]
     obj = org.object_name(name)
     if obj is None:
         raise SoqlError("INVALID_TYPE", f"sObject type '{name}' is not supported.")
     query = Query(obj)
-    if tokens.peek()[0] == "word" and not tokens.is_word("WHERE", "ORDER", "LIMIT", "OFFSET", "ALL", "FOR", "USING"):
+    if tokens.peek()[0] == "word" and not tokens.is_word(
+        "WHERE", "ORDER", "LIMIT", "OFFSET", "ALL", "FOR", "USING"
+    ):
         tokens.word()  # an alias; columns may carry it as a prefix, which relationship lookup drops
     for column in columns:
         if column == "FIELDS()":
             query.columns.extend(org.fields(obj))
         elif isinstance(column, tuple):
-            query.columns.append(("sub", _parse(org, Tokens(column[1]), include_deleted, parent=obj), column[1]))
+            query.columns.append(
+                ("sub", _parse(org, Tokens(column[1]), include_deleted, parent=obj), column[1])
+            )
         else:
             query.columns.append(column)
             if column != "COUNT()":
@@ -130,8 +136,11 @@ def _check(org, obj: str, path: str) -> None:
     first, _, rest = path.partition(".")
     if not rest:
         if org.field(obj, first) is None:
-            raise SoqlError("INVALID_FIELD", f"No such column '{first}' on entity '{obj}'. If you are attempting to "
-                            "use a custom field, be sure to append the '__c' after the custom field name.")  # fmt: skip
+            raise SoqlError(
+                "INVALID_FIELD",
+                f"No such column '{first}' on entity '{obj}'. If you are attempting to "
+                "use a custom field, be sure to append the '__c' after the custom field name.",
+            )
         return
     reference = org.relationship(obj, first)
     if reference is None:
@@ -174,7 +183,8 @@ def _select(org, query: Query, include_deleted: bool) -> list[dict]:
     for name, descending, nulls_last in reversed(query.order):
         nulls_high = nulls_last != descending
         docs.sort(
-            key=lambda d, n=name, h=nulls_high: _order_key(_value(org, query.obj, d, n), h), reverse=descending
+            key=lambda d, n=name, h=nulls_high: _order_key(_value(org, query.obj, d, n), h),
+            reverse=descending,
         )
     end = None if query.limit is None else query.offset + query.limit
     return docs[query.offset : end]
@@ -192,7 +202,7 @@ def _project(org, query: Query, doc: dict, include_deleted: bool) -> dict:
     record = {"attributes": org.attributes(query.obj, doc["Id"])}
     for column in query.columns:
         if isinstance(column, tuple):
-            _, inner, text = column
+            _, inner, _ = column
             relationship = _relationship_of(query.obj, inner.obj)
             reference = CHILDREN[query.obj][relationship][1]
             children = [
@@ -276,8 +286,10 @@ def _compare(left: Any, op: str, right: Any) -> bool:
         if not (isinstance(left, bool) and isinstance(right, bool)):
             raise SoqlError("INVALID_FIELD", "filter criterion has the wrong type for a boolean field")
     elif isinstance(left, int | float) != isinstance(right, int | float):
-        raise SoqlError("INVALID_FIELD", f"filter criterion '{right}' has the wrong type for the field; "
-                        "quotes are for text fields only")  # fmt: skip
+        raise SoqlError(
+            "INVALID_FIELD",
+            f"filter criterion '{right}' has the wrong type for the field; quotes are for text fields only",
+        )
     elif isinstance(left, str):
         if op == "LIKE":
             return like(left, right)
@@ -285,16 +297,22 @@ def _compare(left: Any, op: str, right: Any) -> bool:
             right = left
         left, right = left.casefold(), right.casefold()
     return {
-        "=": left == right, "!=": left != right, "<": left < right, ">": left > right, "<=": left <= right,
+        "=": left == right,
+        "!=": left != right,
+        "<": left < right,
+        ">": left > right,
+        "<=": left <= right,
         ">=": left >= right,
-    }[op]  # fmt: skip
+    }[op]
 
 
 def _in_range(moment: datetime, op: str, span: _Range) -> bool:
     inside = span.start <= moment < span.end
     return {
-        "=": inside, "!=": not inside, "<": moment < span.start, ">": moment >= span.end, "<=": moment < span.end,
+        "=": inside,
+        "!=": not inside,
+        "<": moment < span.start,
+        ">": moment >= span.end,
+        "<=": moment < span.end,
         ">=": moment >= span.start,
-    }[op]  # fmt: skip
-
-
+    }[op]

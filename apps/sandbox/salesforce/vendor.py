@@ -21,7 +21,10 @@ FAULTS = {
     401: ("INVALID_SESSION_ID", "Session expired or invalid"),
     403: ("REQUEST_LIMIT_EXCEEDED", "TotalRequests Limit exceeded."),
     429: ("REQUEST_LIMIT_EXCEEDED", "Too many requests"),
-    500: ("UNKNOWN_EXCEPTION", "An unexpected error occurred. Please include this ErrorId if you contact support"),
+    500: (
+        "UNKNOWN_EXCEPTION",
+        "An unexpected error occurred. Please include this ErrorId if you contact support",
+    ),
     503: ("SERVER_UNAVAILABLE", "The server is temporarily unavailable"),
     504: ("QUERY_TIMEOUT", "Your query request was running for too long."),
 }
@@ -97,7 +100,10 @@ class Salesforce(Vendor):
         credentials = self.system.credentials
         grant = form.get("grant_type", "")
         if grant == "client_credentials":
-            client_id, secret = auth.basic(request) or (form.get("client_id", ""), form.get("client_secret", ""))
+            client_id, secret = auth.basic(request) or (
+                form.get("client_id", ""),
+                form.get("client_secret", ""),
+            )
             if not client_id or client_id != credentials.get("client_id"):
                 return _oauth_error("invalid_client_id", "client identifier invalid")
             if not secrets.compare_digest(secret, credentials.get("client_secret") or secrets.token_hex()):
@@ -110,12 +116,19 @@ class Salesforce(Vendor):
             return _oauth_error("unsupported_grant_type", "grant type not supported")
         seconds = credentials.get("token_seconds", TOKEN_SECONDS)
         token = auth.issue(self.system.store, self.system.name, seconds=seconds, prefix="00D5g0000000001!")
-        return Response(200, {
-            "access_token": token, "signature": secrets.token_urlsafe(32), "scope": "api",
-            "token_format": "opaque", "instance_url": self.system.base_url,
-            "id": f"https://login.salesforce.com/id/00D5g0000000001EAA/{RUN_AS_USER}", "token_type": "Bearer",
-            "issued_at": str(int(time.time() * 1000)),
-        })  # fmt: skip
+        return Response(
+            200,
+            {
+                "access_token": token,
+                "signature": secrets.token_urlsafe(32),
+                "scope": "api",
+                "token_format": "opaque",
+                "instance_url": self.system.base_url,
+                "id": f"https://login.salesforce.com/id/00D5g0000000001EAA/{RUN_AS_USER}",
+                "token_type": "Bearer",
+                "issued_at": str(int(time.time() * 1000)),
+            },
+        )
 
     def _check_assertion(self, assertion: str, credentials: dict) -> tuple[str, str] | None:
         pem = credentials.get("certificate") or credentials.get("public_key")
@@ -140,29 +153,44 @@ class Salesforce(Vendor):
 
     # -- change data capture ---------------------------------------------------------------------
 
-    def changed(self, kind: str, obj: str, before: dict | None, after: dict | None, *, client: str = "") -> None:
+    def changed(
+        self, kind: str, obj: str, before: dict | None, after: dict | None, *, client: str = ""
+    ) -> None:
         """Publish one change event (Change Data Capture Developer Guide, event message structure)."""
         doc = after or before
         replay = self.system.number("replay", start=1000)
         changed, body = [], {}
         if kind == "CREATE":
-            body = {k: v for k, v in doc.items() if v is not None and k not in ("Id", "SystemModstamp", "IsDeleted")}
+            body = {
+                k: v
+                for k, v in doc.items()
+                if v is not None and k not in ("Id", "SystemModstamp", "IsDeleted")
+            }
         elif kind == "UPDATE":
             changed = [k for k in after if after[k] != before.get(k) and k not in ("SystemModstamp", "Id")]
             body = {k: after[k] for k in changed if after[k] is not None}
         origin = "com/salesforce/api/rest/68.0" + (f";client={client}" if client else "")
         header = {
-            "entityName": obj, "recordIds": [doc["Id"]], "changeType": kind, "changeOrigin": origin,
-            "transactionKey": f"{replay:08x}-{secrets.token_hex(4)}", "sequenceNumber": 1,
-            "commitTimestamp": int(now().timestamp() * 1000), "commitNumber": 10_000_000 + replay,
-            "commitUser": doc.get("LastModifiedById") or RUN_AS_USER, "changedFields": changed,
-            "nulledFields": [k for k in changed if after[k] is None], "diffFields": [],
-        }  # fmt: skip
+            "entityName": obj,
+            "recordIds": [doc["Id"]],
+            "changeType": kind,
+            "changeOrigin": origin,
+            "transactionKey": f"{replay:08x}-{secrets.token_hex(4)}",
+            "sequenceNumber": 1,
+            "commitTimestamp": int(now().timestamp() * 1000),
+            "commitNumber": 10_000_000 + replay,
+            "commitUser": doc.get("LastModifiedById") or RUN_AS_USER,
+            "changedFields": changed,
+            "nulledFields": [k for k in changed if after[k] is None],
+            "diffFields": [],
+        }
         name = f"{obj[:-3]}__ChangeEvent" if obj.endswith("__c") else f"{obj}ChangeEvent"
         message = {
-            "schema": f"sandbox-{name}-68", "channel": f"/data/{name}",
-            "payload": {"ChangeEventHeader": header, **body}, "event": {"replayId": replay},
-        }  # fmt: skip
+            "schema": f"sandbox-{name}-68",
+            "channel": f"/data/{name}",
+            "payload": {"ChangeEventHeader": header, **body},
+            "event": {"replayId": replay},
+        }
         self.system.outgoing.enqueue(f"evt_{replay}", obj, message)
 
     def written(self, obj: str, before: dict | None, after: dict, *, client: str = "") -> None:

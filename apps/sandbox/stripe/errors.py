@@ -18,7 +18,9 @@ class ValidationRefusal(Refusal):
     """Refused before the endpoint began to execute: an idempotency key stays unused."""
 
 
-def refuse(status: int, message: str, *, code: str = "", param: str = "", kind: str = "invalid_request_error") -> NoReturn:
+def refuse(
+    status: int, message: str, *, code: str = "", param: str = "", kind: str = "invalid_request_error"
+) -> NoReturn:
     raise Refusal(error(status, kind, message, code=code, param=param))
 
 

@@ -31,7 +31,8 @@ PARAMETERS = {
     "customer.update": _CUSTOMER + " default_source",
     "customer.list": _LIST + " email test_clock",
     "customer.search": "query limit page expand",
-    "invoice.create": _INVOICE + " customer currency pending_invoice_items_behavior from_invoice subscription on_behalf_of",
+    "invoice.create": _INVOICE
+    + " customer currency pending_invoice_items_behavior from_invoice subscription on_behalf_of",
     "invoice.update": _INVOICE,
     "invoice.list": _LIST + " customer status collection_method due_date subscription",
     "invoice.search": "query limit page expand",

@@ -17,11 +17,10 @@ def decode(pairs: list[tuple[str, str]]) -> dict[str, Any]:
         first, _, rest = key.partition("[")
         path = [first, *re.findall(r"\[([^\]]*)\]", "[" + rest if rest else "")]
         target = root
-        for name, following in zip(path, path[1:], strict=False):
+        for name in path[:-1]:
             target = target.setdefault(_slot(target, name), {})
             if not isinstance(target, dict):
                 invalid(f"Invalid parameter: {key}", param=first)
-            _ = following
         target[_slot(target, path[-1])] = value
     return {name: _lists(value) for name, value in root.items()}
 

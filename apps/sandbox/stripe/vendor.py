@@ -21,16 +21,27 @@ from .invoices import Invoicing, new_id
 
 KEPT_SECONDS = 86_400
 PREFIXES = {"customer": "cus", "invoice": "in", "invoiceitem": "ii", "credit_note": "cn", "tax_rate": "txr"}
-PLURALS = {"customers": "customer", "invoices": "invoice", "invoiceitems": "invoiceitem",
-           "credit_notes": "credit_note", "events": "event", "tax_rates": "tax_rate"}  # fmt: skip
+PLURALS = {
+    "customers": "customer",
+    "invoices": "invoice",
+    "invoiceitems": "invoiceitem",
+    "credit_notes": "credit_note",
+    "events": "event",
+    "tax_rates": "tax_rate",
+}
 FAULTS = {
     401: ("invalid_request_error", "Invalid API Key provided", ""),
     402: ("card_error", "Your card was declined.", "card_declined"),
-    409: ("idempotency_error", "There is currently another in-progress request using this key.",
-          "idempotency_key_in_use"),
+    409: (
+        "idempotency_error",
+        "There is currently another in-progress request using this key.",
+        "idempotency_key_in_use",
+    ),
     429: ("invalid_request_error", "Request rate limit exceeded.", "rate_limit"),
-}  # fmt: skip
-CLAUSE = re.compile(r"""(-?)(\w+)(?:\[['"](\w+)['"]\])?\s*(:|=|~|<=|>=|<|>)\s*(?:'([^']*)'|"([^"]*)"|(\d+))""")
+}
+CLAUSE = re.compile(
+    r"""(-?)(\w+)(?:\[['"](\w+)['"]\])?\s*(:|=|~|<=|>=|<|>)\s*(?:'([^']*)'|"([^"]*)"|(\d+))"""
+)
 
 
 class Stripe(Vendor):
@@ -91,8 +102,12 @@ class Stripe(Vendor):
         found = auth.basic(request)
         key = found[0] if found else auth.bearer(request)
         if not key:
-            return error(401, "invalid_request_error", "You did not provide an API key. You need to provide your API key "
-                         "in the Authorization header, using Bearer auth.")  # fmt: skip
+            return error(
+                401,
+                "invalid_request_error",
+                "You did not provide an API key. You need to provide your API key "
+                "in the Authorization header, using Bearer auth.",
+            )
         if not secrets.compare_digest(key, self.system.credentials.get("api_key") or secrets.token_hex()):
             return error(401, "invalid_request_error", f"Invalid API Key provided: {key[:8]}****")
         if request.header("idempotency-key") and request.method == "POST":
@@ -104,13 +119,19 @@ class Stripe(Vendor):
         if len(key) > 255:
             return error(400, "idempotency_error", "Idempotency keys may be up to 255 characters.")
         print_ = hashlib.sha256(f"{request.method} {request.path}\n".encode() + request.body).hexdigest()
-        row = store.execute("SELECT fingerprint, status, headers, body, at FROM idempotency WHERE system=? AND key=?",
-                            (name, key)).fetchone()  # fmt: skip
+        row = store.execute(
+            "SELECT fingerprint, status, headers, body, at FROM idempotency WHERE system=? AND key=?",
+            (name, key),
+        ).fetchone()
         if row and time.time() - row[4] < KEPT_SECONDS:
             if row[0] != print_:
-                return error(400, "idempotency_error", "Keys for idempotent requests can only be used with the same "
-                             f"parameters they were first used with. Try using a key other than '{key}' if you meant "
-                             "to execute a different request.")  # fmt: skip
+                return error(
+                    400,
+                    "idempotency_error",
+                    "Keys for idempotent requests can only be used with the same "
+                    f"parameters they were first used with. Try using a key other than '{key}' if you meant "
+                    "to execute a different request.",
+                )
             headers = {**json.loads(row[2]), "Idempotent-Replayed": "true"}
             return Response(row[1], json.loads(row[3]), headers, content_type="application/json")
         try:
@@ -120,9 +141,21 @@ class Stripe(Vendor):
             raise
         except Refusal as refusal:
             response = refusal.response
-        response.headers["Request-Id"] = request.context.setdefault("request_id", f"req_{secrets.token_hex(7)}")
-        store.execute("INSERT OR REPLACE INTO idempotency VALUES (?,?,?,?,?,?,?)", (
-            name, key, print_, response.status, json.dumps(response.headers), json.dumps(response.data), time.time()))  # fmt: skip
+        response.headers["Request-Id"] = request.context.setdefault(
+            "request_id", f"req_{secrets.token_hex(7)}"
+        )
+        store.execute(
+            "INSERT OR REPLACE INTO idempotency VALUES (?,?,?,?,?,?,?)",
+            (
+                name,
+                key,
+                print_,
+                response.status,
+                json.dumps(response.headers),
+                json.dumps(response.data),
+                time.time(),
+            ),
+        )
         return response
 
     def _route(self, request: Request) -> Response:
@@ -134,7 +167,9 @@ class Stripe(Vendor):
         return handler(request, **arguments)
 
     def finish(self, request: Request, response: Response) -> None:
-        response.headers.setdefault("Request-Id", request.context.setdefault("request_id", f"req_{secrets.token_hex(7)}"))
+        response.headers.setdefault(
+            "Request-Id", request.context.setdefault("request_id", f"req_{secrets.token_hex(7)}")
+        )
         response.headers.setdefault("Stripe-Version", request.header("stripe-version") or API_VERSION)
         if request.header("idempotency-key"):
             response.headers.setdefault("Idempotency-Key", request.header("idempotency-key"))
@@ -151,6 +186,11 @@ class Stripe(Vendor):
         digest = hmac.new(secret.encode(), f"{moment}.".encode() + body, hashlib.sha256).hexdigest()
         return {"Stripe-Signature": f"t={moment},v1={digest}"}
 
+    def expire(self) -> None:
+        self.system.store.set_setting(
+            self.system.name, "credentials", {**self.system.credentials, "api_key": None}
+        )
+
     # -- events ----------------------------------------------------------------------------------
 
     def _emit(self, kind: str, doc: dict, before: dict | None = None) -> None:
@@ -159,12 +199,19 @@ class Stripe(Vendor):
         if before is not None:
             data["previous_attributes"] = {k: v for k, v in before.items() if doc.get(k) != v}
         event = {
-            "id": new_id("evt"), "object": "event", "api_version": API_VERSION, "created": int(time.time()),
-            "data": data, "livemode": False, "pending_webhooks": 1 if self.system.outgoing.webhook.get("url") else 0,
-            "request": {"id": request.context.get("request_id") if request else None,
-                        "idempotency_key": (request.header("idempotency-key") or None) if request else None},
+            "id": new_id("evt"),
+            "object": "event",
+            "api_version": API_VERSION,
+            "created": int(time.time()),
+            "data": data,
+            "livemode": False,
+            "pending_webhooks": 1 if self.system.outgoing.webhook.get("url") else 0,
+            "request": {
+                "id": request.context.get("request_id") if request else None,
+                "idempotency_key": (request.header("idempotency-key") or None) if request else None,
+            },
             "type": kind,
-        }  # fmt: skip
+        }
         self.system.put("event", event["id"], event)
         self.system.outgoing.enqueue(event["id"], kind, event)
 
@@ -185,8 +232,13 @@ class Stripe(Vendor):
         values = decode(request.form())
         check(f"{kind}.create", values)
         request.context.setdefault("request_id", f"req_{secrets.token_hex(7)}")
-        make = {"customer": self._new_customer, "invoice": self.invoicing.create, "invoiceitem": self.invoicing.add_item,
-                "credit_note": self.invoicing.credit, "tax_rate": self._new_tax_rate}[kind]  # fmt: skip
+        make = {
+            "customer": self._new_customer,
+            "invoice": self.invoicing.create,
+            "invoiceitem": self.invoicing.add_item,
+            "credit_note": self.invoicing.credit,
+            "tax_rate": self._new_tax_rate,
+        }[kind]
         return self._show(request, make(values), values)
 
     def _read(self, request: Request, kind: str, id: str) -> Response:
@@ -218,8 +270,11 @@ class Stripe(Vendor):
 
     def _replace_line(self, item: dict) -> None:
         invoice = self.invoicing.get("invoice", item["invoice"])
-        keep = [line for line in invoice["lines"]["data"]
-                if line["parent"]["invoice_item_details"]["invoice_item"] != item["id"]]  # fmt: skip
+        keep = [
+            line
+            for line in invoice["lines"]["data"]
+            if line["parent"]["invoice_item_details"]["invoice_item"] != item["id"]
+        ]
         self.invoicing.attach({**invoice, "lines": {**invoice["lines"], "data": keep}}, [item])
 
     def _delete(self, request: Request, kind: str, id: str) -> Response:
@@ -252,16 +307,26 @@ class Stripe(Vendor):
         bounds = values.get("created")
         if bounds:
             bounds = bounds if isinstance(bounds, dict) else {"gte": bounds, "lte": bounds}
-            tests = {"gt": lambda a, b: a > b, "gte": lambda a, b: a >= b, "lt": lambda a, b: a < b,
-                     "lte": lambda a, b: a <= b}  # fmt: skip
-            docs = [d for d in docs if all(tests[op](d["created"], int(v)) for op, v in bounds.items() if op in tests)]
+            tests = {
+                "gt": lambda a, b: a > b,
+                "gte": lambda a, b: a >= b,
+                "lt": lambda a, b: a < b,
+                "lte": lambda a, b: a <= b,
+            }
+            docs = [
+                d
+                for d in docs
+                if all(tests[op](d["created"], int(v)) for op, v in bounds.items() if op in tests)
+            ]
         return docs
 
     def _page(self, request: Request, kind: str, docs: list[dict], values: dict) -> dict:
         limit = integer(values, "limit")
         limit = 10 if limit is None else limit
         if not 1 <= limit <= 100:
-            invalid("Invalid limit: must be between 1 and 100.", code="parameter_invalid_integer", param="limit")
+            invalid(
+                "Invalid limit: must be between 1 and 100.", code="parameter_invalid_integer", param="limit"
+            )
         start = 0
         cursor = values.get("starting_after") or values.get("ending_before")
         if cursor:
@@ -289,8 +354,16 @@ class Stripe(Vendor):
         limit, offset = integer(values, "limit") or 10, int(values.get("page") or 0)
         page = docs[offset : offset + limit]
         more = offset + limit < len(docs)
-        return Response(200, {"object": "search_result", "url": request.path, "has_more": more, "data": page,
-                              "next_page": str(offset + limit) if more else None})  # fmt: skip
+        return Response(
+            200,
+            {
+                "object": "search_result",
+                "url": request.path,
+                "has_more": more,
+                "data": page,
+                "next_page": str(offset + limit) if more else None,
+            },
+        )
 
     # -- customers and rates ---------------------------------------------------------------------
 
@@ -301,12 +374,27 @@ class Stripe(Vendor):
         if any(c["invoice_prefix"] == prefix for c in self.system.find("customer", "invoice_prefix", prefix)):
             refuse(400, f"The invoice prefix {prefix} is already used.", param="invoice_prefix")
         doc = {
-            "id": new_id("cus"), "object": "customer", "address": None, "balance": 0, "created": int(time.time()),
-            "currency": None, "default_source": None, "delinquent": False, "description": None, "email": None,
-            "invoice_prefix": prefix, "invoice_settings": {"custom_fields": None, "default_payment_method": None},
-            "livemode": False, "metadata": metadata({}, values.get("metadata")), "name": None,
-            "next_invoice_sequence": 1, "phone": None, "preferred_locales": [], "shipping": None, "tax_exempt": "none",
-        }  # fmt: skip
+            "id": new_id("cus"),
+            "object": "customer",
+            "address": None,
+            "balance": 0,
+            "created": int(time.time()),
+            "currency": None,
+            "default_source": None,
+            "delinquent": False,
+            "description": None,
+            "email": None,
+            "invoice_prefix": prefix,
+            "invoice_settings": {"custom_fields": None, "default_payment_method": None},
+            "livemode": False,
+            "metadata": metadata({}, values.get("metadata")),
+            "name": None,
+            "next_invoice_sequence": 1,
+            "phone": None,
+            "preferred_locales": [],
+            "shipping": None,
+            "tax_exempt": "none",
+        }
         ignored = ("metadata", "expand", "tax_id_data", "invoice_prefix", "payment_method", "test_clock")
         doc |= self._customer_values(doc, {k: v for k, v in values.items() if k not in ignored})
         self.system.put("customer", doc["id"], doc)
@@ -327,22 +415,41 @@ class Stripe(Vendor):
             base = doc.get("address") or dict.fromkeys(names)
             bad = set(change["address"]) - set(names)
             if bad:
-                invalid(f"Received unknown parameter: address[{min(bad)}]", code="parameter_unknown", param="address")
+                invalid(
+                    f"Received unknown parameter: address[{min(bad)}]",
+                    code="parameter_unknown",
+                    param="address",
+                )
             change["address"] = {**base, **{k: v or None for k, v in change["address"].items()}}
         return change
 
     def _new_tax_rate(self, values: dict) -> dict:
-        doc = {"id": new_id("txr"), "object": "tax_rate", "active": True, "created": int(time.time()),
-               "display_name": need(values, "display_name"), "percentage": float(need(values, "percentage")),
-               "inclusive": need(values, "inclusive") == "true", "metadata": metadata({}, values.get("metadata")),
-               "livemode": False}  # fmt: skip
+        doc = {
+            "id": new_id("txr"),
+            "object": "tax_rate",
+            "active": True,
+            "created": int(time.time()),
+            "display_name": need(values, "display_name"),
+            "percentage": float(need(values, "percentage")),
+            "inclusive": need(values, "inclusive") == "true",
+            "metadata": metadata({}, values.get("metadata")),
+            "livemode": False,
+        }
         doc |= {n: values.get(n) for n in ("country", "description", "jurisdiction", "state", "tax_type")}
         return self.system.put("tax_rate", doc["id"], doc)
 
     def _put_tax_id(self, customer: str, values: dict) -> dict:
-        doc = {"id": new_id("txi"), "object": "tax_id", "country": str(values.get("value") or "")[:2] or None,
-               "created": int(time.time()), "customer": customer, "livemode": False, "type": need(values, "type"),
-               "value": need(values, "value"), "verification": {"status": "pending"}}  # fmt: skip
+        doc = {
+            "id": new_id("txi"),
+            "object": "tax_id",
+            "country": str(values.get("value") or "")[:2] or None,
+            "created": int(time.time()),
+            "customer": customer,
+            "livemode": False,
+            "type": need(values, "type"),
+            "value": need(values, "value"),
+            "verification": {"status": "pending"},
+        }
         return self.system.put("tax_id", doc["id"], doc)
 
     def _tax_ids(self, request: Request, id: str) -> Response:
@@ -358,8 +465,17 @@ class Stripe(Vendor):
         return Response(200, self._put_tax_id(id, values))
 
     def _account(self, request: Request) -> Response:
-        return Response(200, {"id": "acct_sandbox", "object": "account", "charges_enabled": True, "country": "GB",
-                              "default_currency": "gbp", "type": "standard"})  # fmt: skip
+        return Response(
+            200,
+            {
+                "id": "acct_sandbox",
+                "object": "account",
+                "charges_enabled": True,
+                "country": "GB",
+                "default_currency": "gbp",
+                "type": "standard",
+            },
+        )
 
     # -- invoices --------------------------------------------------------------------------------
 
@@ -379,8 +495,14 @@ class Stripe(Vendor):
     def _add_lines(self, invoice: dict, values: dict) -> dict:
         for line in need(values, "lines"):
             check("line", line)
-            self.invoicing.add_item({**line, "customer": invoice["customer"], "invoice": invoice["id"],
-                                     "currency": invoice["currency"]})  # fmt: skip
+            self.invoicing.add_item(
+                {
+                    **line,
+                    "customer": invoice["customer"],
+                    "invoice": invoice["id"],
+                    "currency": invoice["currency"],
+                }
+            )
         return self.invoicing.get("invoice", invoice["id"])
 
     def _lines(self, request: Request, id: str) -> Response:
@@ -400,13 +522,31 @@ class Stripe(Vendor):
         if kind not in PREFIXES:
             raise ValueError(f"{kind} cannot be seeded; use {', '.join(PREFIXES)}")
         if kind == "customer":
-            base = {"id": new_id("cus"), "object": "customer", "created": int(time.time()), "metadata": {},
-                    "invoice_prefix": secrets.token_hex(4).upper(), "next_invoice_sequence": 1, "livemode": False,
-                    "address": None, "email": None, "name": None, "currency": None, "balance": 0}  # fmt: skip
+            base = {
+                "id": new_id("cus"),
+                "object": "customer",
+                "created": int(time.time()),
+                "metadata": {},
+                "invoice_prefix": secrets.token_hex(4).upper(),
+                "next_invoice_sequence": 1,
+                "livemode": False,
+                "address": None,
+                "email": None,
+                "name": None,
+                "currency": None,
+                "balance": 0,
+            }
             doc = self.system.put(kind, record.get("id") or base["id"], {**base, **record})
         elif kind == "tax_rate":
-            base = {"id": new_id("txr"), "object": kind, "active": True, "created": int(time.time()), "inclusive": False,
-                    "metadata": {}, "livemode": False}  # fmt: skip
+            base = {
+                "id": new_id("txr"),
+                "object": kind,
+                "active": True,
+                "created": int(time.time()),
+                "inclusive": False,
+                "metadata": {},
+                "livemode": False,
+            }
             doc = self.system.put(kind, record.get("id") or base["id"], {**base, **record})
         elif kind == "invoice":
             return self._seed_invoice(record)
@@ -425,8 +565,14 @@ class Stripe(Vendor):
             self.system.delete("invoice", invoice["id"])
             invoice = self.system.put("invoice", id_, {**invoice, "id": id_})
         for line in lines:
-            self.invoicing.add_item({**line, "customer": invoice["customer"], "invoice": invoice["id"],
-                                     "currency": invoice["currency"]})  # fmt: skip
+            self.invoicing.add_item(
+                {
+                    **line,
+                    "customer": invoice["customer"],
+                    "invoice": invoice["id"],
+                    "currency": invoice["currency"],
+                }
+            )
         invoice = self.invoicing.get("invoice", invoice["id"])
         if status in ("open", "paid"):
             invoice = self.invoicing.finalize(invoice)
@@ -474,10 +620,17 @@ class Stripe(Vendor):
         elif name == "overdue":
             self._emit("invoice.overdue", invoice)
         else:
-            dispute = {"id": new_id("dp"), "object": "dispute", "amount": invoice["amount_paid"] or invoice["total"],
-                       "charge": new_id("ch"), "currency": invoice["currency"], "created": int(time.time()),
-                       "reason": body.get("reason") or "general", "status": "needs_response",
-                       "metadata": {"invoice": invoice["id"]}}  # fmt: skip
+            dispute = {
+                "id": new_id("dp"),
+                "object": "dispute",
+                "amount": invoice["amount_paid"] or invoice["total"],
+                "charge": new_id("ch"),
+                "currency": invoice["currency"],
+                "created": int(time.time()),
+                "reason": body.get("reason") or "general",
+                "status": "needs_response",
+                "metadata": {"invoice": invoice["id"]},
+            }
             self.system.put("dispute", dispute["id"], dispute)
             self._emit("charge.dispute.created", dispute)
             return dispute
@@ -513,8 +666,12 @@ def _matches(doc: dict, clause: tuple) -> bool:
     if value is None:
         return minus
     if operator in ("<", ">", "<=", ">="):
-        result = {"<": value < int(wanted), ">": value > int(wanted), "<=": value <= int(wanted),
-                  ">=": value >= int(wanted)}[operator]  # fmt: skip
+        result = {
+            "<": value < int(wanted),
+            ">": value > int(wanted),
+            "<=": value <= int(wanted),
+            ">=": value >= int(wanted),
+        }[operator]
     elif operator == "~":
         result = wanted.casefold() in str(value).casefold()
     else:
