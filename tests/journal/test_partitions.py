@@ -1,0 +1,101 @@
+"""Append-only tables are cut by month; an insert never fails for want of a month."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+
+import pytest
+import time_machine
+from django.db import connection
+
+from apps.journal import services
+from apps.journal.models import Audit
+from apps.journal.partitions import create_sql, drop_before, ensure_partitions, partitioned_tables, partitions
+from apps.journal.seals import verify_seals
+
+
+def _audit_at(at: datetime, ref: str) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "INSERT INTO journal_audit (at, verb, object_type, object_ref, correlation_id)"
+            " VALUES (%s, 'v', 't', %s, gen_random_uuid())",
+            [at, ref],
+        )
+
+
+def _where(ref: str) -> str:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT tableoid::regclass::text FROM journal_audit WHERE object_ref = %s", [ref])
+        return cursor.fetchone()[0]
+
+
+@pytest.mark.django_db
+def test_inbox_and_audit_are_partitioned_with_a_default():
+    assert {"journal_inbox", "journal_audit"} <= set(partitioned_tables())
+    assert partitions("journal_audit")[-1].name == "journal_audit_default"
+
+
+@pytest.mark.django_db
+def test_making_partitions_again_makes_nothing():
+    ensure_partitions()
+    assert ensure_partitions() == []
+
+
+@pytest.mark.django_db
+def test_a_year_turn_makes_the_right_months():
+    with time_machine.travel("2030-12-31T23:30:00Z", tick=False):
+        made = ensure_partitions(months_ahead=1)
+    assert {name for name in made if name.startswith("journal_audit")} == {
+        "journal_audit_y2030m12",
+        "journal_audit_y2031m01",
+    }
+
+
+@pytest.mark.django_db
+def test_rows_waiting_in_default_move_to_their_month_unchanged():
+    _audit_at(datetime(2031, 5, 1, tzinfo=UTC), "on the edge")
+    _audit_at(datetime(2001, 1, 1, tzinfo=UTC), "of no month")
+    before = list(Audit.objects.order_by("id").values())
+    assert _where("on the edge") == "journal_audit_default"
+    with time_machine.travel("2031-05-10T00:00:00Z", tick=False):
+        ensure_partitions(months_ahead=0)
+    assert _where("on the edge") == "journal_audit_y2031m05"
+    assert _where("of no month") == "journal_audit_default"
+    assert list(Audit.objects.order_by("id").values()) == before
+
+
+@pytest.mark.django_db
+def test_the_rebuilt_default_and_new_months_are_append_only_too():
+    _audit_at(datetime(2031, 5, 1, tzinfo=UTC), "x")
+    with time_machine.travel("2031-05-10T00:00:00Z", tick=False):
+        ensure_partitions(months_ahead=0)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT c.relname, count(*) FROM pg_trigger t JOIN pg_class c ON c.oid = t.tgrelid"
+            " WHERE c.relname IN ('journal_audit_default', 'journal_audit_y2031m05')"
+            " AND t.tgname ~ '(append_only|no_truncate)$' GROUP BY 1 ORDER BY 1"
+        )
+        assert cursor.fetchall() == [("journal_audit_default", 2), ("journal_audit_y2031m05", 2)]
+
+
+def test_retired_months_are_dropped_whole_and_their_seals_stay_valid(process_database):
+    with time_machine.travel("2030-03-05T00:00:00Z", tick=False):
+        ensure_partitions(months_ahead=1)
+        services.record(verb="v", object_type="t", object_ref="old")
+    services.seal_all()
+    services.record(verb="v", object_type="t", object_ref="new")
+    services.seal_all()
+    with time_machine.travel("2030-04-05T00:00:00Z", tick=False):
+        services.record(verb="v", object_type="t", object_ref="kept")
+    services.seal_all()
+    for name in [p.name for p in partitions("journal_audit") if p.until and p.until.year < 2030]:
+        with connection.cursor() as cursor:
+            cursor.execute(f"DROP TABLE {name}")
+    assert drop_before(table="journal_audit", month=date(2030, 4, 1)) == ["journal_audit_y2030m03"]
+    assert [row.object_ref for row in Audit.objects.all()] == ["kept"]
+    assert verify_seals() == []
+
+
+def test_a_table_name_is_never_sql():
+    with pytest.raises(ValueError, match="plain"):
+        create_sql(table="x; DROP TABLE y", columns="at timestamptz", by="at")
