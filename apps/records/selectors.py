@@ -1,7 +1,7 @@
 """Reads of records: links, what systems last showed, and the snapshot that a plan starts from.
 
 Public surface: :func:`find_link`, :func:`links`, :func:`key_of`, :func:`record`, :func:`records_for`,
-:func:`records_of_engagement`, :func:`find`, :func:`snapshot`, :func:`canonical`, :class:`Snapshot`.
+:func:`records_of_engagement`, :func:`find`, :func:`of_type`, :func:`snapshot`, :func:`canonical`, :class:`Snapshot`.
 """
 
 from __future__ import annotations
@@ -84,6 +84,12 @@ def find(*, system_id: int, object_type: str, field: str, value: str, limit: int
         system_id=system_id, object_type=object_type, deleted=False, **{f"body__{field}": value}
     )
     return list(rows.order_by("id")[:limit])
+
+
+def of_type(*, system_id: int, object_type: str, limit: int = 2000) -> list[Record]:
+    """Live records of one type as a system last showed them (for choosing among its items), in one query."""
+    rows = Record.objects.filter(system_id=system_id, object_type=object_type, deleted=False)
+    return list(rows.order_by("external_id")[:limit])
 
 
 def snapshot(subjects: Iterable[Subject]) -> Snapshot:

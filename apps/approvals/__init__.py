@@ -1,0 +1,1 @@
+"""Approvals: who must say yes to what, in which order, to exactly which content."""

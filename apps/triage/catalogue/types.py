@@ -1,0 +1,107 @@
+"""Types of the catalogue: :class:`Entry`, :class:`Fix`, :class:`Severity`, :class:`Auto`, :data:`GENERIC`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.db import models
+from django.utils.text import format_lazy
+from django.utils.translation import gettext_lazy as _
+
+#: A translatable text; resolved when it is shown.
+Words = Any
+
+
+class Severity(models.TextChoices):
+    """What an open case stops."""
+
+    BLOCKING_PROVISIONING = "blocking-provisioning", _("Stops set-up")
+    BLOCKING_BILLING = "blocking-billing", _("Stops billing")
+    WARNING = "warning", _("Warning")
+
+
+class FixAction(models.TextChoices):
+    """What a person can do about it; ``map_value`` and ``retry`` run in place, the others say where to act."""
+
+    MAP_VALUE = "map_value", _("Map the value")
+    EDIT_IN_SOURCE = "edit_in_source", _("Correct it in the source system")
+    RETRY = "retry", _("Run again")
+    APPROVE = "approve", _("Get it approved")
+    ASK = "ask", _("Ask the person in charge")
+
+
+class Auto(models.TextChoices):
+    """What happens without a person."""
+
+    NEVER = "never", _("Nothing: a person decides")
+    RECHECK = "recheck", _("Checked again when the source changes")
+    RETRY = "retry", _("Retried with growing pauses, and closed when it succeeds")
+    REPLAY = "replay", _("Once the value is mapped, everything that waits for it is run again")
+    PROBE = "probe", _("The target is asked what it holds before anything is sent again")
+
+
+@dataclass(frozen=True)
+class Fix:
+    """A suggested fix. ``mapping_kind`` for ``map_value``; ``system`` (crm, psa, erp, billing) for ``edit_in_source``."""
+
+    action: FixAction
+    label: Words
+    mapping_kind: str = ""
+    system: str = ""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One code. ``owner`` names the truth (``crm``, ``psa``, ``erp``, ``billing``, ``console`` or ``contract``);
+    ``resolvers`` are role names of ``organization``, who must act first."""
+
+    code: str
+    title: Words
+    explanation: Words
+    owner: str
+    resolvers: tuple[str, ...]
+    severity: Severity
+    fixes: tuple[Fix, ...]
+    auto: Auto
+
+    def named(self, code: str) -> Entry:
+        """A copy under another code whose title shows that code as it came."""
+        return replace(self, code=code, title=format_lazy("{}: {}", self.title, code))
+
+    @property
+    def mapping_kind(self) -> str:
+        """The kind of mapping that fixes it, or ``""``."""
+        return next((fix.mapping_kind for fix in self.fixes if fix.action is FixAction.MAP_VALUE), "")
+
+    @property
+    def blocks(self) -> bool:
+        return self.severity is not Severity.WARNING
+
+
+RETRY = Fix(FixAction.RETRY, _("Run the transaction again"))
+
+
+def source(system: str, label: Words) -> Fix:
+    """Correct it where the truth is."""
+    return Fix(FixAction.EDIT_IN_SOURCE, label, system=system)
+
+
+def mapped(kind: str, label: Words) -> Fix:
+    """Give the value its partner."""
+    return Fix(FixAction.MAP_VALUE, label, mapping_kind=kind)
+
+
+GENERIC = Entry(
+    code="",
+    title=_("Unknown problem"),
+    explanation=_(
+        "The plan or a system reported a problem that the catalogue does not know. Nothing was written after it. "
+        "The sentence and the raw code are shown as they came; an administrator finds out what they mean."
+    ),
+    owner="console",
+    resolvers=("admin", "billing_analyst"),
+    severity=Severity.BLOCKING_PROVISIONING,
+    fixes=(RETRY,),
+    auto=Auto.NEVER,
+)

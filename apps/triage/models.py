@@ -1,0 +1,205 @@
+"""Tables of the triage room: groups of equal problems, cases, their moves and comments.
+
+Hot are only the open cases; every index for lists is partial on them.
+"""
+
+from __future__ import annotations
+
+import uuid
+
+from django.conf import settings
+from django.contrib.postgres.indexes import GinIndex
+from django.contrib.postgres.search import SearchVector
+from django.db import models
+from django.db.models import Q
+from django.utils.translation import gettext_lazy as _
+
+from apps.core.scope import ScopedQuerySet
+from apps.journal.transitions import Arrows
+from apps.triage.catalogue import Severity
+
+
+class CaseState(models.TextChoices):
+    """Open states may follow each other in any order; an open case ends ``resolved`` or ``waived``; both may reopen::
+
+    open → triaged → assigned → in_progress → awaiting_source | awaiting_approval → resolved | waived → open (regression)
+    """
+
+    OPEN = "open", _("Open")
+    TRIAGED = "triaged", _("Triaged")
+    ASSIGNED = "assigned", _("Assigned")
+    IN_PROGRESS = "in_progress", _("Fix under way")
+    AWAITING_SOURCE = "awaiting_source", _("Waiting for the source system")
+    AWAITING_APPROVAL = "awaiting_approval", _("Waiting for approval")
+    RESOLVED = "resolved", _("Resolved")
+    WAIVED = "waived", _("Waived")
+
+
+OPEN_STATES = (
+    CaseState.OPEN,
+    CaseState.TRIAGED,
+    CaseState.ASSIGNED,
+    CaseState.IN_PROGRESS,
+    CaseState.AWAITING_SOURCE,
+    CaseState.AWAITING_APPROVAL,
+)
+CLOSED_STATES = (CaseState.RESOLVED, CaseState.WAIVED)
+_OPEN = Q(state__in=[state.value for state in OPEN_STATES])
+
+#: One expression for the index and for the query, or PostgreSQL would not use the index.
+SEARCH = SearchVector("label", "customer_name", "reason", "value", "engagement_key", config="simple")
+
+
+class How(models.TextChoices):
+    """Who or what resolved a case."""
+
+    AUTO = "auto", _("By itself: the problem is gone")
+    MANUAL = "manual", _("By a person's fix")
+    SUPERSEDED = "superseded", _("Overtaken by another transaction")
+    WAIVED = "waived", _("Waived")
+
+
+class Group(models.Model):
+    """Cases with the same cause. The fingerprint covers legal entity, flow, step, code, object type, field and value."""
+
+    legal_entity = models.ForeignKey(
+        "organization.LegalEntity", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    fingerprint = models.CharField(max_length=64, unique=True)
+    flow = models.CharField(max_length=40)
+    step = models.CharField(max_length=120)
+    code = models.CharField(max_length=60)
+    object_type = models.CharField(max_length=60, blank=True, default="")
+    field = models.CharField(max_length=120, blank=True, default="")
+    value = models.CharField(max_length=300, blank=True, default="")
+    #: The sentence of the newest case, shown for the whole group.
+    reason = models.TextField()
+    created_at = models.DateTimeField()
+
+    objects = ScopedQuerySet.as_manager()
+
+    def __str__(self) -> str:
+        return f"{self.code} {self.value}"
+
+
+class Case(models.Model):
+    """One problem of one subject, until it is gone. ``held_amount`` empty means unknown, never zero."""
+
+    ARROWS = Arrows(
+        {
+            **{state: (set(OPEN_STATES) | set(CLOSED_STATES)) - {state} for state in OPEN_STATES},
+            CaseState.RESOLVED: {CaseState.OPEN},
+            CaseState.WAIVED: {CaseState.OPEN, CaseState.RESOLVED},
+        }
+    )
+
+    legal_entity = models.ForeignKey(
+        "organization.LegalEntity", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
+    )
+    ref = models.CharField(max_length=32, unique=True)
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="cases")
+    transaction_id = models.BigIntegerField()
+    transaction_ref = models.CharField(max_length=32)
+    correlation_id = models.UUIDField(default=uuid.uuid4)
+    subject_kind = models.CharField(max_length=40)
+    subject_key = models.CharField(max_length=200)
+    flow = models.CharField(max_length=40)
+    step = models.CharField(max_length=120)
+    #: ``plan``: seen before anything was written; ``apply``: a system refused a write.
+    phase = models.CharField(max_length=8, default="plan")
+    code = models.CharField(max_length=60)
+    severity = models.CharField(max_length=24, choices=Severity.choices)
+    object_type = models.CharField(max_length=60, blank=True, default="")
+    field = models.CharField(max_length=120, blank=True, default="")
+    value = models.CharField(max_length=300, blank=True, default="")
+    reason = models.TextField()
+    params = models.JSONField(default=dict, blank=True)
+    label = models.CharField(max_length=300, blank=True, default="")
+    customer_name = models.CharField(max_length=300, blank=True, default="")
+    engagement_key = models.CharField(max_length=64, blank=True, default="")
+    currency = models.CharField(max_length=3, blank=True, default="")
+    held_amount = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
+    state = models.CharField(max_length=20, choices=CaseState.choices, default=CaseState.OPEN)
+    assignee = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    #: The person whose fix is under way, and the mapping it added; they say how the case ended.
+    fixed_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    mapping_id = models.BigIntegerField(null=True, blank=True)
+    opened_at = models.DateTimeField()
+    seen_at = models.DateTimeField()
+    due_at = models.DateTimeField(null=True, blank=True)
+    resolved_at = models.DateTimeField(null=True, blank=True)
+    how = models.CharField(max_length=12, choices=How.choices, blank=True, default="")
+    reopened = models.PositiveSmallIntegerField(default=0)
+    #: The case of another subject that must clear first (child to parent is the other way round).
+    blocked_by = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="blocks"
+    )
+    created_at = models.DateTimeField()
+
+    objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group", "subject_kind", "subject_key"], condition=_OPEN, name="triage_one_open_case"
+            ),
+            models.CheckConstraint(
+                condition=Q(held_amount__isnull=True) | ~Q(currency=""), name="triage_held_has_currency"
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["legal_entity", "due_at", "id"], condition=_OPEN, name="triage_open_due"),
+            models.Index(fields=["subject_kind", "subject_key", "flow"], name="triage_subject"),
+            models.Index(fields=["assignee", "due_at"], condition=_OPEN, name="triage_open_assignee"),
+            models.Index(fields=["engagement_key", "state"], name="triage_engagement"),
+            models.Index(fields=["transaction_id"], name="triage_transaction"),
+            models.Index(fields=["mapping_id"], condition=Q(mapping_id__isnull=False), name="triage_mapping"),
+            GinIndex(SEARCH, name="triage_search"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.ref} {self.code}"
+
+    @property
+    def is_open(self) -> bool:
+        return self.state in OPEN_STATES
+
+
+class CaseEvent(models.Model):
+    """Every move of a case in the words of the desk (the audit trail has the same moves for auditors)."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="events")
+    what = models.CharField(max_length=40)
+    old = models.CharField(max_length=120, blank=True, default="")
+    new = models.CharField(max_length=120, blank=True, default="")
+    note = models.TextField(blank=True, default="")
+    by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    correlation_id = models.UUIDField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["case_id", "id"]
+
+    def __str__(self) -> str:
+        return f"{self.what} {self.old} → {self.new}"
+
+
+class Comment(models.Model):
+    """What people tell each other about a case."""
+
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="comments")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.PROTECT, related_name="+")
+    text = models.TextField()
+    created_at = models.DateTimeField()
+
+    class Meta:
+        ordering = ["case_id", "id"]
+
+    def __str__(self) -> str:
+        return self.text[:60]

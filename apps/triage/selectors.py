@@ -1,0 +1,272 @@
+"""Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
+
+Public surface: :func:`cases`, :func:`case_detail`, :func:`groups`, :func:`group`, :func:`reporting_rates`,
+:func:`open_count`, :func:`billing_held`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
+:func:`cleared_by_mappings`, :func:`mapping_candidates`, and the row types :class:`GroupRow`, :class:`CaseDetail`,
+:class:`Held`, :class:`Candidate`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Case as When_
+from django.db.models import Count, DecimalField, F, Max, Min, Q, QuerySet, Sum, Value, When
+from django.utils.translation import gettext as _
+
+from apps.canonical.money import Money
+from apps.core import clock
+from apps.core.errors import NotFound
+from apps.core.scope import Scope
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.triage.catalogue import Entry, Severity, entry
+from apps.triage.models import OPEN_STATES, Case, CaseEvent, Comment, Group, How
+from apps.triage.ranking import Candidate, ranked
+
+_MONEY = DecimalField(max_digits=24, decimal_places=4)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Billing held in one currency; ``unknown`` counts what has no amount. ``reporting`` is None without a rate."""
+
+    currency: str
+    amount: Decimal
+    unknown: int
+    reporting: Money | None
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One line of the exceptions list: equal problems, how many, what they hold, until when, who must act."""
+
+    id: int
+    entry: Entry
+    code: str
+    reason: str
+    value: str
+    flow: str
+    step: str
+    legal_entity_id: int | None
+    legal_entity: str
+    count: int
+    held: Sequence[Held]
+    oldest: datetime
+    due_at: datetime | None
+    first_ref: str
+
+    @property
+    def resolvers(self) -> tuple[str, ...]:
+        return self.entry.resolvers
+
+
+@dataclass(frozen=True)
+class CaseDetail:
+    """A case with everything its page shows of this room."""
+
+    case: Case
+    entry: Entry
+    events: Sequence[CaseEvent]
+    comments: Sequence[Comment]
+    siblings: int
+
+
+# ---- Cases ----------------------------------------------------------------------------------------------------------
+def cases(scope: Scope) -> QuerySet[Case]:
+    """All cases that the scope may see, nearest deadline first, ready to be listed without further queries."""
+    rows = Case.objects.within(scope).select_related("legal_entity", "assignee", "group")
+    return rows.order_by(F("due_at").asc(nulls_last=True), "id")
+
+
+def open_cases(scope: Scope) -> QuerySet[Case]:
+    return cases(scope).filter(state__in=OPEN_STATES)
+
+
+def open_count(scope: Scope) -> int:
+    return Case.objects.within(scope).filter(state__in=OPEN_STATES).count()
+
+
+def case_detail(scope: Scope, ref: str) -> CaseDetail:
+    """One case by its reference. Raises :class:`NotFound`, also when it is out of scope."""
+    found = cases(scope).select_related("fixed_by", "blocked_by").filter(ref=ref).first()
+    if found is None:
+        raise NotFound(_("There is no such case, or you may not see it."))
+    siblings = open_cases(scope).filter(group_id=found.group_id).exclude(pk=found.pk).order_by().count()
+    return CaseDetail(
+        case=found,
+        entry=entry(found.code),
+        events=list(found.events.select_related("by")),
+        comments=list(found.comments.select_related("by")),
+        siblings=siblings,
+    )
+
+
+def cases_of_engagement(scope: Scope, engagement_key: str) -> QuerySet[Case]:
+    """Open and closed cases of an engagement, newest first."""
+    return cases(scope).filter(engagement_key=engagement_key).order_by("-opened_at", "-id")
+
+
+def cases_of_transaction(scope: Scope, transaction_id: int) -> QuerySet[Case]:
+    """Open and closed cases of a transaction, newest first."""
+    return cases(scope).filter(transaction_id=transaction_id).order_by("-opened_at", "-id")
+
+
+def cleared_by_mappings(mapping_ids: Iterable[int]) -> dict[int, int]:
+    """How many cases each mapping has cleared, for the review list; mappings without any are absent."""
+    rows = Case.objects.filter(mapping_id__in=list(mapping_ids), how=How.MANUAL)
+    return dict(rows.values_list("mapping_id").annotate(number=Count("id")).order_by())
+
+
+# ---- Groups ---------------------------------------------------------------------------------------------------------
+def reporting_currency() -> str:
+    return str(getattr(settings, "REPORTING_CURRENCY", "GBP"))
+
+
+def reporting_rates(rows: QuerySet[Case]) -> dict[str, Decimal]:
+    """What one unit of each currency of these cases is worth in the reporting currency; absent without a rate.
+
+    Taken from a large round sum, so that the rounding to minor units does not enter the rate.
+    """
+    currencies = rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct()
+    today, target, sample = clock.today(), reporting_currency(), 1_000_000
+    found = (
+        (currency, organization.convert(Money.of(sample, currency), target, today)) for currency in currencies
+    )
+    return {currency: answer[0].amount / sample for currency, answer in found if answer is not None}
+
+
+def in_reporting(rates: Mapping[str, Decimal]) -> Any:
+    """An expression: the held amount of a row in the reporting currency; NULL when amount or rate is unknown."""
+    whens = [When(currency=currency, then=F("held_amount") * Value(rate)) for currency, rate in rates.items()]
+    return When_(*whens, default=None, output_field=_MONEY)
+
+
+def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
+    """Aggregate filtered cases into groups: dicts for :func:`group_rows`, ready for a paginator.
+
+    ``order``: ``money`` (largest in the reporting currency first; unknown last), ``due`` (nearest first), ``age`` (oldest
+    first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden.
+    """
+    rates = reporting_rates(rows)
+    aggregated = (
+        rows.order_by()
+        .values("group_id")
+        .annotate(
+            count=Count("id"),
+            oldest=Min("opened_at"),
+            due=Min("due_at"),
+            first=Min("id"),
+            newest=Max("id"),
+            worth=Sum(in_reporting(rates), filter=~Q(severity=Severity.WARNING), output_field=_MONEY),
+        )
+    )
+    orders = {
+        "money": [F("worth").desc(nulls_last=True), F("due").asc(nulls_last=True)],
+        "due": [F("due").asc(nulls_last=True), F("worth").desc(nulls_last=True)],
+        "age": [F("oldest").asc()],
+        "count": [F("count").desc()],
+    }
+    return aggregated.order_by(*orders.get(order, orders["money"]), "group_id")
+
+
+def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[GroupRow]:
+    """One page of :func:`groups` with words and money, in four queries whatever its length."""
+    page = list(page)
+    ids = [line["group_id"] for line in page]
+    found = Group.objects.select_related("legal_entity").in_bulk(ids)
+    held = _held_by_group(rows.filter(group_id__in=ids))
+    refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
+    return [
+        GroupRow(
+            id=line["group_id"],
+            entry=entry(found[line["group_id"]].code),
+            code=found[line["group_id"]].code,
+            reason=found[line["group_id"]].reason,
+            value=found[line["group_id"]].value,
+            flow=found[line["group_id"]].flow,
+            step=found[line["group_id"]].step,
+            legal_entity_id=found[line["group_id"]].legal_entity_id,
+            legal_entity=found[line["group_id"]].legal_entity.code
+            if found[line["group_id"]].legal_entity
+            else "",
+            count=line["count"],
+            held=held.get(line["group_id"], []),
+            oldest=line["oldest"],
+            due_at=line["due"],
+            first_ref=refs[line["first"]],
+        )
+        for line in page
+    ]
+
+
+def group(scope: Scope, group_id: int) -> Group:
+    """One group of which the scope sees at least one case; :class:`NotFound` otherwise."""
+    visible = Case.objects.within(scope).filter(group_id=group_id)
+    found = Group.objects.select_related("legal_entity").filter(pk__in=visible.values("group_id")).first()
+    if found is None:
+        raise NotFound(_("There is no such group of cases, or you may not see it."))
+    return found
+
+
+# ---- Money ----------------------------------------------------------------------------------------------------------
+def billing_held(scope: Scope) -> list[Held]:
+    """Billing held by open blocking cases, per currency; a subject with several cases counts once, under its oldest."""
+    return held_of(Case.objects.within(scope).filter(state__in=OPEN_STATES))
+
+
+def held_of(rows: QuerySet[Case]) -> list[Held]:
+    """The same over any set of cases: each subject once."""
+    once = (
+        rows.exclude(severity=Severity.WARNING)
+        .order_by("subject_kind", "subject_key", "id")
+        .distinct("subject_kind", "subject_key")
+    )
+    sums = _sums(Case.objects.filter(pk__in=once.values("pk")).order_by().values("currency"))
+    rates = reporting_rates(rows)
+    return [_held(line, rates) for line in sums]
+
+
+def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:
+    """A group holds at most one open case a subject, so plain sums count nothing twice."""
+    blocking = rows.order_by().exclude(severity=Severity.WARNING)
+    rates = reporting_rates(blocking)
+    answer: dict[int, list[Held]] = {}
+    for line in _sums(blocking.values("group_id", "currency")):
+        answer.setdefault(line["group_id"], []).append(_held(line, rates))
+    return answer
+
+
+def _sums(grouped: QuerySet[Any]) -> QuerySet[Any]:
+    return grouped.annotate(
+        total=Sum("held_amount"), unknown=Count("id", filter=Q(held_amount__isnull=True))
+    ).order_by("currency")
+
+
+def _held(line: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Held:
+    amount = line["total"] if line["total"] is not None else Decimal(0)
+    rate = rates.get(line["currency"])
+    reporting = Money.of(amount * rate, reporting_currency()) if rate is not None else None
+    return Held(line["currency"], amount, line["unknown"], reporting)
+
+
+# ---- The fix form ---------------------------------------------------------------------------------------------------
+def mapping_candidates(case: Case, *, limit: int = 50) -> list[Candidate]:
+    """What the case's value could mean: items that the entity's ERP last showed, the likeliest first.
+
+    Empty when the code has no mapping, or the entity no ERP.
+    """
+    kind = entry(case.code).mapping_kind
+    route = organization.route(case.legal_entity_id, "erp") if case.legal_entity_id and kind else None
+    if route is None:
+        return []
+    rows = records.of_type(system_id=route.system.pk, object_type=kind)
+    wanted = " ".join(
+        str(part) for part in (case.params.get("name"), case.params.get("description"), case.value) if part
+    )
+    return ranked(wanted, rows)[:limit]

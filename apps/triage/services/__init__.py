@@ -1,0 +1,22 @@
+"""Verbs of the triage room.
+
+Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of the engine) · :func:`case_assign`,
+:func:`case_take`, :func:`case_comment`, :func:`case_retry` (a person's moves) · :func:`fix_preview`,
+:func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place).
+"""
+
+from apps.triage.services.desk import case_assign, case_comment, case_retry, case_take
+from apps.triage.services.fixes import case_fix_mapping, cases_follow_mapping, fix_preview
+from apps.triage.services.reconcile import cases_reconcile, transactions_finished
+
+__all__ = [
+    "case_assign",
+    "case_comment",
+    "case_fix_mapping",
+    "case_retry",
+    "case_take",
+    "cases_follow_mapping",
+    "cases_reconcile",
+    "fix_preview",
+    "transactions_finished",
+]

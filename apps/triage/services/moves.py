@@ -1,0 +1,58 @@
+"""Shared inner steps of the verbs: moving a case with its event row, and its billing hold.
+
+Inner module of the room; outsiders use :mod:`apps.triage.services`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from apps.billing import services as billing
+from apps.core import clock, correlation
+from apps.journal import transitions
+from apps.triage.catalogue import Severity
+from apps.triage.models import Case, CaseEvent, CaseState
+
+
+def source_ref(case: Case) -> str:
+    """The name under which a case places its hold."""
+    return f"case:{case.ref}"
+
+
+def move(case: Case, *, to: CaseState, by: Any, note: str = "", **fields: Any) -> bool:
+    """Move a case and write its event; False when another process was first (nothing is written then)."""
+    former = str(case.state)
+    if not transitions.move(case, to=to, by=by, why=note, **fields):
+        return False
+    event(case, what="moved", old=former, new=to.value, by=by, note=note)
+    return True
+
+
+def event(case: Case, *, what: str, by: Any, old: str = "", new: str = "", note: str = "") -> None:
+    CaseEvent.objects.create(
+        case=case,
+        what=what,
+        old=old[:120],
+        new=new[:120],
+        note=note,
+        by=by,
+        correlation_id=correlation.current(),
+        created_at=clock.now(),
+    )
+
+
+def place_hold(case: Case) -> None:
+    """An open case that stops billing keeps its engagement's items from being drafted."""
+    if case.severity == Severity.BLOCKING_BILLING and case.engagement_key:
+        billing.place_hold(
+            engagement_key=case.engagement_key,
+            legal_entity_id=case.legal_entity_id,
+            level="billing",
+            reason=f"{case.ref}: {case.reason}",
+            source_ref=source_ref(case),
+        )
+
+
+def lift_hold(case: Case, *, by: Any) -> None:
+    if case.severity == Severity.BLOCKING_BILLING and case.engagement_key:
+        billing.lift_hold(source_ref=source_ref(case), engagement_key=case.engagement_key, by=by)
