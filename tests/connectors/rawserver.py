@@ -5,6 +5,7 @@ Public surface: :class:`RawServer`, :func:`reset`, :func:`whole`.
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import struct
 import threading
@@ -90,6 +91,8 @@ class RawServer:
 
     def close(self) -> None:
         self.released.set()
+        with contextlib.suppress(OSError):  # closed already
+            self._listener.shutdown(socket.SHUT_RDWR)  # wakes the thread that waits in accept
         self._listener.close()
 
     def __enter__(self) -> RawServer:

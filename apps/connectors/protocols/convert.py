@@ -1,18 +1,19 @@
 """From vendors' values to canonical ones, with errors that name the field.
 
-Public surface: :func:`built`, :func:`decimal`, :func:`money`, :func:`day`, :func:`instant`, :func:`refused`.
+Public surface: :func:`built`, :func:`decimal`, :func:`money`, :func:`day`, :func:`instant`, :func:`refused`,
+:func:`texts`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from apps.canonical.money import Money
+from apps.canonical.money import Money, minor_unit_exponent
 from apps.connectors.spi import AdapterError, ErrorKind
 
 T = TypeVar("T", bound=BaseModel)
@@ -56,19 +57,18 @@ def money(value: Any, currency: str, *, field: str, rounded: bool = False) -> Mo
     number = decimal(value, field=field)
     if number is None:
         return None
-    make: Callable[..., Money] = Money.of
     try:
-        if rounded:
-            return make(number, currency)
-        return Money(
-            amount=make(number, currency).amount if _fits(number, currency) else number, currency=currency
+        places = minor_unit_exponent(currency)
+    except KeyError:
+        raise refused(f"“{currency}” is not a currency we know.", field="currency", value=currency) from None
+    if not rounded and number != round(number, places):
+        raise refused(
+            f"{field}: {currency} has {places} decimals, {value} has more.", field=field, value=value
         )
-    except (ValidationError, ValueError, KeyError) as error:
+    try:
+        return Money.of(number, currency)
+    except ValidationError as error:
         raise refused(f"{field} is not an amount in {currency}: {value}", field=field, value=value) from error
-
-
-def _fits(number: Decimal, currency: str) -> bool:
-    return Money.of(number, currency).amount == number
 
 
 def day(value: Any, *, field: str) -> date | None:
