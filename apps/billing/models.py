@@ -6,6 +6,7 @@ room; see services and selectors.
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import ClassVar
 
 from django.conf import settings
@@ -134,6 +135,13 @@ class BillableItem(models.Model):
 
     def __str__(self) -> str:
         return self.source_key
+
+    @property
+    def known_amount(self) -> Decimal:
+        """The amount where it must be known: the database insists on it from ready onwards. Raises ``ValueError``."""
+        if self.amount is None:
+            raise ValueError(f"the amount of {self.source_key} is not known")
+        return self.amount
 
 
 class HoldLevel(models.TextChoices):

@@ -153,7 +153,7 @@ def test_time_is_priced_at_the_rate_of_its_day_and_rounded_per_entry():
     [
         ({"role": "Wizard"}, "RES-ROLE-NO-RATE", "No rate card in effect names Wizard."),
         ({"worked_on": date(2026, 9, 1)}, "RATE-GAP", "Manager has no rate on 2026-09-01"),
-        ({"service_code": "XXX-1"}, "BILL-RULE-MISSING", "no billing rule for “XXX-1”"),
+        ({"service_code": "NEW-1"}, "BILL-RULE-MISSING", "no billing rule for “NEW-1”"),
         ({"status": "submitted", "approved_at": None}, "TIME-UNAPPROVED", "7.5 hours of ben on 2026-10-05"),
     ],
 )

@@ -157,7 +157,7 @@ def _milestone_sentence(item: BillableItem, milestone: objects.Milestone) -> str
     ) % {
         "what": item.description,
         "prebill": item.prebill,
-        "billed": Money.of(item.amount, item.currency),
+        "billed": Money.of(item.known_amount, item.currency),
         "now": milestone.amount,
         "status": milestone.status,
     }
@@ -198,7 +198,7 @@ def _take_time(
     answer = commercial.rate_resolver(account.engagement_key)(
         entry.role, entry.service_code, entry.worked_on, entry.person
     )
-    priced = isinstance(answer, commercial.RateAnswer)
+    found = answer if isinstance(answer, commercial.RateAnswer) else None
     wanted = entry.billable and entry.status != "rejected"
     if item.pk and item.state == ItemState.READY:
         # An amount may vanish with the change; only pending items may be without one.
@@ -210,8 +210,8 @@ def _take_time(
     item.description = _time_text(entry)
     item.final_at = entry.approved_at if entry.status == "approved" else None
     item.rate_trace = list(answer.trace)
-    item.unit_price = answer.hourly.amount if priced else None
-    item.amount = answer.amount_for(entry.hours).amount if priced else None
+    item.unit_price = found.hourly.amount if found else None
+    item.amount = found.amount_for(entry.hours).amount if found else None
     item.source, item.source_digest = dumped, digest
     item.save()
     if wanted and item.state == ItemState.EXCLUDED:
@@ -261,7 +261,7 @@ def _mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: 
                 "reason": reason,
                 "field": "source",
                 "value": item.source_key,
-                "params": {"billed": str(Money.of(item.amount, item.currency))},
+                "params": {"billed": str(Money.of(item.known_amount, item.currency))},
             }
         ]
     item.save(update_fields=["source", "blockers"])

@@ -102,9 +102,9 @@ def add_items(prebill: Prebill, items: Iterable[BillableItem], *, by: Any = None
             billing_code=item.billing_code,
             description=item.description,
             quantity=item.quantity,
-            unit_price=item.unit_price if item.unit_price is not None else item.amount,
-            amount=item.amount,
-            worked_amount=item.amount,
+            unit_price=item.known_amount if item.unit_price is None else item.unit_price,
+            amount=item.known_amount,
+            worked_amount=item.known_amount,
         )
         for offset, item in enumerate(chosen, start=1)
     )

@@ -239,8 +239,7 @@ def decided(*, ref: str, state: str, digest: str, by: Any, comment: str) -> None
     elif state == "approved" and prebill.state == PrebillState.PM_APPROVED:
         _refuse_other_content(prebill, digest)
         refuse_while_held(prebill)
-        entity = organization.entity(prebill.legal_entity_id)
-        today = clock.today(entity.timezone)
+        today = clock.today(prebill.legal_entity.timezone)
         _advance(prebill, PrebillState.APPROVED, PrebillEvent.Verb.APPROVED, by, comment, invoice_on=today)
     elif state in ("sent_back", "rejected") and prebill.state in (
         PrebillState.DRAFT,

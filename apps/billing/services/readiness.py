@@ -178,7 +178,7 @@ def _apply_cap(
     cap = Money.of(engagement.not_to_exceed, account.currency)
     billed = consumed(account)
     eligible = [item for item, result in zip(items, results, strict=True) if result.ready]
-    wanted = sum((item.amount for item in eligible), Decimal(0))
+    wanted = sum((item.known_amount for item in eligible), Decimal(0))
     left = max(cap.amount - billed, Decimal(0))
     params = {
         "billed": Money.of(billed, account.currency),
@@ -190,8 +190,8 @@ def _apply_cap(
     over = predicates.cap_predicate(cap=cap, params=params)
     checked: list[tuple[BillableItem, ItemReadiness]] = []
     for item, result in zip(items, results, strict=True):
-        if not result.ready or item.amount <= left:
-            left -= item.amount if result.ready else Decimal(0)
+        if not result.ready or item.known_amount <= left:
+            left -= item.known_amount if result.ready else Decimal(0)
             checked.append((item, predicates.with_predicate(result, fine)))
         elif left > 0:
             rest = _split(item, left)
@@ -218,7 +218,7 @@ def _split(item: BillableItem, billable: Decimal) -> BillableItem:
     """Cut an item at the cap: it keeps ``billable``, a part of its own takes the rest (amounts add up exactly)."""
     root = item.parent or item
     number = root.parts.count() + 1
-    keeps = (item.quantity * billable / item.amount).quantize(Decimal("0.0001"))
+    keeps = (item.quantity * billable / item.known_amount).quantize(Decimal("0.0001"))
     rest = BillableItem.objects.create(
         legal_entity_id=item.legal_entity_id,
         engagement_key=item.engagement_key,
@@ -231,7 +231,7 @@ def _split(item: BillableItem, billable: Decimal) -> BillableItem:
         person=item.person,
         quantity=item.quantity - keeps,
         unit_price=item.unit_price,
-        amount=item.amount - billable,
+        amount=item.known_amount - billable,
         currency=item.currency,
         event_on=item.event_on,
         final_at=item.final_at,
@@ -286,7 +286,7 @@ def _edited_after_billing(account: BillingAccount) -> list[ItemReadiness]:
             item.kind,
             item.description,
             item.state,
-            Money.of(item.amount, item.currency),
+            Money.of(item.known_amount, item.currency),
             tuple(
                 predicates.Predicate(
                     blocker["predicate"],
