@@ -76,6 +76,7 @@ class Sandbox:
         at = stamp()
         with system.gauge:
             system.in_flight += 1
+            request.context["running"] = True
         try:
             refused = system.vendor.enter(request)
             if refused is not None:
@@ -89,9 +90,7 @@ class Sandbox:
                 return response
             return self._serve_faulty(system, request, connection, start_response, hit, at)
         finally:
-            system.vendor.leave(request)
-            with system.gauge:
-                system.in_flight -= 1
+            _leave(system, request)
 
     def _serve_faulty(self, system, request, connection, start_response, hit: list[Fault], at: str):
         by_kind = {fault.kind: fault for fault in hit}
@@ -102,7 +101,7 @@ class Sandbox:
             _call_back(fault, system, request)
         if "reset_before" in by_kind or "hang_before" in by_kind:
             self.log.record(system.name, request, None, at=at, fault=names)
-            self._drop(connection, by_kind.get("hang_before"))
+            self._drop(system, request, connection, by_kind.get("hang_before"))
         if fault := by_kind.get("status"):
             response = _fault_response(fault, system)
         else:
@@ -113,11 +112,12 @@ class Sandbox:
             _call_back(fault, system, request)
         if "reset_after" in by_kind or "hang_after" in by_kind:
             self.log.record(system.name, request, None, at=at, fault=names)
-            self._drop(connection, by_kind.get("hang_after"))
+            self._drop(system, request, connection, by_kind.get("hang_after"))
         if "status" in by_kind or "status_after" in by_kind:
             system.vendor.finish(request, response)
         self.log.record(system.name, request, response, at=at, fault=names)
         if "truncate" in by_kind:
+            _leave(system, request)
             _truncate(connection, response)
         if fault := by_kind.get("slow_body"):
             return _send_slowly(response, start_response, fault.seconds)
@@ -141,13 +141,22 @@ class Sandbox:
         while not self.closing and (left := deadline - time.monotonic()) > 0:
             time.sleep(min(left, 0.1))
 
-    def _drop(self, connection, hanging: Fault | None):
+    def _drop(self, system: System, request: Request, connection, hanging: Fault | None):
         if hanging is not None:
             faults_module.hang(
                 connection, hanging.seconds, lambda: not self.closing and self.faults.active(hanging)
             )
+        _leave(system, request)
         faults_module.rst(connection)
         raise ConnectionDropped
+
+
+def _leave(system: System, request: Request) -> None:
+    """The request no longer counts as running; before the client can know, so that its retry meets no ghost."""
+    if request.context.pop("running", False):
+        system.vendor.leave(request)
+        with system.gauge:
+            system.in_flight -= 1
 
 
 def _request(environ) -> Request:

@@ -6,7 +6,6 @@ Public surface: Stripe (a Vendor).
 import hashlib
 import hmac
 import json
-import re
 import secrets
 import threading
 import time
@@ -14,10 +13,12 @@ import time
 from ..core import auth
 from ..core.http import Refusal, Request, Response, Router
 from ..core.systems import NoSuchRecord, Vendor
-from .errors import ValidationRefusal, error, invalid, refuse
+from .customers import Customers
+from .errors import ValidationRefusal, error
 from .fields import API_VERSION
 from .forms import check, decode, integer, metadata, need
 from .invoices import Invoicing, new_id
+from .lists import Lists
 
 KEPT_SECONDS = 86_400
 PREFIXES = {"customer": "cus", "invoice": "in", "invoiceitem": "ii", "credit_note": "cn", "tax_rate": "txr"}
@@ -39,12 +40,9 @@ FAULTS = {
     ),
     429: ("invalid_request_error", "Request rate limit exceeded.", "rate_limit"),
 }
-CLAUSE = re.compile(
-    r"""(-?)(\w+)(?:\[['"](\w+)['"]\])?\s*(:|=|~|<=|>=|<|>)\s*(?:'([^']*)'|"([^"]*)"|(\d+))"""
-)
 
 
-class Stripe(Vendor):
+class Stripe(Customers, Lists, Vendor):
     pushes = True
 
     def __init__(self, system):
@@ -163,7 +161,8 @@ class Stripe(Vendor):
         if handler is None:
             message = f"Unrecognized request URL ({request.method}: {request.path})."
             return error(405 if known else 404, "invalid_request_error", message)
-        self._current = request
+        if request.method != "GET":  # writes come one at a time, reads must not disturb their context
+            self._current = request
         return handler(request, **arguments)
 
     def finish(self, request: Request, response: Response) -> None:
@@ -294,188 +293,6 @@ class Stripe(Vendor):
         check(f"{kind}.list", values)
         docs = self._filtered(kind, values)
         return Response(200, self._page(request, kind, docs, values))
-
-    def _filtered(self, kind: str, values: dict) -> list[dict]:
-        docs = list(reversed(self.system.all(kind)))
-        for name in ("email", "customer", "invoice", "status", "collection_method", "type"):
-            if name in values:
-                docs = [d for d in docs if d.get(name) == values[name]]
-        if "types" in values:
-            docs = [d for d in docs if d["type"] in values["types"]]
-        if "pending" in values:
-            docs = [d for d in docs if (d["invoice"] is None) == (values["pending"].lower() == "true")]
-        bounds = values.get("created")
-        if bounds:
-            bounds = bounds if isinstance(bounds, dict) else {"gte": bounds, "lte": bounds}
-            tests = {
-                "gt": lambda a, b: a > b,
-                "gte": lambda a, b: a >= b,
-                "lt": lambda a, b: a < b,
-                "lte": lambda a, b: a <= b,
-            }
-            docs = [
-                d
-                for d in docs
-                if all(tests[op](d["created"], int(v)) for op, v in bounds.items() if op in tests)
-            ]
-        return docs
-
-    def _page(self, request: Request, kind: str, docs: list[dict], values: dict) -> dict:
-        limit = integer(values, "limit")
-        limit = 10 if limit is None else limit
-        if not 1 <= limit <= 100:
-            invalid(
-                "Invalid limit: must be between 1 and 100.", code="parameter_invalid_integer", param="limit"
-            )
-        start = 0
-        cursor = values.get("starting_after") or values.get("ending_before")
-        if cursor:
-            places = [n for n, d in enumerate(docs) if d["id"] == cursor]
-            if not places:
-                refuse(400, f"No such {kind}: '{cursor}'", code="resource_missing", param="starting_after")
-            if values.get("starting_after"):
-                start = places[0] + 1
-            else:
-                docs = docs[: places[0]]
-                start = max(0, len(docs) - limit)
-        more = start + limit < len(docs) if not values.get("ending_before") else start > 0
-        expand = [path.removeprefix("data.") for path in values.get("expand") or []]
-        page = [self._expanded(d, expand) for d in docs[start : start + limit]]
-        return {"object": "list", "url": request.path, "has_more": more, "data": page}
-
-    def _search(self, request: Request, kind: str) -> Response:
-        """Searching sees records only some time after they were written (about a minute at the vendor)."""
-        values = decode(request.query_items)
-        check(f"{kind}.search", values)
-        clauses, any_of = _clauses(need(values, "query"))
-        lag = float(self.system.setting("search_lag_seconds", 60))
-        docs = [d for d in reversed(self.system.all(kind)) if d["created"] <= time.time() - lag]
-        docs = [d for d in docs if (any if any_of else all)(_matches(d, clause) for clause in clauses)]
-        limit, offset = integer(values, "limit") or 10, int(values.get("page") or 0)
-        page = docs[offset : offset + limit]
-        more = offset + limit < len(docs)
-        return Response(
-            200,
-            {
-                "object": "search_result",
-                "url": request.path,
-                "has_more": more,
-                "data": page,
-                "next_page": str(offset + limit) if more else None,
-            },
-        )
-
-    # -- customers and rates ---------------------------------------------------------------------
-
-    def _new_customer(self, values: dict) -> dict:
-        prefix = values.get("invoice_prefix") or secrets.token_hex(4).upper()
-        if not re.fullmatch(r"[A-Z0-9]{3,12}", prefix):
-            invalid("Invalid invoice_prefix: 3 to 12 uppercase letters or numbers.", param="invoice_prefix")
-        if any(c["invoice_prefix"] == prefix for c in self.system.find("customer", "invoice_prefix", prefix)):
-            refuse(400, f"The invoice prefix {prefix} is already used.", param="invoice_prefix")
-        doc = {
-            "id": new_id("cus"),
-            "object": "customer",
-            "address": None,
-            "balance": 0,
-            "created": int(time.time()),
-            "currency": None,
-            "default_source": None,
-            "delinquent": False,
-            "description": None,
-            "email": None,
-            "invoice_prefix": prefix,
-            "invoice_settings": {"custom_fields": None, "default_payment_method": None},
-            "livemode": False,
-            "metadata": metadata({}, values.get("metadata")),
-            "name": None,
-            "next_invoice_sequence": 1,
-            "phone": None,
-            "preferred_locales": [],
-            "shipping": None,
-            "tax_exempt": "none",
-        }
-        ignored = ("metadata", "expand", "tax_id_data", "invoice_prefix", "payment_method", "test_clock")
-        doc |= self._customer_values(doc, {k: v for k, v in values.items() if k not in ignored})
-        self.system.put("customer", doc["id"], doc)
-        for entry in values.get("tax_id_data") or []:
-            self._put_tax_id(doc["id"], entry)
-        self._emit("customer.created", doc)
-        return doc
-
-    def _customer_values(self, doc: dict, values: dict) -> dict:
-        if values.get("email") and not re.fullmatch(r"[^@\s]+@[^@\s]+\.[^@\s]+", values["email"]):
-            invalid(f"Invalid email address: {values['email']}", code="email_invalid", param="email")
-        change = {k: (None if v == "" else v) for k, v in values.items()}
-        for name in ("balance", "next_invoice_sequence"):
-            if name in change:
-                change[name] = integer(values, name)
-        if isinstance(change.get("address"), dict):
-            names = ("city", "country", "line1", "line2", "postal_code", "state")
-            base = doc.get("address") or dict.fromkeys(names)
-            bad = set(change["address"]) - set(names)
-            if bad:
-                invalid(
-                    f"Received unknown parameter: address[{min(bad)}]",
-                    code="parameter_unknown",
-                    param="address",
-                )
-            change["address"] = {**base, **{k: v or None for k, v in change["address"].items()}}
-        return change
-
-    def _new_tax_rate(self, values: dict) -> dict:
-        doc = {
-            "id": new_id("txr"),
-            "object": "tax_rate",
-            "active": True,
-            "created": int(time.time()),
-            "display_name": need(values, "display_name"),
-            "percentage": float(need(values, "percentage")),
-            "inclusive": need(values, "inclusive") == "true",
-            "metadata": metadata({}, values.get("metadata")),
-            "livemode": False,
-        }
-        doc |= {n: values.get(n) for n in ("country", "description", "jurisdiction", "state", "tax_type")}
-        return self.system.put("tax_rate", doc["id"], doc)
-
-    def _put_tax_id(self, customer: str, values: dict) -> dict:
-        doc = {
-            "id": new_id("txi"),
-            "object": "tax_id",
-            "country": str(values.get("value") or "")[:2] or None,
-            "created": int(time.time()),
-            "customer": customer,
-            "livemode": False,
-            "type": need(values, "type"),
-            "value": need(values, "value"),
-            "verification": {"status": "pending"},
-        }
-        return self.system.put("tax_id", doc["id"], doc)
-
-    def _tax_ids(self, request: Request, id: str) -> Response:
-        self.invoicing.get("customer", id)
-        values = decode(request.query_items)
-        docs = list(reversed(self.system.find("tax_id", "customer", id)))
-        return Response(200, self._page(request, "tax_id", docs, values))
-
-    def _add_tax_id(self, request: Request, id: str) -> Response:
-        values = decode(request.form())
-        check("tax_id.create", values)
-        self.invoicing.get("customer", id)
-        return Response(200, self._put_tax_id(id, values))
-
-    def _account(self, request: Request) -> Response:
-        return Response(
-            200,
-            {
-                "id": "acct_sandbox",
-                "object": "account",
-                "charges_enabled": True,
-                "country": "GB",
-                "default_currency": "gbp",
-                "type": "standard",
-            },
-        )
 
     # -- invoices --------------------------------------------------------------------------------
 
@@ -635,45 +452,3 @@ class Stripe(Vendor):
             self._emit("charge.dispute.created", dispute)
             return dispute
         return invoice
-
-
-def _clauses(query: str) -> tuple[list[tuple], bool]:
-    """Search query language: clauses joined by AND or by OR, not both."""
-    clauses = []
-    rest = query.strip()
-    joints = set()
-    while rest:
-        found = CLAUSE.match(rest)
-        if not found:
-            invalid(f"We were unable to parse your search query near '{rest[:30]}'.", param="query")
-        minus, name, key, operator, *values = found.groups()
-        clauses.append((bool(minus), name, key, operator, next(v for v in values if v is not None)))
-        rest = rest[found.end() :].strip()
-        joint = re.match(r"(AND|OR)\s+", rest, re.IGNORECASE)
-        if joint:
-            joints.add(joint.group(1).upper())
-            rest = rest[joint.end() :]
-        elif rest:
-            joints.add("AND")
-    if len(joints) > 1:
-        invalid("You may not combine AND and OR in a search query.", param="query")
-    return clauses, joints == {"OR"}
-
-
-def _matches(doc: dict, clause: tuple) -> bool:
-    minus, name, key, operator, wanted = clause
-    value = (doc.get(name) or {}).get(key) if key else doc.get(name)
-    if value is None:
-        return minus
-    if operator in ("<", ">", "<=", ">="):
-        result = {
-            "<": value < int(wanted),
-            ">": value > int(wanted),
-            "<=": value <= int(wanted),
-            ">=": value >= int(wanted),
-        }[operator]
-    elif operator == "~":
-        result = wanted.casefold() in str(value).casefold()
-    else:
-        result = str(value).casefold() == wanted.casefold()
-    return result != minus
