@@ -48,7 +48,15 @@ class SandboxProcess:
 
     def start(self, *, fresh: bool = True, seconds: float = 15.0) -> "SandboxProcess":
         self.data_dir.mkdir(parents=True, exist_ok=True)
-        command = [sys.executable, "-m", "apps.sandbox", "--port", str(self.base_port), "--data", str(self.data_dir)]
+        command = [
+            sys.executable,
+            "-m",
+            "apps.sandbox",
+            "--port",
+            str(self.base_port),
+            "--data",
+            str(self.data_dir),
+        ]
         log = (self.data_dir / "sandbox.log").open("ab")
         environment = {k: v for k, v in os.environ.items() if k != "DJANGO_SETTINGS_MODULE"}
         self._process = subprocess.Popen(
