@@ -51,7 +51,9 @@ _TABLE = {
         "workspace_id:id>workspaces! title:s comment:s expense_ids:ids>expenses! status:s~ user_id:id>users", "status"),
     "billing_milestones": ("billing_milestone", "BillingMilestone", "billing_milestone",
         "title:s! workspace_id:id>workspaces! amount_in_cents:i! currency:s date_to_invoice:d billing_type:s"
-        " story_id:id>stories invoice_ids:ids>invoices~ notes:s invoiced:b~",
+        " story_id:id>stories invoice_ids:ids>invoices~ notes:s invoiced:b~"
+        # Not the vendor's: acceptance as this account's own fields (planned, completed, accepted).
+        " state:s accepted_at:dt acceptance_reference:s",
         "date_between billing_type story_ids"),
     "invoices": ("invoice", "Invoice", "invoice",
         "workspace_ids:ids>workspaces invoice_date:d due_date:d title:s message:s currency:s status:s~ total_in_cents:i~"

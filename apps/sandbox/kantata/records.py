@@ -47,7 +47,12 @@ DEFAULTS = {
     },
     "timesheet_submissions": {"status": "pending"},
     "expense_report_submissions": {"status": "pending"},
-    "billing_milestones": {"billing_type": "fixed_date", "invoice_ids": [], "invoiced": False},
+    "billing_milestones": {
+        "billing_type": "fixed_date",
+        "invoice_ids": [],
+        "invoiced": False,
+        "state": "planned",
+    },
     "invoices": {"status": "new", "workspace_ids": [], "balance_in_cents": 0, "total_in_cents": 0},
     "rate_cards": {"archived": False, "default": False},
     "rate_card_sets": {"archived": False, "default": False},
@@ -241,6 +246,8 @@ class Account:
         if plural == "billing_milestones":
             if doc["billing_type"] not in ("fixed_date", "upon_completion"):
                 refuse("Billing type is not included in the list", "billing_type")
+            if doc["state"] not in ("planned", "completed", "accepted"):
+                refuse("State is not included in the list", "state")
             if doc["billing_type"] == "upon_completion" and not doc.get("story_id"):
                 refuse("Story can't be blank", "story_id")
         if plural in ("time_entries", "expenses"):
