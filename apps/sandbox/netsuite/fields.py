@@ -25,7 +25,8 @@ TRANSACTION = (
 RECORDS = {
     "customer": COMMON + ENTITY + " accountNumber:s vatRegNumber:s defaultTaxReg:s taxable:b taxItem:ref>salesTaxItem"
     " creditLimit:n creditHoldOverride:e balance:n~ overdueBalance:n~ defaultAddress:s billAddress:s language:e"
-    " parent:ref>customer salesRep:ref>employee dateEntered:d emailPreference:e emailTransactions:b",
+    " parent:ref>customer salesRep:ref>employee dateEntered:d custentity_registration_number:s"
+    " custentity_merged_into:ref>customer emailPreference:e emailTransactions:b",
     "customerSubsidiaryRelationship": COMMON + " entity:ref>customer! subsidiary:ref>subsidiary! isPrimarySub:b"
     " primaryCurrency:ref>currency balance:n~ creditLimit:n taxItem:ref>salesTaxItem name:s",
     "subsidiary": COMMON + " name:s! legalName:s country:e currency:ref>currency parent:ref>subsidiary isElimination:b"
