@@ -68,6 +68,7 @@ class _Run:
         self.probe_first = lease.taken_over
         self.beside: list[Problem] = []
         self.context = Context(key=transaction.subject.key, params=transaction.params)
+        self.settled = ledger.settled_names(transaction.id)
 
     def go(self) -> None:
         transaction = self.transaction
@@ -166,7 +167,7 @@ class _Run:
         started = clock.now()
         match action.kind:
             case "unchanged":
-                self._append(seq, action, Entry("unchanged", started, message=action.why))
+                self._note(seq, action, Entry("unchanged", started, message=action.why))
             case "blocked":
                 self._rest(State.HELD, reason=self._problem_text())
             case "child":
@@ -183,7 +184,7 @@ class _Run:
         renew(self.lease)
         child = children.ask(self.lease, self.transaction, action)
         if child.state == State.SUCCEEDED:
-            self._append(seq, action, Entry("done", started, message=f"{action.why} ({child.ref})"))
+            self._note(seq, action, Entry("done", started, message=f"{action.why} ({child.ref})"))
             return
         if child.state in (State.OBSERVED, State.CANCELLED):
             self._rest(
@@ -412,7 +413,10 @@ class _Run:
             [_fact(self.transaction) | {"problems": [asdict(problem) for problem in problems]}]
         )
 
-    def _append(self, seq: int, action: PlannedAction, entry: Entry) -> None:
+    def _note(self, seq: int, action: PlannedAction, entry: Entry) -> None:
+        """Journal a step with nothing to write, once per transaction however often it is planned again."""
+        if action.name in self.settled:
+            return
         with db.atomic():
             ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
         reach(f"{self.transaction.flow}:{action.name}:journaled")

@@ -1,6 +1,7 @@
 """The action journal: one appended row per attempt of an action, written together with what follows from it.
 
-Public surface: :func:`append`, :class:`Entry`, :func:`last_outcome`, :func:`was_settled`. A row is written only while the
+Public surface: :func:`append`, :class:`Entry`, :func:`last_outcome`, :func:`settled_names`,
+:func:`was_settled`. A row is written only while the
 lease is ours (fencing), in one short database transaction with the cross-reference it proves.
 """
 
@@ -85,6 +86,12 @@ def was_settled(*, kind: str, key: str, name: str) -> bool:
     """Whether this action was ever done for the subject, by any of its transactions."""
     ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
     return Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED).exists()
+
+
+def settled_names(transaction_id: int) -> set[str]:
+    """The actions of this transaction that have been done."""
+    rows = Action.objects.filter(transaction_id=transaction_id, outcome__in=SETTLED)
+    return set(rows.values_list("name", flat=True))
 
 
 def last_outcome(transaction_id: int, name: str) -> Action | None:

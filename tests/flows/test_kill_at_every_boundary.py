@@ -34,8 +34,8 @@ EXPECTED = {
     ("psa", "workspaces"): 1,
     ("psa", "rate_cards"): 1,
     ("psa", "billing_milestones"): 2,
-    ("billing", "customers"): 1,
-    ("billing", "invoices"): 1,
+    ("billing", "customer"): 1,
+    ("billing", "invoice"): 1,
     ("crm", "Eng_Status__c"): 1,
 }
 
@@ -81,7 +81,7 @@ def test_a_worker_killed_at_every_boundary_loses_and_doubles_nothing(world: Worl
         ref = acts.prebills()[0].ref
         acts.approve_prebill(ref, "priya", "helen")
         world.wait(lambda: acts.prebills()[0].state == "issued", seconds=200, what="the invoice is issued")
-        control.pay(control.records("billing", "invoices")[0]["id"])
+        control.pay(control.records("billing", "invoice")[0]["id"])
         world.wait(lambda: acts.prebills()[0].state == "paid", seconds=120, what="the payment is known")
         world.wait(acts.finished, seconds=60, what="everything at rest")
 

@@ -206,9 +206,7 @@ def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
         steps.append(_request_step(snapshot, "finalize", f"{system.name} fixes the request."))
     if status in ("", "draft", "open") and not snapshot.sent:
         steps.append(
-            _request_step(
-                snapshot, "send", f"{system.name} sends it to {invoice.customer_key}'s billing contact."
-            )
+            _request_step(snapshot, "send", f"{system.name} sends it to the billing contact of the customer.")
         )
     steps.append(status_push(snapshot, "Invoiced", invoice_status="issued"))
     steps.append(
