@@ -323,7 +323,7 @@ def test_a_customer_is_enabled_for_another_subsidiary_once(netsuite, erp):
     first = netsuite.push(enabling(one))
     second = netsuite.push(enabling(one))
     assert (first.created, second.created) == (True, False)
-    assert first.external_id == second.external_id
+    assert first.external_id == second.external_id == f"{one}-sub-2"
     assert len(erp.records("customerSubsidiaryRelationship")) == 2  # the primary one and ours
     assert netsuite.probe(enabling(one)).external_id == second.external_id
     [found] = netsuite.find(object_type="customer", by="id", value=one)

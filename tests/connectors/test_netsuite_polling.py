@@ -7,6 +7,7 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from apps.connectors.adapters.netsuite.adapter import NetSuiteAdapter
 from apps.connectors.spi import AdapterError, ErrorKind
@@ -14,8 +15,12 @@ from apps.core import clock
 from tests.connectors.sandboxed import netsuite_settings
 
 
+def ago(**time: int) -> str:
+    return (clock.now() - timedelta(**time)).replace(microsecond=0).isoformat()
+
+
 def customers(count: int, **changes: Any) -> list[dict[str, Any]]:
-    base = {"subsidiary": {"id": "1"}, "currency": {"id": "1"}, **changes}
+    base = {"subsidiary": {"id": "1"}, "currency": {"id": "1"}, "lastModifiedDate": ago(minutes=2), **changes}
     return [{**base, "companyName": f"Company {number}"} for number in range(count)]
 
 
@@ -54,10 +59,9 @@ def test_the_next_window_overlaps_and_names_the_same_change_alike(netsuite, sand
 
 
 def test_a_later_change_of_the_record_is_another_event(netsuite, erp, sandbox):
-    earlier = (clock.now() - timedelta(minutes=2)).replace(microsecond=0).isoformat()
-    [one] = seed(sandbox, customers(1, lastModifiedDate=earlier))
+    [one] = seed(sandbox, customers(1))
     first = netsuite.fetch(object_type="customer", cursor="")
-    erp.patch("customer", one, {"email": "new@example.com"})
+    erp.patch("customer", one, {"email": "new@example.com", "lastModifiedDate": ago(seconds=20)})
     second = netsuite.fetch(object_type="customer", cursor=first.cursor)
     assert [change.external_id for change in second.changes] == [one]
     assert second.changes[0].event_id != first.changes[0].event_id
@@ -65,14 +69,13 @@ def test_a_later_change_of_the_record_is_another_event(netsuite, erp, sandbox):
 
 
 def test_a_record_changed_while_its_window_is_read_is_found_in_the_next(netsuite, erp, sandbox):
-    earlier = (clock.now() - timedelta(minutes=2)).replace(microsecond=0).isoformat()
-    seeded = seed(sandbox, customers(4, lastModifiedDate=earlier))
+    seeded = seed(sandbox, customers(4))
     first = netsuite.fetch(object_type="customer", cursor="", limit=2)
     assert first.more
     # As if the window had ended before this change was made.
-    held = json.loads(first.cursor) | {"until": (clock.now() - timedelta(minutes=1)).isoformat()}
+    held = json.loads(first.cursor) | {"until": ago(minutes=1)}
     late = sorted(seeded)[-1]
-    erp.patch("customer", late, {"email": "moved@example.com"})
+    erp.patch("customer", late, {"email": "moved@example.com", "lastModifiedDate": ago(seconds=30)})
     rest, cursor = drained(netsuite, limit=2, cursor=json.dumps(held))
     assert late not in rest
     following, _ = drained(netsuite, limit=10, cursor=cursor)
@@ -80,16 +83,13 @@ def test_a_record_changed_while_its_window_is_read_is_found_in_the_next(netsuite
 
 
 def test_old_records_are_outside_of_the_first_window(netsuite, sandbox):
-    long_ago = (clock.now() - timedelta(days=3)).replace(microsecond=0).isoformat()
-    seed(sandbox, customers(2, lastModifiedDate=long_ago))
+    seed(sandbox, customers(2, lastModifiedDate=ago(days=3)))
     assert drained(netsuite, limit=10)[0] == []
 
 
 def test_changes_of_a_page_come_oldest_first(netsuite, sandbox):
-    now = clock.now().replace(microsecond=0)
     newer, older = customers(2)
-    newer["lastModifiedDate"] = (now - timedelta(minutes=1)).isoformat()
-    older["lastModifiedDate"] = (now - timedelta(minutes=9)).isoformat()
+    newer["lastModifiedDate"], older["lastModifiedDate"] = ago(minutes=1), ago(minutes=9)
     first, second = seed(sandbox, [newer, older])
     page = netsuite.fetch(object_type="customer", cursor="")
     assert [change.external_id for change in page.changes] == [second, first]
@@ -98,7 +98,7 @@ def test_changes_of_a_page_come_oldest_first(netsuite, sandbox):
 def test_invoices_are_polled_apart_from_other_transactions(netsuite, sandbox):
     [buyer] = seed(sandbox, customers(1))
     line = {"items": [{"item": {"id": "41"}, "amount": 10}]}
-    common = {"entity": {"id": buyer}, "currency": {"id": "1"}, "subsidiary": {"id": "1"}}
+    common = {"entity": {"id": buyer}, "currency": {"id": "1"}, "lastModifiedDate": ago(minutes=1)}
     seeded = sandbox.control.seed(
         {"erp": {"invoice": [{**common, "item": line}], "creditMemo": [{**common, "item": line}]}}
     )["erp"]
@@ -106,6 +106,15 @@ def test_invoices_are_polled_apart_from_other_transactions(netsuite, sandbox):
     assert [(change.external_id, change.container_id) for change in page.changes] == [
         (seeded["invoice"][0], buyer)
     ]
+
+
+def test_a_second_that_is_not_over_is_left_to_the_next_window(netsuite, sandbox):
+    [one] = seed(sandbox, customers(1, lastModifiedDate=ago(seconds=0)))
+    first = netsuite.fetch(object_type="customer", cursor="")
+    assert list(first.changes) == []
+    with time_machine.travel(clock.now() + timedelta(seconds=5), tick=True):
+        second = netsuite.fetch(object_type="customer", cursor=first.cursor)
+    assert [change.external_id for change in second.changes] == [one]
 
 
 def test_times_follow_the_integration_users_time_zone(sandbox, erp, rsa_key):

@@ -47,6 +47,7 @@ _WRITES: dict[tuple[str, str], Callable[[Vocabulary, Push], Write]] = {
 CONFIG_SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "type": "object",
+    "additionalProperties": False,
     "required": ["account", "client_id", "certificate_id"],
     "properties": {
         "account": {
@@ -128,7 +129,8 @@ class NetSuiteAdapter:
         try:
             currencies = self.client.select("id, symbol", "currency")
         except AdapterError as error:
-            return Health(False, error.message, {"kind": error.kind.value, "vendor_code": error.vendor_code})
+            details = {"kind": error.kind.value, "code": error.code, "vendor_code": error.vendor_code}
+            return Health(False, error.message, details)
         return Health(
             True,
             "NetSuite answers and accepts our credentials.",
@@ -160,9 +162,8 @@ class NetSuiteAdapter:
         """Upserts do not say whether they created: ``created`` is true for every one and false for changes."""
         build = self._builder(push)
         if (push.object_type, push.operation) == ("customer", "enable_entity"):
-            there = customers.relation_id(self.words, push)
-            if there:
-                return Outcome(there, created=False)
+            if customers.is_enabled(self.words, push):
+                return Outcome(customers.relation_name(push), created=False)
         if push.object_type == "rate_card":
             self._ensure_billing_classes(push)
         write = build(self.words, push)
@@ -176,6 +177,8 @@ class NetSuiteAdapter:
             )
         facts: dict[str, Any] = {}
         version = ""
+        if push.operation == "enable_entity":
+            internal_id = customers.relation_name(push)
         if push.object_type == "invoice":
             # Number, tax and total are NetSuite's; whoever follows needs them.
             record = self.client.written(write.kind, internal_id, answer)
@@ -194,8 +197,8 @@ class NetSuiteAdapter:
         """The record as it is, when it holds all that was to be written; None when the write has to be sent (again)."""
         build = self._builder(push)
         if (push.object_type, push.operation) == ("customer", "enable_entity"):
-            there = customers.relation_id(self.words, push)
-            return Outcome(there, created=False) if there else None
+            done = customers.is_enabled(self.words, push)
+            return Outcome(customers.relation_name(push), created=False) if done else None
         if push.object_type == "rate_card" and delivery.missing_billing_classes(self.words, push):
             return None
         write = build(self.words, push)

@@ -1,6 +1,7 @@
 """Customers: NetSuite's ``customer`` and canonical ``Customer``, and the searches of the match ladder.
 
-Public surface: :func:`find_customers`, :func:`customer_write`, :func:`enable_write`, :func:`relation_id`.
+Public surface: :func:`find_customers`, :func:`customer_write`, :func:`enable_write`, :func:`is_enabled`,
+:func:`relation_name`.
 
 Fields: SuiteTalk REST record ``customer`` and ``customerSubsidiaryRelationship``.
 """
@@ -344,11 +345,11 @@ def enable_write(words: Vocabulary, push: Push) -> Write:
     return Write("customerSubsidiaryRelationship", body, external_id=f"{push.key[:48]}-sub-{subsidiary}")
 
 
-def relation_id(words: Vocabulary, push: Push) -> str:
-    """The id of the relationship when the customer is enabled already (its own id for its primary one), else ""."""
+def is_enabled(words: Vocabulary, push: Push) -> bool:
+    """Whether the customer may trade with the subsidiary already: its primary one, or by a relationship."""
     customer_id, subsidiary = _customer_id(push), str(push.settings.get("subsidiary") or "")
     if not customer_id.isdigit() or not subsidiary.isdigit():
-        return ""
+        return False
     rows = words.client.select(
         "id, entity, subsidiary",
         "customersubsidiaryrelationship",
@@ -356,9 +357,14 @@ def relation_id(words: Vocabulary, push: Push) -> str:
         f"subsidiary = {subsidiary}",
     )
     if rows:
-        return str(rows[0]["id"])
+        return True
     record = words.client.get("customer", customer_id, sub_resources=False)
-    return customer_id if record is not None and ref_id(record.get("subsidiary")) == subsidiary else ""
+    return record is not None and ref_id(record.get("subsidiary")) == subsidiary
+
+
+def relation_name(push: Push) -> str:
+    """The id we know a relationship by, ``647-sub-2``: its own internal id may equal that of some customer."""
+    return f"{_customer_id(push)}-sub-{push.settings.get('subsidiary')}"
 
 
 def _customer_id(push: Push) -> str:

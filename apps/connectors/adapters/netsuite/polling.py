@@ -19,6 +19,9 @@ from apps.connectors.spi import AdapterError, Change, ErrorKind, Page
 from apps.core import clock
 
 OVERLAP = timedelta(minutes=5)
+#: A window ends at a second that is over: stamps have whole seconds, and a change later in the same second would look
+#: like the one already seen.
+SETTLED = timedelta(seconds=2)
 #: How far a first poll looks back.
 FIRST = timedelta(hours=24)
 #: Object type → SuiteQL table, condition, column of what the object hangs on.
@@ -65,8 +68,8 @@ def changes(client: Client, *, object_type: str, cursor: str, limit: int) -> Pag
 
 
 def _window(cursor: str) -> tuple[datetime, datetime, int]:
-    """``since``, ``until`` (exclusive) and the id to go on after. SuiteQL times have whole seconds."""
-    now = clock.now().replace(microsecond=0) + timedelta(seconds=1)
+    """``since``, ``until`` (exclusive) and the id to go on after."""
+    now = clock.now().replace(microsecond=0) - SETTLED
     if not cursor:
         return now - FIRST, now, 0
     try:

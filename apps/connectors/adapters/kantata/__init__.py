@@ -1,0 +1,1 @@
+"""Kantata OX (docs/vendors/kantata.md)."""

@@ -1,0 +1,163 @@
+"""Calls to the Kantata OX API: bearer token, list envelope, external references.
+
+Public surface: :class:`Client`, :class:`Listing`.
+
+Every answer is ``{"count", "meta", "results": [{"key", "id"}], "<key>": {"<id>": {…}}}``; only ``results`` says which
+records were found and in which order, the rest may hold included ones. Source: developer.kantata.com, "API overview".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import quote
+
+from apps.connectors.adapters.kantata.errors import sort_error
+from apps.connectors.protocols.http import Answer, Http, StaticAuth
+from apps.connectors.spi import AdapterError, ErrorKind, Settings
+
+#: Records of one page (vendor limit).
+PAGE = 200
+#: Our name among the services that put references on Kantata's objects.
+SERVICE = "pssync"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """One answered page. ``records`` in the order of ``results``; ``body`` holds what was included."""
+
+    records: tuple[dict[str, Any], ...]
+    body: Mapping[str, Any]
+    pages: int
+    answer: Answer
+
+    def included(self, key: str, record_id: Any) -> dict[str, Any]:
+        """A record that came along (``include=``), or {}."""
+        found = self.body.get(key)
+        held = found.get(str(record_id)) if isinstance(found, Mapping) and record_id else None
+        return dict(held) if isinstance(held, Mapping) else {}
+
+
+class Client:
+    """One Kantata account."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        self.base = str(settings.config.get("api_path") or "/api/v1").rstrip("/")
+        token = settings.secrets.get("token", "")
+        self.http = Http(
+            system=settings.system,
+            base_url=settings.base_url,
+            auth=StaticAuth(f"Bearer {token}"),
+            sort_error=sort_error,
+            secrets=tuple(value for value in settings.secrets.values() if value),
+        )
+
+    @property
+    def service(self) -> str:
+        return str(self.settings.config.get("service_name") or SERVICE)
+
+    # -- reading -------------------------------------------------------------------------------
+
+    def page(self, plural: str, params: Mapping[str, Any], *, number: int = 1, size: int = PAGE) -> Listing:
+        answer = self.http.get(
+            f"{self.base}/{plural}", params={**params, "page": str(number), "per_page": str(size)}
+        )
+        return listing(answer)
+
+    def pages(self, plural: str, params: Mapping[str, Any]) -> Iterator[Listing]:
+        """All pages of a list in the order of creation, so that a new record never shifts those before it."""
+        number = 1
+        while True:
+            found = self.page(plural, {"order": "created_at:asc", **params}, number=number)
+            yield found
+            if number >= found.pages:
+                return
+            number += 1
+
+    def one(self, plural: str, record_id: str, *, include: str = "") -> Listing | None:
+        """A record by id. Asked as a list of one: the show route answers 404 for what a default filter hides."""
+        if not record_id.isdigit():
+            return None
+        found = self.page(plural, {"only": record_id, **({"include": include} if include else {})})
+        return found if found.records else None
+
+    def referred(self, plural: str, model: str, key: str, *, include: str = "") -> Listing | None:
+        """The record that carries our reference ``key``; archived projects too, which a plain list leaves out.
+
+        Raises ``REJECTED``/``PRJ-DUP`` when several carry it: one of them was made twice and a person must say which.
+        """
+        params = {
+            "external_reference_service_name": self.service,
+            "external_reference_service_model": model,
+            "external_reference_service_model_ref": key,
+            **({"include": include} if include else {}),
+        }
+        found = self.page(plural, params)
+        if not found.records and plural == "workspaces":
+            found = self.page(plural, {**params, "archived": "true"})
+        if len(found.records) > 1:
+            ids = ", ".join(str(record["id"]) for record in found.records)
+            raise AdapterError(
+                ErrorKind.REJECTED,
+                f"Kantata holds several objects for {key}: {ids}.",
+                code="PRJ-DUP",
+                field="key",
+                value=key,
+                exchange=found.answer.exchange,
+            )
+        return found if found.records else None
+
+    # -- writing -------------------------------------------------------------------------------
+
+    def create(self, plural: str, singular: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Answer]:
+        answer = self.http.post(f"{self.base}/{plural}", json={singular: dict(values)})
+        return self._written(answer), answer
+
+    def update(
+        self, plural: str, singular: str, record_id: str, values: Mapping[str, Any]
+    ) -> tuple[dict[str, Any], Answer]:
+        answer = self.http.put(f"{self.base}/{plural}/{quote(record_id)}", json={singular: dict(values)})
+        return self._written(answer), answer
+
+    def reference(self, model: str, key: str, *, message: str = "") -> dict[str, Any]:
+        """The external reference that a new object is created with, in the same request."""
+        found = {
+            "service_name": self.service,
+            "service_model": model,
+            "service_model_ref": key,
+            "status": "successful",
+        }
+        return found | ({"external_message": message} if message else {})
+
+    def _written(self, answer: Answer) -> dict[str, Any]:
+        found = listing(answer)
+        if len(found.records) != 1:
+            raise AdapterError(
+                ErrorKind.UNKNOWN,
+                "Kantata accepted the write, but does not show the record.",
+                exchange=answer.exchange,
+            )
+        return found.records[0]
+
+
+def listing(answer: Answer) -> Listing:
+    """The envelope of an answer. Raises ``CONTRACT_DRIFT`` when it has none."""
+    body = answer.body()
+    results = body.get("results") if isinstance(body, dict) else None
+    if not isinstance(results, list):
+        raise AdapterError(
+            ErrorKind.CONTRACT_DRIFT,
+            "Kantata answered without results.",
+            code="INT-SCHEMA",
+            exchange=answer.exchange,
+        )
+    records = []
+    for result in results:
+        held = body.get(str(result.get("key")), {}).get(str(result.get("id")))
+        if isinstance(held, dict):
+            records.append({**held, "id": str(held.get("id", result.get("id")))})
+    meta = body.get("meta")
+    pages = int(meta.get("page_count") or 1) if isinstance(meta, dict) else 1
+    return Listing(tuple(records), body, pages, answer)
