@@ -6,7 +6,7 @@ import os
 from typing import Any
 
 from celery import Celery
-from celery.signals import beat_init, celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pssync_console.settings")
 
@@ -21,7 +21,6 @@ def _keep_our_logs(**_: Any) -> None:
 
 
 @celeryd_init.connect
-@beat_init.connect
 def _start_embedded(**_: Any) -> None:
     from pssync_console import runtime
 

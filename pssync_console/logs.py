@@ -34,7 +34,8 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
     tail: list[Any] = (
         [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
         if json
-        else [structlog.dev.ConsoleRenderer(colors=False)]
+        # Plain, because the pretty tracebacks print local variables, and those may hold credentials.
+        else [structlog.dev.ConsoleRenderer(colors=False, exception_formatter=structlog.dev.plain_traceback)]
     )
     return {
         "version": 1,

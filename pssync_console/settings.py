@@ -269,7 +269,7 @@ CELERY_WORKER_CANCEL_LONG_RUNNING_TASKS_ON_CONNECTION_LOSS = True
 CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
 CELERY_BROKER_CONNECTION_TIMEOUT = 3
 CELERY_TASK_PUBLISH_RETRY_POLICY = {"max_retries": 1, "interval_start": 0, "interval_max": 0.2}
-CELERY_BEAT_SCHEDULER = "django_celery_beat.schedulers:DatabaseScheduler"
+CELERY_BEAT_SCHEDULER = "pssync_console.beat:Scheduler"
 CELERY_BEAT_MAX_LOOP_INTERVAL = 1
 # Every bell expires before many of them can pile up behind a stopped worker.
 CELERY_BEAT_SCHEDULE = {

@@ -76,6 +76,8 @@ def _environment(*, once: bool) -> None:
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     # A pump that ends soon lets the worker stop soon after Ctrl-C.
     os.environ.setdefault("SYNC_PUMP_SECONDS", "5")
+    # As root, Celery warns at every start; root runs demos in containers, and production has its own users.
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:::celery.platforms")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
     web, sandbox = _port("WEB_PORT"), _port("SANDBOX_PORT")
     for port in (web, *range(sandbox, sandbox + SANDBOX_PORTS)):

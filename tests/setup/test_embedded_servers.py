@@ -27,9 +27,9 @@ HOLD = "from pssync_console import runtime; runtime.ensure(); print('up', flush=
 def user(tmp_path) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts processes that use the servers in one data folder; what is left at the end is ended."""
     users: list[subprocess.Popen[str]] = []
-    unset = {
-        name: value for name, value in os.environ.items() if name not in ("DATABASE_URL", "CELERY_BROKER_URL")
-    }
+    # Durable, unlike the run's own database: a kill must lose nothing.
+    taken = ("DATABASE_URL", "CELERY_BROKER_URL", "PSSYNC_EMBEDDED_DURABLE")
+    unset = {name: value for name, value in os.environ.items() if name not in taken}
 
     def start(home: Path = tmp_path) -> subprocess.Popen[str]:
         process = subprocess.Popen(
