@@ -13,6 +13,7 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
+from apps.connectors.adapters.kantata.adapter import KantataAdapter
 from apps.connectors.adapters.netsuite.adapter import NetSuiteAdapter
 from apps.connectors.protocols.oauth import forget_tokens
 from apps.connectors.spi import Settings
@@ -109,9 +110,7 @@ def psa(sandbox: SandboxProcess) -> SystemControl:
 
 
 @pytest.fixture
-def kantata(sandbox: SandboxProcess, psa: SystemControl) -> Any:
-    from apps.connectors.adapters.kantata.adapter import KantataAdapter
-
+def kantata(sandbox: SandboxProcess, psa: SystemControl) -> KantataAdapter:
     return KantataAdapter(
         Settings(system="psa", base_url=sandbox.url("psa"), config={}, secrets={"token": PSA_TOKEN})
     )
