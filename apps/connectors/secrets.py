@@ -30,7 +30,7 @@ def encrypt(values: Mapping[str, str], *, system_id: int) -> bytes:
     return _ring().encrypt(plain.encode())
 
 
-def decrypt(ciphertext: bytes, *, system_id: int) -> dict[str, str]:
+def decrypt(ciphertext: bytes | memoryview, *, system_id: int) -> dict[str, str]:
     """The named secrets; an empty ciphertext holds none. Raises :class:`SecretsUnreadable`."""
     if not ciphertext:
         return {}
@@ -46,7 +46,7 @@ def decrypt(ciphertext: bytes, *, system_id: int) -> dict[str, str]:
     return dict(content["values"])
 
 
-def rotate(ciphertext: bytes) -> bytes:
+def rotate(ciphertext: bytes | memoryview) -> bytes:
     """The same content under the newest key. Raises :class:`SecretsUnreadable`."""
     if not ciphertext:
         return b""

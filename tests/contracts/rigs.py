@@ -6,6 +6,7 @@ Public surface: :class:`Rig`, :data:`RIGS`.
 from __future__ import annotations
 
 import itertools
+import time
 import uuid
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -42,14 +43,13 @@ class Rig:
     system = ""
     #: Object type, and criterion, that ``seed`` makes readable.
     reads = ""
-    #: Object type that polling tells when ``change`` was called; inside = the changed object is the container.
+    #: Object type that is polled for.
     polls = ""
-    polls_inside = False
     #: Regular expression of the path that ``write`` posts to.
     write_path = ""
     write_method = "POST"
-    #: False where a write is answered by headers alone (204): there is no body that could break off.
-    write_answers_body = True
+    #: The vendor's stamps have whole seconds: two changes within one cannot be told apart by anybody.
+    whole_seconds = False
     #: Path that ``check`` and reading go through.
     read_path = ""
     expires_tokens = False
@@ -86,6 +86,19 @@ class Rig:
     def change(self, external_id: str) -> None:
         """Somebody at the vendor changes that object."""
         raise NotImplementedError
+
+    def polled(self) -> str:
+        """Make and change an object of type ``polls`` there; its id."""
+        external_id = self.seed()
+        self.change(external_id)
+        return external_id
+
+    def next_second(self) -> None:
+        """Wait until a change gets another stamp than one made now."""
+        if self.whole_seconds:
+            second = int(time.time())
+            while int(time.time()) == second:
+                time.sleep(0.02)
 
     def write(self) -> Push:
         raise NotImplementedError
@@ -152,7 +165,7 @@ class NetSuiteRig(Rig):
     vendor, system, reads, polls = "netsuite", "erp", "customer", "customer"
     write_path, write_method, read_path = "record/v1/customer/eid", "PUT", "record/v1|suiteql"
     expires_tokens = True
-    write_answers_body = False
+    whole_seconds = True
     key = rsa.generate_private_key(65537, 2048)
 
     def prepare(self) -> None:
@@ -210,7 +223,7 @@ class NetSuiteRig(Rig):
 
 class KantataRig(Rig):
     vendor, system, reads, polls = "kantata", "psa", "engagement", "milestone"
-    polls_inside = True
+    whole_seconds = True
     write_path, write_method, read_path = "/workspaces", "POST", "/api/v1/"
     token = "psa-token-of-the-suite"
 
@@ -235,6 +248,16 @@ class KantataRig(Rig):
     def change(self, external_id: str) -> None:
         workspace = self.control.record("workspaces", id=external_id)
         self.control.patch("workspaces", external_id, {"title": f"{workspace['title']} changed"})
+
+    def polled(self) -> str:
+        milestone = {
+            "workspace_id": self.seed(),
+            "title": "Go-live",
+            "amount_in_cents": 100000,
+            "currency": "GBP",
+            "date_to_invoice": "2026-12-15",
+        }
+        return str(self.control.create("billing_milestones", milestone)["id"])
 
     def write(self) -> Push:
         number = next(_numbers)

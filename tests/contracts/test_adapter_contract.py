@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 import uuid
 
 import jsonschema
@@ -75,6 +76,7 @@ def test_the_version_stays_until_the_object_changes(rig, adapter):
     [again] = adapter.find(object_type=rig.reads, by="id", value=external_id)
     assert first.version
     assert again == first
+    rig.next_second()
     rig.change(external_id)
     [after] = adapter.find(object_type=rig.reads, by="id", value=external_id)
     assert after.version != first.version
@@ -161,9 +163,6 @@ def test_a_truncated_answer_to_a_write_is_unknown(rig, adapter):
     adapter.check()
     push = rig.write()
     rig.control.fault("truncate", method=rig.write_method, path=rig.write_path)
-    if not rig.write_answers_body:
-        assert adapter.push(push).external_id
-        return
     with pytest.raises(AdapterError) as caught:
         adapter.push(push)
     assert caught.value.kind is ErrorKind.UNKNOWN
@@ -254,19 +253,21 @@ def test_an_expired_token_is_renewed_once_without_anybody_noticing(rig, adapter)
 def test_polling_finds_a_change_and_moves_on(rig, adapter):
     object_type = rig.polls
     assert object_type in adapter.describe().polls
-    external_id = rig.seed()
-    _, cursor = drained(adapter, object_type, "")
-    rig.change(external_id)
-    changes, after = drained(adapter, object_type, cursor)
-    assert external_id in {
-        change.container_id if rig.polls_inside else change.external_id for change in changes
-    }
+    _, start = drained(adapter, object_type, "")
+    external_id = rig.polled()
+    deadline = time.monotonic() + 15
+    while True:  # some vendors' stamps are read only once their second is over
+        changes, after = drained(adapter, object_type, start)
+        if external_id in {change.external_id for change in changes}:
+            break
+        assert time.monotonic() < deadline, "the change was never polled"
+        time.sleep(0.1)
     assert all(change.object_type == object_type for change in changes)
-    repeated, _ = drained(adapter, object_type, cursor)
-    assert [change.event_id for change in repeated] == [change.event_id for change in changes]
+    told = {change.event_id for change in changes}
+    repeated, _ = drained(adapter, object_type, start)
+    assert told <= {change.event_id for change in repeated}
     later, _ = drained(adapter, object_type, after)
-    seen = {change.event_id for change in changes}
-    assert all(change.event_id in seen for change in later)
+    assert all(change.event_id in told for change in later if change.external_id == external_id)
 
 
 def test_the_correlation_id_reaches_the_vendor(rig, adapter):

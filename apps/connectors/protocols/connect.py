@@ -108,7 +108,7 @@ class _DeadlineReader(io.RawIOBase):
         call = current_call()
         if call is not None:
             self._sock.settimeout(min(call.read_seconds, call.remaining()))
-        count = self._raw.readinto(buffer)  # type: ignore[attr-defined]
+        count = self._raw.readinto(buffer)
         if call is not None and count:
             call.received = True
         return count
@@ -143,22 +143,22 @@ class _DeadlineResponse(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("The connection ended within the headers of the answer.")
 
 
-class _Guarded:
-    """Mixed into urllib3's connections."""
+class _Guarded(HTTPConnection):
+    """What both of urllib3's connections get."""
 
     response_class = _DeadlineResponse
     _used = False
 
     def _new_conn(self) -> socket.socket:
-        host, port, timeout = self._dns_host, self.port, self.timeout  # type: ignore[attr-defined]
+        host, port, timeout = self._dns_host, self.port, self.timeout
         try:
             found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
         except (OSError, UnicodeError) as error:
-            raise NewConnectionError(self, f"the name {host!r} cannot be resolved: {error}") from error  # type: ignore[arg-type]
+            raise NewConnectionError(self, f"the name {host!r} cannot be resolved: {error}") from error
         addresses = list(dict.fromkeys(str(entry[4][0]) for entry in found))
         refused = [address for address in addresses if not address_allowed(address, host)]
         if refused:
-            raise AddressRefused(self, f"{host} leads to {refused[0]}, which is not a public address")  # type: ignore[arg-type]
+            raise AddressRefused(self, f"{host} leads to {refused[0]}, which is not a public address")
         last: OSError | None = None
         for address in addresses:
             try:
@@ -170,22 +170,18 @@ class _Guarded:
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             return sock
-        raise NewConnectionError(self, f"{host} cannot be connected to: {last}") from last  # type: ignore[arg-type]
+        raise NewConnectionError(self, f"{host} cannot be connected to: {last}") from last
 
     def send(self, data: Any) -> None:
         call = current_call()
-        if self.sock is None:  # type: ignore[has-type]
-            self.connect()  # type: ignore[attr-defined]
+        if self.sock is None:
+            self.connect()
         elif call is not None and not call.sent:
-            call.reused = self._used  # type: ignore[has-type]
+            call.reused = self._used
         self._used = True
         if call is not None:
             call.sent = True
-        super().send(data)  # type: ignore[misc]
-
-
-class _HttpConnection(_Guarded, HTTPConnection):
-    pass
+        super().send(data)
 
 
 class _HttpsConnection(_Guarded, HTTPSConnection):
@@ -193,11 +189,11 @@ class _HttpsConnection(_Guarded, HTTPSConnection):
 
 
 class _HttpPool(HTTPConnectionPool):
-    ConnectionCls = _HttpConnection  # type: ignore[assignment]
+    ConnectionCls = _Guarded
 
 
 class _HttpsPool(HTTPSConnectionPool):
-    ConnectionCls = _HttpsConnection  # type: ignore[assignment]
+    ConnectionCls = _HttpsConnection
 
 
 class _GuardedAdapter(HTTPAdapter):

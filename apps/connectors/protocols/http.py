@@ -135,46 +135,46 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds)
 
 
+#: HTTP status → (kind, catalogue code, sentence).
+_STATUSES: dict[int, tuple[ErrorKind, str, str]] = {
+    401: (ErrorKind.AUTH, "INT-AUTH", "The system refused our credentials."),
+    403: (ErrorKind.PERMISSION, "INT-PERM", "The system does not allow us to do this."),
+    404: (ErrorKind.NOT_FOUND, "", "The system does not have this record."),
+    408: (ErrorKind.TRANSIENT, "", "The system is not available right now."),
+    409: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
+    410: (ErrorKind.NOT_FOUND, "", "The system does not have this record."),
+    412: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
+    423: (ErrorKind.CONFLICT, "INT-LOCK", "The record is locked by somebody else."),
+    428: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
+    429: (ErrorKind.RATE_LIMITED, "INT-RATE", "The system asks us to slow down."),
+    503: (ErrorKind.TRANSIENT, "", "The system is not available right now."),
+}
+
+
 def default_error(answer: Answer, write: bool) -> AdapterError:
     """What an HTTP status means when the vendor's body says nothing more exact.
 
     A 5xx other than 503 on a write is ``UNKNOWN``: a gateway may give up while the system behind it goes on.
     """
     status = answer.status
-    common = {
-        "exchange": answer.exchange,
-        "vendor_code": str(status),
-        "retry_after": retry_after(answer.headers),
-    }
-    if status == 401:
-        return AdapterError(ErrorKind.AUTH, "The system refused our credentials.", code="INT-AUTH", **common)
-    if status == 403:
-        return AdapterError(
-            ErrorKind.PERMISSION, "The system does not allow us to do this.", code="INT-PERM", **common
-        )
-    if status in (404, 410):
-        return AdapterError(ErrorKind.NOT_FOUND, "The system does not have this record.", **common)
-    if status in (409, 412, 423, 428):
-        return AdapterError(
-            ErrorKind.CONFLICT, "The record was changed meanwhile.", code="INT-LOCK", **common
-        )
-    if status == 429:
-        return AdapterError(
-            ErrorKind.RATE_LIMITED, "The system asks us to slow down.", code="INT-RATE", **common
-        )
-    if status == 503 or status == 408:
-        return AdapterError(ErrorKind.TRANSIENT, "The system is not available right now.", **common)
-    if status >= 500:
-        if write:
-            return AdapterError(
-                ErrorKind.UNKNOWN, "The system failed while it worked on our write.", **common
-            )
-        return AdapterError(ErrorKind.TRANSIENT, "The system failed while it answered.", **common)
-    if 300 <= status < 400:
-        return AdapterError(
-            ErrorKind.CONTRACT_DRIFT, "The system sent us to another address.", code="INT-SCHEMA", **common
-        )
-    return AdapterError(ErrorKind.REJECTED, f"The system refused the request (HTTP {status}).", **common)
+    if status in _STATUSES:
+        kind, code, message = _STATUSES[status]
+    elif status >= 500 and write:
+        kind, code, message = ErrorKind.UNKNOWN, "", "The system failed while it worked on our write."
+    elif status >= 500:
+        kind, code, message = ErrorKind.TRANSIENT, "", "The system failed while it answered."
+    elif status >= 400:
+        kind, code, message = ErrorKind.REJECTED, "", f"The system refused the request (HTTP {status})."
+    else:
+        kind, code, message = ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA", "The system sent us to another address."
+    return AdapterError(
+        kind,
+        message,
+        code=code,
+        vendor_code=str(status),
+        retry_after=retry_after(answer.headers),
+        exchange=answer.exchange,
+    )
 
 
 def same_origin(one: str, other: str) -> bool:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from decimal import Decimal
 from typing import Any
 
 from apps.canonical.money import Money
@@ -134,9 +135,8 @@ def _tax_minor(row: Row) -> int:
 
 def _line(line: Row, currency: str) -> InvoiceLine:
     metadata = line.get("metadata") or {}
-    quantity = decimal(
-        line.get("quantity_decimal") or line.get("quantity") or 1, field="quantity"
-    ) or decimal(1, field="quantity")
+    given = line.get("quantity_decimal") or line.get("quantity")
+    quantity = decimal(given, field="quantity") or Decimal(1)
     amount = from_minor(line.get("amount"), currency)
     return built(
         InvoiceLine,
