@@ -259,9 +259,8 @@ class RateKey(models.Model):
         ]
 
     def __str__(self) -> str:
-        return " · ".join(part for part in (self.role, self.service_code, self.resource) if part) or _(
-            "any role"
-        )
+        named = " · ".join(part for part in (self.role, self.service_code, self.resource) if part)
+        return named or str(_("any role"))
 
 
 @pghistory.track()

@@ -2,8 +2,8 @@
 
 Public surface: :func:`engagement`, :func:`engagement_by_deal`, :func:`engagements`, :func:`engagement_names`,
 :func:`current_terms`, :func:`current_deal`, :func:`terms_lines`, :func:`canonical_engagement`,
-:func:`canonical_rate_card`, :func:`canonical_schedule`, :func:`rate_resolver`, :func:`effective_rate`,
-:class:`RateAnswer`, :class:`RateProblem`, :func:`amount_for`, :func:`terms_digest`, :func:`changed_terms`.
+:func:`canonical_rate_card`, :func:`canonical_schedule`, :func:`has_entity_rates`, :func:`rate_resolver`,
+:func:`effective_rate`, :class:`RateAnswer`, :class:`RateProblem`, :func:`amount_for`, :func:`terms_digest`, :func:`changed_terms`.
 """
 
 from __future__ import annotations
@@ -41,6 +41,7 @@ __all__ = [
     "engagement_by_deal",
     "engagement_names",
     "engagements",
+    "has_entity_rates",
     "rate_resolver",
     "terms_digest",
     "terms_lines",

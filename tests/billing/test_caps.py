@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from apps.billing import selectors, services
-from apps.billing.models import BillableItem
+from apps.billing.models import BillableItem, BillingAccount
 from apps.core.errors import InvalidInput
 from apps.core.scope import EVERYTHING
 from tests.billing import world
@@ -67,6 +67,27 @@ def test_beyond_an_exhausted_cap_everything_waits():
     services.time_observe(entry=world.hours(key, 1, "1"))
     assert world.codes(services.readiness(key)) == {"CAP-EXCEEDED"}
     assert services.prebill_draft(engagement_key=key) is None
+
+
+def test_a_hold_neither_hides_nor_moves_the_cap():
+    key = thornmere()
+    services.time_observe(entry=world.hours(key, 1, "310.5"))
+    before = services.problems(services.readiness(key))
+    account = BillingAccount.objects.get()
+    services.place_hold(
+        engagement_key=key,
+        legal_entity_id=account.legal_entity_id,
+        level="billing",
+        reason="Two customers share a VAT number.",
+        source_ref="case:EX-1",
+    )
+    assert services.problems(services.readiness(key)) == before
+    assert set(BillableItem.objects.values_list("state", "held_code")) == {
+        ("pending", "HOLD"),
+        ("pending", "CAP-EXCEEDED"),
+    }
+    services.lift_hold(source_ref="case:EX-1")
+    assert services.prebill_draft(engagement_key=key).net == Decimal("18800")
 
 
 def test_time_that_is_edited_after_the_cut_is_whole_again_before_it_is_cut_anew():

@@ -79,7 +79,10 @@ def test_a_new_version_ends_the_former_and_both_answer_for_their_days():
 
 def test_the_same_card_again_is_the_same_card():
     firm = entity()
+    assert not selectors.has_entity_rates(firm.pk, "GBP")
     first = publish(firm, rate("Manager"), rate("Partner", "340"))
+    assert selectors.has_entity_rates(firm.pk, "GBP")
+    assert not selectors.has_entity_rates(firm.pk, "EUR")
     assert publish(firm, rate("Partner", "340"), rate("Manager")).pk == first.pk
 
 

@@ -177,8 +177,9 @@ def _apply_cap(
         return results, items
     cap = Money.of(engagement.not_to_exceed, account.currency)
     billed = consumed(account)
-    eligible = [item for item, result in zip(items, results, strict=True) if result.ready]
-    wanted = sum((item.known_amount for item in eligible), Decimal(0))
+    # Holds do not count here: a cap that was only seen without holds would come and go with the case that it opens.
+    counts = [all(one.ok or one.name == "hold" for one in result.predicates) for result in results]
+    wanted = sum((item.known_amount for item, does in zip(items, counts, strict=True) if does), Decimal(0))
     left = max(cap.amount - billed, Decimal(0))
     params = {
         "billed": Money.of(billed, account.currency),
@@ -189,9 +190,9 @@ def _apply_cap(
     fine = predicates.cap_predicate(cap=cap, params=None)
     over = predicates.cap_predicate(cap=cap, params=params)
     checked: list[tuple[BillableItem, ItemReadiness]] = []
-    for item, result in zip(items, results, strict=True):
-        if not result.ready or item.known_amount <= left:
-            left -= item.known_amount if result.ready else Decimal(0)
+    for item, result, does in zip(items, results, counts, strict=True):
+        if not does or item.known_amount <= left:
+            left -= item.known_amount if does else Decimal(0)
             checked.append((item, predicates.with_predicate(result, fine)))
         elif left > 0:
             rest = _split(item, left)
@@ -253,7 +254,8 @@ def _settle(items: Sequence[BillableItem], results: Sequence[ItemReadiness], zon
         happened = all(predicate.final for predicate in failed)
         causes = [predicate for predicate in failed if predicate.code or predicate.name == "hold"]
         item.held = happened and bool(causes)
-        item.held_code = (causes[0].code or predicates.HOLD) if item.held else ""
+        coded = next((predicate.code for predicate in causes if predicate.code), predicates.HOLD)
+        item.held_code = coded if item.held else ""
         if (
             item.kind == ItemKind.INSTALMENT
             and happened
