@@ -42,8 +42,12 @@ def event(case: Case, *, what: str, by: Any, old: str = "", new: str = "", note:
 
 
 def place_hold(case: Case) -> None:
-    """An open case that stops billing keeps its engagement's items from being drafted."""
-    if case.severity == Severity.BLOCKING_BILLING and case.engagement_key:
+    """An open case that stops billing keeps its engagement's items from being drafted.
+
+    Not one that billing's own readiness told (step ``billing``): there exactly the items concerned wait already, and the
+    rest of the engagement shall go out (bill up to the cap, bill the hours that are approved).
+    """
+    if case.severity == Severity.BLOCKING_BILLING and case.engagement_key and case.step != "billing":
         billing.place_hold(
             engagement_key=case.engagement_key,
             legal_entity_id=case.legal_entity_id,
