@@ -3,7 +3,8 @@
 Public surface: :func:`engagement`, :func:`engagement_by_deal`, :func:`engagements`, :func:`engagement_names`,
 :func:`current_terms`, :func:`current_deal`, :func:`terms_lines`, :func:`canonical_engagement`,
 :func:`canonical_rate_card`, :func:`canonical_schedule`, :func:`has_entity_rates`, :func:`rate_resolver`,
-:func:`effective_rate`, :class:`RateAnswer`, :class:`RateProblem`, :func:`amount_for`, :func:`terms_digest`, :func:`changed_terms`.
+:func:`effective_rate`, :class:`RateAnswer`, :class:`RateProblem`, :func:`amount_for`, :func:`terms_digest`,
+:func:`changed_terms`.
 """
 
 from __future__ import annotations
@@ -245,7 +246,7 @@ def _candidate(line: RateLine, entity_day: Decimal) -> Candidate:
 
 
 def has_entity_rates(legal_entity_id: int, currency: str) -> bool:
-    """Whether the legal entity has any approved list price in this currency today."""
+    """Whether the legal entity has any approved list price in this currency."""
     return RateLine.objects.filter(
         rate_key__scope=RateScope.ENTITY,
         rate_key__legal_entity_id=legal_entity_id,
