@@ -17,6 +17,7 @@ from typing import Any
 from django.conf import settings
 from django.db.models import Case as When_
 from django.db.models import Count, DecimalField, F, Max, Min, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
 from apps.canonical.money import Money
@@ -144,7 +145,7 @@ def reporting_rates(rows: QuerySet[Case]) -> dict[str, Decimal]:
 def in_reporting(rates: Mapping[str, Decimal]) -> Any:
     """An expression: the held amount of a row in the reporting currency; NULL when amount or rate is unknown."""
     whens = [When(currency=currency, then=F("held_amount") * Value(rate)) for currency, rate in rates.items()]
-    return When_(*whens, default=None, output_field=_MONEY)
+    return When_(*whens, default=Cast(Value(None), _MONEY), output_field=_MONEY)
 
 
 def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
