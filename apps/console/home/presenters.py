@@ -22,6 +22,7 @@ from apps.billing import selectors as billing
 from apps.canonical.money import Money
 from apps.connectors import selectors as connectors
 from apps.console.access import permissions
+from apps.console.exceptions.board import group_line
 from apps.core import clock
 from apps.core.scope import NOTHING, Scope
 from apps.journal import selectors as journal
@@ -30,6 +31,8 @@ from apps.sync import selectors as sync
 from apps.triage import selectors as triage
 
 SHOWN = 8
+#: How many causes are looked through for those that the reader's roles resolve.
+MOST_GROUPS = 100
 TREND_DAYS = 14
 
 
@@ -133,8 +136,12 @@ def _url(asked: Any) -> str:
 def _queue(request: HttpRequest, scope: Scope) -> tuple[list[Any], int, list[Any]]:
     if scope == NOTHING:
         return [], 0, []
-    mine = triage.cases(scope).filter(assignee=request.user, resolved_at=None)
-    return list(mine.order_by("due_at", "id")[:SHOWN]), mine.count(), []
+    mine = triage.open_cases(scope).filter(assignee=request.user)
+    rows = triage.open_cases(scope)
+    roles = permissions(request).roles
+    found = triage.group_rows(triage.groups(rows)[:MOST_GROUPS], rows)
+    groups = [group_line(row) for row in found if roles & set(row.resolvers)]
+    return list(mine[:SHOWN]), mine.count(), groups[:SHOWN]
 
 
 def _deadlines(scope: Scope) -> list[Deadline]:

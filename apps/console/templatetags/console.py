@@ -171,7 +171,7 @@ def badge(state: Any, label: str = "", tone: str = "") -> SafeString:
 @lru_cache(maxsize=256)
 def _icon(name: str, css: str, title: str) -> SafeString:
     accessible = {"role": "img", "aria_label": title} if title else {"aria_hidden": "true"}
-    svg = _render_icon(name, None, focusable="false", **{"class": f"icon {css}".strip()}, **accessible)
+    svg = _render_icon(f"outline/{name}", None, focusable="false", **{"class": f"icon {css}".strip()}, **accessible)
     return mark_safe(svg)  # noqa: S308 - drawn from the icon package; every attribute is ours and escaped by ElementTree
 
 

@@ -1,0 +1,158 @@
+"""The list on the left: groups by cause, or cases.
+
+Public surface: :func:`board_of`, :class:`Board`, :class:`GroupLine`, :func:`role_words`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from django.core.paginator import Page
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+
+from apps.console.pages import page_of
+from apps.core.scope import Scope
+from apps.organization import selectors as organization
+from apps.organization.permissions import Role
+from apps.triage import selectors as triage
+from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter
+
+PER_PAGE = 40
+_FILTERS = ("q", "role", "entity", "assignee", "severity", "code")
+
+
+@dataclass(frozen=True)
+class GroupLine:
+    """One cause as a row; money per currency, what nobody knows counted apart."""
+
+    id: int
+    title: str
+    explanation: str
+    reason: str
+    code: str
+    severity: str
+    severity_label: str
+    who: str
+    entity: str
+    count: int
+    held: Sequence[tuple[Any, str]]
+    unknown: int
+    oldest: datetime | None
+    due: datetime | None
+    first_ref: str
+
+
+@dataclass(frozen=True)
+class Board:
+    """``view`` is groups or cases; ``group`` set = the cases of one group. ``refs`` are the cases listed on this page."""
+
+    view: str
+    groups: list[GroupLine] = field(default_factory=list)
+    cases: list[Any] = field(default_factory=list)
+    page: Page | None = None
+    group: GroupLine | None = None
+    filtered: bool = False
+    entities: Sequence[Any] = ()
+    roles: Sequence[tuple[str, Any]] = ()
+    assignees: Sequence[tuple[str, Any]] = ()
+    orders: Sequence[tuple[str, Any]] = ()
+    total: int = 0
+    held: Sequence[tuple[Any, str]] = ()
+    unknown: int = 0
+    next_due: datetime | None = None
+
+    @property
+    def refs(self) -> list[str]:
+        return [row.ref for row in self.cases]
+
+
+def board_of(request: HttpRequest, *, whole: bool = True) -> Board:
+    """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
+    rows = filtered_cases(request)
+    group_id = _number(request.GET.get("group"))
+    view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
+    filtered = any(request.GET.get(name) for name in _FILTERS)
+    if view == "groups":
+        page = page_of(
+            request, triage.groups(rows, order=request.GET.get("order") or "money"), per_page=PER_PAGE
+        )
+        lines = [group_line(row) for row in triage.group_rows(page.object_list, rows)] if whole else []
+        board = {"groups": lines, "page": page}
+    else:
+        page = page_of(request, rows, per_page=PER_PAGE)
+        board = {"cases": list(page.object_list), "page": page}
+    if not whole:
+        return Board(view=view, **board)
+    if group_id:
+        board["group"] = _group(request.scope, group_id)
+    held = triage.billing_held(request.scope)
+    nearest = triage.open_cases(request.scope).filter(due_at__isnull=False).first()
+    return Board(
+        view=view,
+        filtered=filtered,
+        entities=organization.entities(scope=request.scope),
+        roles=Role.choices,
+        assignees=ASSIGNEES,
+        orders=ORDERS,
+        total=triage.open_count(request.scope),
+        held=[(line.amount, line.currency) for line in held if line.currency],
+        unknown=sum(line.unknown for line in held),
+        next_due=nearest.due_at if nearest else None,
+        **board,
+    )
+
+
+def filtered_cases(request: HttpRequest) -> Any:
+    """The scoped, filtered queryset; open cases unless another state is asked for."""
+    data = request.GET.copy()
+    if data.get("state") == "any":
+        data.pop("state")
+    elif not data.get("state"):
+        data["state"] = "open_all"
+    data.pop("order", None)
+    return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
+
+
+def _group(scope: Scope, group_id: int) -> GroupLine | None:
+    """The head of one group: its open cases, or all of them once every one is closed."""
+    found = triage.group(scope, group_id)
+    rows = triage.open_cases(scope).filter(group_id=found.pk)
+    if not rows.exists():
+        rows = triage.cases(scope).filter(group_id=found.pk)
+    lines = triage.group_rows(triage.groups(rows), rows)
+    return group_line(lines[0]) if lines else None
+
+
+def group_line(row: triage.GroupRow) -> GroupLine:
+    """One group in words."""
+    return GroupLine(
+        id=row.id,
+        title=str(row.entry.title),
+        explanation=str(row.entry.explanation),
+        reason=row.reason,
+        code=row.code,
+        severity=str(row.entry.severity),
+        severity_label=str(row.entry.severity.label),
+        who=role_words(row.resolvers),
+        entity=row.legal_entity,
+        count=row.count,
+        held=[(line.amount, line.currency) for line in row.held if line.currency],
+        unknown=sum(line.unknown for line in row.held),
+        oldest=row.oldest,
+        due=row.due_at,
+        first_ref=row.first_ref,
+    )
+
+
+def role_words(roles: Iterable[str]) -> str:
+    """``Billing analyst or Controller``: roles as people say them."""
+    labels = [str(Role(role).label) for role in roles if role in Role.values]
+    return _(" or ").join(labels) or _("An administrator")
+
+
+def _number(text: str | None) -> int | None:
+    return int(text) if text and text.isdecimal() and len(text) < 16 else None

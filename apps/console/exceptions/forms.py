@@ -1,0 +1,23 @@
+"""Input of the exceptions screen."""
+
+from __future__ import annotations
+
+from django import forms
+
+
+class CommentForm(forms.Form):
+    text = forms.CharField(max_length=5000)
+
+
+class AssignForm(forms.Form):
+    """``to`` is a person's id; empty gives the case back to the queue."""
+
+    to = forms.IntegerField(required=False)
+
+
+class FixForm(forms.Form):
+    """The chosen partner, the one that was previewed, and the token of that preview."""
+
+    target = forms.CharField(max_length=200)
+    previewed = forms.CharField(required=False, max_length=200)
+    token = forms.CharField(required=False, max_length=100_000)

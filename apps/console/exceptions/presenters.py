@@ -1,0 +1,315 @@
+"""The detail on the right: one case with what it needs to be understood and fixed.
+
+Public surface: :func:`case_page`, :func:`fix_view`, :func:`preview_view`, :func:`progress_of` and what they return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from apps.console.access import Permission, permitted
+from apps.console.exceptions.board import Board, role_words
+from apps.console.exceptions.sides import Grid, grid_of
+from apps.console.pages import Neighbours, neighbours
+from apps.console.transactions import presenters as transactions
+from apps.core.errors import NotFound
+from apps.core.scope import EVERYTHING
+from apps.governance import selectors as governance
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.sync import selectors as sync
+from apps.triage import selectors as triage
+
+TABS = (
+    ("overview", gettext_lazy("Overview")),
+    ("activity", gettext_lazy("Activity")),
+    ("technical", gettext_lazy("Technical")),
+)
+_OWNERS = {
+    "console": gettext_lazy("This console"),
+    "contract": gettext_lazy("The contract"),
+    "crm": gettext_lazy("The CRM"),
+    "psa": gettext_lazy("The project system"),
+    "erp": gettext_lazy("The ERP"),
+    "billing": gettext_lazy("The billing platform"),
+}
+_IN_PLACE = ("map_value", "retry")
+#: The likeliest partners are shown at once; the rest is folded away.
+SHOWN_CHOICES = 6
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A possible partner. ``code`` is the system's own id."""
+
+    target: str
+    label: str
+    code: str
+    why: str
+
+
+@dataclass(frozen=True)
+class PreviewView:
+    """What the fix would do: counts, money released per currency, one line a deal, the token that pins it."""
+
+    target: str
+    clears: int
+    changes: int
+    stays: int
+    unreachable: int
+    total: int
+    released: Sequence[tuple[Any, str]]
+    unknown: int
+    lines: Sequence[Mapping[str, Any]]
+    left_out: int
+    after: str
+    token: str
+
+
+@dataclass(frozen=True)
+class FixView:
+    """The form in place. ``why_not`` disables it and says who could act."""
+
+    label: str
+    choices: Sequence[Choice]
+    more: Sequence[Choice]
+    more_open: bool
+    chosen: str
+    why_not: str
+    preview: PreviewView | None = None
+
+
+@dataclass(frozen=True)
+class Step:
+    """A fix that is made elsewhere, with a link into that system where we know one."""
+
+    label: str
+    system: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Progress:
+    """What became of the cases that one fix ran: live until ``settled``."""
+
+    ref: str
+    total: int
+    done: int
+    cleared: int
+    left: int
+    percent: int
+    settled: bool
+    released: Sequence[tuple[Any, str]]
+    turned: Sequence[Any]
+    waits: str
+    confirm: str
+
+
+@dataclass(frozen=True)
+class CasePage:
+    case: Any
+    entry: Any
+    who: str
+    owner: str
+    tab: str
+    tabs: Sequence[tuple[str, Any]]
+    neighbours: Neighbours
+    may_fix: Permission
+    may_comment: Permission
+    may_replay: Permission
+    comments: Sequence[Any]
+    events: Sequence[Any]
+    assignable: Sequence[Any]
+    grid: Grid
+    fix: FixView | None
+    steps: Sequence[Step]
+    running: Progress | None
+    transaction: Any = None
+    plan: Any = None
+    bars: Sequence[Any] = ()
+
+
+def case_page(
+    request: HttpRequest, ref: str, board: Board, *, preview: PreviewView | None = None
+) -> CasePage:
+    """One case for one reader; not found outside the scope. Each tab reads only what it shows."""
+    detail = triage.case_detail(request.scope, ref)
+    case, entry = detail.case, detail.entry
+    tab = request.GET.get("tab") if request.GET.get("tab") in dict(TABS) else "overview"
+    place = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
+    may_fix = permitted(request, "exception.fix", **place)
+    overview = tab == "overview"
+    page = CasePage(
+        case=case,
+        entry=entry,
+        who=role_words(entry.resolvers),
+        owner=_owner(case, entry),
+        tab=tab,
+        tabs=TABS,
+        neighbours=neighbours(board.refs, case.ref),
+        may_fix=may_fix,
+        may_comment=permitted(request, "exception.comment", **place),
+        may_replay=permitted(request, "transaction.replay", **place),
+        comments=detail.comments,
+        events=list(reversed(detail.events)),
+        assignable=_assignable(case) if may_fix and case.is_open else [],
+        grid=grid_of(case, entry) if overview else Grid(),
+        fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,
+        steps=_steps(case, entry) if overview else [],
+        running=progress_of(case) if overview and case.mapping_id else None,
+    )
+    return _with_technical(page) if tab == "technical" else page
+
+
+def _with_technical(page: CasePage) -> CasePage:
+    try:
+        row = sync.transaction_detail(EVERYTHING, page.case.transaction_ref)
+    except NotFound:
+        return page
+    return replace(page, transaction=row, plan=sync.last_plan(row), bars=transactions.bars(row))
+
+
+def _assignable(case: Any) -> list[Any]:
+    return organization.who_can("exception.fix", case.legal_entity_id, engagement_key=case.engagement_key)[
+        :50
+    ]
+
+
+def _owner(case: Any, entry: Any) -> str:
+    """The system that is right about it, by name where the entity's routing names one."""
+    if case.legal_entity_id and entry.owner not in ("console", "contract"):
+        route = organization.route(case.legal_entity_id, entry.owner)
+        if route is not None:
+            return route.system.name
+    return str(_OWNERS.get(entry.owner, entry.owner))
+
+
+def _steps(case: Any, entry: Any) -> list[Step]:
+    """Fixes made in another system or by another person."""
+    held = {row.system.kind: row for row in records.records_for(case.subject_kind, case.subject_key)}
+    steps = []
+    for fix in entry.fixes:
+        if str(fix.action) in _IN_PLACE:
+            continue
+        row = held.get(fix.system)
+        system = row.system.name if row else str(_OWNERS.get(fix.system, "")) if fix.system else ""
+        steps.append(Step(str(fix.label), system, row.url if row else ""))
+    return steps
+
+
+def fix_view(
+    request: HttpRequest, case: Any, entry: Any, *, preview: PreviewView | None = None
+) -> FixView | None:
+    """The mapping form, when a missing partner is the cause and the case does not already wait for a decision."""
+    if not entry.mapping_kind or case.state in ("awaiting_approval", "in_progress"):
+        return None
+    place = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
+    may_add = permitted(request, "mapping.add", **place)
+    may_run = permitted(request, "transaction.replay", **place)
+    label = next((str(fix.label) for fix in entry.fixes if fix.mapping_kind), str(entry.title))
+    choices = [
+        Choice(found.target, found.label, found.target, found.hint)
+        for found in triage.mapping_candidates(case)
+    ]
+    chosen = preview.target if preview else ""
+    hidden = chosen in {choice.target for choice in choices[SHOWN_CHOICES:]}
+    return FixView(
+        label,
+        choices[:SHOWN_CHOICES],
+        choices[SHOWN_CHOICES:],
+        hidden,
+        chosen,
+        may_add.why or may_run.why,
+        preview,
+    )
+
+
+def label_of(case: Any, target: str) -> str:
+    """The words of a candidate, by its id; the id itself for one that is no longer listed."""
+    return next((found.label for found in triage.mapping_candidates(case) if found.target == target), target)
+
+
+def preview_view(case: Any, target: str, answer: Mapping[str, Any]) -> PreviewView:
+    """The preview of a fix for its form."""
+    counts = answer["counts"]
+    money = answer["money"]
+    return PreviewView(
+        target=target,
+        clears=counts["clears"],
+        changes=counts["changes"],
+        stays=counts["stays"],
+        unreachable=counts["unreachable"],
+        total=len(answer["results"]),
+        released=[(line["released"], line["currency"]) for line in money if line["currency"]],
+        unknown=sum(line["unknown"] for line in money),
+        lines=answer["results"],
+        left_out=answer["left_out"],
+        after=_after(case, answer["exposure"]),
+        token=answer["token"],
+    )
+
+
+def _after(case: Any, exposure: Any) -> str:
+    """What segregation of duties means for this fix, said before it runs."""
+    entity = case.legal_entity
+    if entity is None:
+        return ""
+    if exposure is None:
+        return _("The exposure is unknown, so a second person must confirm the mapping before anything runs.")
+    if exposure.amount > entity.mapping_threshold:
+        return _(
+            "%(amount)s is over the limit of %(entity)s: a second person confirms before anything runs."
+        ) % {
+            "amount": exposure,
+            "entity": entity.name,
+        }
+    return _(
+        "It takes effect at once. What it releases waits as drafts until a second person has confirmed it."
+    )
+
+
+def progress_of(case: Any) -> Progress | None:
+    """How far the cases of this case's fix have come. Two queries."""
+    rows = list(triage.cases(EVERYTHING).filter(mapping_id=case.mapping_id))
+    if not rows:
+        return None
+    moving = [row for row in rows if row.state == "in_progress"]
+    waiting = [row for row in rows if row.state == "awaiting_approval"]
+    cleared = [row for row in rows if row.state == "resolved"]
+    done = len(rows) - len(moving) - len(waiting)
+    released: dict[str, Any] = {}
+    for row in cleared:
+        if row.currency and row.held_amount is not None:
+            released[row.currency] = released.get(row.currency, 0) + row.held_amount
+    subjects = {row.subject_key for row in rows}
+    turned = (
+        triage.open_cases(EVERYTHING)
+        .filter(subject_kind=case.subject_kind, subject_key__in=subjects)
+        .exclude(group_id=case.group_id)
+    )
+    return Progress(
+        ref=case.ref,
+        total=len(rows),
+        done=done,
+        cleared=len(cleared),
+        left=done - len(cleared),
+        percent=round(100 * done / len(rows)),
+        settled=not moving,
+        released=[(amount, currency) for currency, amount in sorted(released.items())],
+        turned=list(turned[:20]),
+        waits=_("A second person must confirm the mapping; then it runs by itself.") if waiting else "",
+        confirm=_confirm_words(case) if cleared else "",
+    )
+
+
+def _confirm_words(case: Any) -> str:
+    mapping = governance.mapping(mapping_id=case.mapping_id, scope=EVERYTHING)
+    if mapping.state == "effective":
+        return _("What was released waits as drafts until the mapping is confirmed.")
+    return _("The mapping is confirmed.") if mapping.state == "confirmed" else ""

@@ -1,0 +1,18 @@
+"""Addresses of the exceptions screen."""
+
+from django.urls import path
+
+from apps.console.exceptions import views
+
+urlpatterns = [
+    path("exceptions/", views.index, name="exceptions"),
+    path("exceptions/<str:ref>/", views.case, name="case"),
+    path("exceptions/<str:ref>/take", views.take, name="case-take"),
+    path("exceptions/<str:ref>/assign", views.assign, name="case-assign"),
+    path("exceptions/<str:ref>/comment", views.comment, name="case-comment"),
+    path("exceptions/<str:ref>/fix/preview", views.fix_preview, name="case-fix-preview"),
+    path("exceptions/<str:ref>/fix", views.fix, name="case-fix"),
+    path("exceptions/<str:ref>/progress", views.progress, name="case-progress"),
+    path("exceptions/<str:ref>/retry/preview", views.retry_preview, name="case-retry-preview"),
+    path("exceptions/<str:ref>/retry", views.retry, name="case-retry"),
+]

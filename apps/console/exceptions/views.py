@@ -1,0 +1,183 @@
+"""Exceptions: what is broken, in order of money and time; the fix in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import messages
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+from django.views.decorators.http import require_GET, require_POST
+
+from apps.console.access import screen
+from apps.console.exceptions import presenters
+from apps.console.exceptions.board import board_of
+from apps.console.exceptions.forms import AssignForm, CommentForm, FixForm
+from apps.console.pages import back_to, show
+from apps.console.transactions.presenters import preview_of
+from apps.core.errors import AppError, InvalidInput
+from apps.organization import selectors as organization
+from apps.sync import services as engine
+from apps.triage import selectors as triage
+from apps.triage import services as triage_services
+
+PAGE = "console/exceptions/page.html"
+
+
+@require_GET
+@screen("exception.view")
+def index(request: HttpRequest) -> HttpResponse:
+    """Groups by cause, or cases; nothing opened."""
+    return show(request, PAGE, {"board": board_of(request)}, partials=("list",))
+
+
+@require_GET
+@screen("exception.view")
+def case(request: HttpRequest, ref: str) -> HttpResponse:
+    """One case beside the list it was opened from."""
+    return _show_case(request, ref)
+
+
+@require_POST
+@screen("exception.view")
+def take(request: HttpRequest, ref: str) -> HttpResponse:
+    """Take a case that nobody has."""
+    row = triage.case_detail(request.scope, ref).case
+    if triage_services.case_take(case=row, by=request.user):
+        messages.success(request, _("%(ref)s is yours.") % {"ref": ref})
+    else:
+        messages.warning(request, _("%(who)s was faster.") % {"who": row.assignee.display_name})
+    return _back(request, ref)
+
+
+@require_POST
+@screen("exception.view")
+def assign(request: HttpRequest, ref: str) -> HttpResponse:
+    """Give a case to a person who may fix it, or back to the queue."""
+    row = triage.case_detail(request.scope, ref).case
+    form = AssignForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput(_("Choose a person."))
+    people = organization.who_can("exception.fix", row.legal_entity_id, engagement_key=row.engagement_key)
+    to = next((person for person in people if person.pk == form.cleaned_data["to"]), None)
+    if form.cleaned_data["to"] and to is None:
+        raise InvalidInput(_("That person may not fix this case."))
+    triage_services.case_assign(case=row, to=to, by=request.user)
+    messages.success(request, _("Assigned.") if to else _("Given back to the queue."))
+    return _back(request, ref)
+
+
+@require_POST
+@screen("exception.view")
+def comment(request: HttpRequest, ref: str) -> HttpResponse:
+    """Say something to the next person."""
+    row = triage.case_detail(request.scope, ref).case
+    form = CommentForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput(_("Write a comment of at most 5,000 characters."), fields={"text": _("Required.")})
+    triage_services.case_comment(case=row, by=request.user, text=form.cleaned_data["text"])
+    return _back(request, ref)
+
+
+@require_GET
+@screen("exception.view")
+def fix_preview(request: HttpRequest, ref: str) -> HttpResponse:
+    """What the chosen mapping would do to every case of the group; inside the form, or as a page without JavaScript."""
+    row = triage.case_detail(request.scope, ref).case
+    target = request.GET.get("target", "").strip()
+    label = presenters.label_of(row, target)
+    preview, problem = None, ""
+    try:
+        answer = triage_services.fix_preview(case=row, target=target, target_label=label, by=request.user)
+        preview = presenters.preview_view(row, target, answer)
+    except AppError as error:
+        problem = error.message
+    if request.htmx:
+        context = {"preview": preview, "problem": problem}
+        return render(request, "console/exceptions/fix_preview.html", context)
+    if problem:
+        messages.error(request, problem)
+    return _show_case(request, ref, preview=preview)
+
+
+@require_POST
+@screen("exception.view")
+def fix(request: HttpRequest, ref: str) -> HttpResponse:
+    """Add the mapping and run exactly what the preview showed."""
+    row = triage.case_detail(request.scope, ref).case
+    form = FixForm(request.POST)
+    if not form.is_valid() or not form.cleaned_data["token"]:
+        raise InvalidInput(_("Look at the preview first; it runs exactly what the preview showed."))
+    target = form.cleaned_data["target"]
+    if target != form.cleaned_data["previewed"]:
+        raise InvalidInput(_("You chose another value after the preview; look at a fresh one."))
+    label = presenters.label_of(row, target)
+    result = triage_services.case_fix_mapping(
+        case=row, target=target, target_label=label, by=request.user, preview_token=form.cleaned_data["token"]
+    )
+    _say_result(request, result)
+    return _back(request, ref)
+
+
+@require_GET
+@screen("exception.view")
+def progress(request: HttpRequest, ref: str) -> HttpResponse:
+    """How far the run has come; asked again by the page until everything has settled."""
+    row = triage.case_detail(request.scope, ref).case
+    running = presenters.progress_of(row) if row.mapping_id else None
+    if not request.htmx or running is None:
+        return redirect("console:case", ref)
+    return render(request, "console/exceptions/progress.html", {"progress": running})
+
+
+@require_GET
+@screen("transaction.replay")
+def retry_preview(request: HttpRequest, ref: str) -> HttpResponse:
+    """What running the case's transaction again would do."""
+    row = triage.case_detail(request.scope, ref).case
+    preview = preview_of(engine.preview(transaction_ids=[row.transaction_id]))
+    context = {"case": row, "preview": preview}
+    template = "console/exceptions/retry_preview.html"
+    return render(request, template if request.htmx else "console/exceptions/retry_page.html", context)
+
+
+@require_POST
+@screen("transaction.replay")
+def retry(request: HttpRequest, ref: str) -> HttpResponse:
+    """Run the case's transaction again."""
+    row = triage.case_detail(request.scope, ref).case
+    result = triage_services.case_retry(case=row, by=request.user)
+    for skipped in result["skipped"]:
+        messages.warning(request, f"{skipped['ref']}: {skipped['reason']}")
+    if result["replayed"]:
+        messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
+    return _back(request, ref)
+
+
+def _show_case(request: HttpRequest, ref: str, *, preview: Any = None) -> HttpResponse:
+    only_detail = request.headers.get("HX-Target") == "detail" and bool(request.htmx)
+    board = board_of(request, whole=not only_detail)
+    page = presenters.case_page(request, ref, board, preview=preview)
+    return show(request, PAGE, {"board": board, "page": page}, partials=("detail",))
+
+
+def _say_result(request: HttpRequest, result: dict[str, Any]) -> None:
+    replayed = len(result["replayed"])
+    if result["waiting"]:
+        messages.success(request, _("The mapping waits for a second person; nothing has run yet."))
+    elif replayed:
+        text = ngettext("%(n)d transaction runs.", "%(n)d transactions run.", replayed) % {"n": replayed}
+        messages.success(request, text)
+    for skipped in result["skipped_stale"]:
+        messages.warning(request, f"{skipped['label'] or skipped['ref']}: {skipped['reason']}")
+
+
+def _back(request: HttpRequest, ref: str) -> HttpResponse:
+    """To the case within its list, never to a preview address."""
+    response = back_to(request, reverse("console:case", args=[ref]))
+    if "/fix" in response.url or "/retry" in response.url:
+        response["Location"] = reverse("console:case", args=[ref])
+    return response
