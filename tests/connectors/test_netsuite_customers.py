@@ -240,6 +240,13 @@ def test_sending_the_same_customer_again_changes_nothing_and_adds_no_second_addr
     assert len(record["addressBook"]["items"]) == 1
 
 
+def test_a_repeated_create_does_not_wake_a_customer_that_was_closed_in_the_erp(netsuite, erp):
+    one = netsuite.push(creation()).external_id
+    erp.patch("customer", one, {"isInactive": True})
+    netsuite.push(creation())
+    assert erp.record("customer")["isInactive"] is True
+
+
 def test_an_answer_lost_after_the_write_is_unknown_and_the_probe_finds_the_customer(netsuite, erp):
     erp.fault("reset_after", method="PUT")
     with pytest.raises(AdapterError) as caught:

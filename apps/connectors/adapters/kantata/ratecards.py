@@ -36,8 +36,8 @@ def push_rate_card(client: Client, push: Push) -> Outcome:
         if role_id is None:
             role_id = str(client.create("roles", "role", {"name": name})[0]["id"])
         if role_id not in held:
-            values = {"rate_card_version_id": version_id, "role_id": role_id, "rate": rate}
-            client.create("rate_card_roles", "rate_card_role", values)
+            rated = {"rate_card_version_id": version_id, "role_id": role_id, "rate": rate}
+            client.create("rate_card_roles", "rate_card_role", rated)
         elif held[role_id][1] != rate:
             client.update("rate_card_roles", "rate_card_role", held[role_id][0], {"rate": rate})
     return Outcome(card_id, created=created)

@@ -161,9 +161,8 @@ class NetSuiteAdapter:
     def push(self, push: Push) -> Outcome:
         """Upserts do not say whether they created: ``created`` is true for every one and false for changes."""
         build = self._builder(push)
-        if (push.object_type, push.operation) == ("customer", "enable_entity"):
-            if customers.is_enabled(self.words, push):
-                return Outcome(customers.relation_name(push), created=False)
+        if push.operation == "enable_entity" and customers.is_enabled(self.words, push):
+            return Outcome(customers.relation_name(push), created=False)
         if push.object_type == "rate_card":
             self._ensure_billing_classes(push)
         write = build(self.words, push)

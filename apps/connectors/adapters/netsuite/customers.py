@@ -255,9 +255,11 @@ def customer_write(words: Vocabulary, push: Push) -> Write:
             wanted = {name: value for name, value in wanted.items() if value is not None}
         replace = "addressBook" if "addressBook" in wanted else ""
         return Write("customer", wanted, internal_id=push.external_id, replace=replace)
+    # Whether a customer is active is the ERP's to say: a repeated upsert must not wake one that was closed there.
     wanted = {
         name: value
         for field in _FIELDS
+        if field != "status"
         for name, value in _vendor(words, body, push, field).items()
         if value is not None
     }

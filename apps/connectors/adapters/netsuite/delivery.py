@@ -129,6 +129,8 @@ def project_write(words: Vocabulary, push: Push) -> Write:
     creating = push.operation == "create"
     wanted: dict[str, Any] = {}
     for field in _PROJECT_FIELDS if creating or not push.fields else push.fields:
+        if creating and field == "status":
+            continue  # a repeated upsert must not reopen a project that was closed in NetSuite
         wanted |= _project_properties(words, body, push, field)
     if creating or not push.fields:
         wanted = {name: value for name, value in wanted.items() if value is not None}
