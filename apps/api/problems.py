@@ -8,6 +8,7 @@ Public surface: :func:`problem`, :func:`app_error_problem`, :func:`exception_han
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -81,10 +82,11 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> JsonRespo
 
 def _api_problem(error: exceptions.APIException) -> JsonResponse:
     headers = {}
-    if getattr(error, "auth_header", None):
-        headers["WWW-Authenticate"] = error.auth_header
-    if getattr(error, "wait", None) is not None:
-        headers["Retry-After"] = str(max(1, int(error.wait)))
+    sign_in_by, wait = getattr(error, "auth_header", None), getattr(error, "wait", None)
+    if sign_in_by:
+        headers["WWW-Authenticate"] = sign_in_by
+    if wait is not None:
+        headers["Retry-After"] = str(max(1, math.ceil(wait)))
     fields = _flat(error.detail) if isinstance(error, exceptions.ValidationError) else {}
     title = HTTPStatus(error.status_code).phrase
     detail = _("Some fields are not right.") if fields else str(error.detail)

@@ -23,7 +23,9 @@ class Problem(serializers.Serializer):
     detail = serializers.CharField()
     correlation_id = serializers.UUIDField()
     code = serializers.CharField(required=False)
-    errors = serializers.DictField(child=serializers.CharField(), required=False)
+    errors = serializers.DictField(  # type: ignore[assignment]
+        child=serializers.CharField(), required=False
+    )
 
 
 def _problem(description: str) -> OpenApiResponse:

@@ -41,7 +41,7 @@ SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _CONNECT, _READ = 5, 15
 _CLAIM = 10
 #: A claimed batch is worked off one by one: the lease covers all of it, resolution of names included.
-_LEASE = timedelta(seconds=(_CONNECT + _READ + 5) * _CLAIM)
+_LEASE_SECONDS = (_CONNECT + _READ + 5) * _CLAIM
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def deliver_outbox(*, limit: int = 200) -> int:
                 break
             for delivery in claimed:
                 tried += 1
-                if time.monotonic() - claimed_at > _LEASE.total_seconds() - (_CONNECT + _READ + 5):
+                if time.monotonic() - claimed_at > _LEASE_SECONDS - (_CONNECT + _READ + 5):
                     return delivered
                 delivered += _deliver(session, delivery, token)
     return delivered
@@ -108,13 +108,14 @@ def _claim(token: uuid.UUID) -> list[Delivery]:
     """Lease a few due deliveries by the database's clock; one conditional UPDATE."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE journal_delivery SET lease_until = now() + %s, lease_token = %s, attempts = attempts + 1"
+            "UPDATE journal_delivery SET lease_until = now() + make_interval(secs => %s), lease_token = %s,"
+            "  attempts = attempts + 1"
             " WHERE id IN (SELECT d.id FROM journal_delivery d"
             "  JOIN journal_subscription s ON s.id = d.subscription_id AND s.active"
             "  WHERE d.delivered_at IS NULL AND d.dead_at IS NULL AND d.not_before <= %s"
             "  AND (d.lease_until IS NULL OR d.lease_until < now())"
             "  ORDER BY d.not_before, d.id LIMIT %s FOR UPDATE OF d SKIP LOCKED) RETURNING id",
-            [_LEASE, token, clock.now(), _CLAIM],
+            [_LEASE_SECONDS, token, clock.now(), _CLAIM],
         )
         ids = [row[0] for row in cursor.fetchall()]
     return list(

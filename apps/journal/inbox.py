@@ -124,7 +124,7 @@ def receive(
     One statement, durable when the (auto)commit returns. Raises :class:`InvalidInput` for an event that cannot be
     stored as it is (unprintable id, NUL characters).
     """
-    parameters = {
+    parameters: dict[str, Any] = {
         "source": source,
         "event_id": _checked_event_id(event_id),
         "now": clock.now(),

@@ -1,6 +1,6 @@
 """Seals: hashes over batches of audit rows, chained, so that a later change of any row shows and is named.
 
-Public surface: :func:`seal_batch`, :func:`seal_all`, :func:`verify_seals`, :class:`SealProblem`.
+Public surface: :func:`seal_batch`, :func:`seal_all`, :func:`verify_seals`, :class:`SealProblem`, :class:`SealsAhead`.
 
 A seal follows transactions, not identities: it takes rows whose writing transaction lies below
 ``pg_snapshot_xmin(pg_current_snapshot())``, the oldest transaction still open, so that a late committer is in a later
@@ -18,6 +18,7 @@ from datetime import UTC, datetime
 from django.db import connection, transaction
 
 from apps.core import clock
+from apps.core.errors import Unavailable
 from apps.journal.partitions import oldest_bound
 
 _LOCK = 0x7073_7365_616C
@@ -40,6 +41,13 @@ class SealProblem:
     kind: str
     audit_id: int | None
     message: str
+
+
+class SealsAhead(Unavailable):
+    """The transaction counter lies below what is sealed: sealing on would miss rows without a word."""
+
+    title = "The audit trail cannot be sealed"
+    type = "seals-ahead"
 
 
 def seal_batch(*, limit: int = BATCH) -> int:
@@ -88,6 +96,11 @@ def _upper_bound(cursor, since: str, limit: int) -> str | None:
     """The first transaction id *not* in the batch, or None when there is no settled row."""
     cursor.execute("SELECT pg_snapshot_xmin(pg_current_snapshot())::text")
     settled = cursor.fetchone()[0]
+    if int(settled) < int(since):
+        raise SealsAhead(
+            "The database counts its transactions from below the last seal, as after a restore into a new cluster. "
+            "Raise the counter (pg_resetwal --epoch) before sealing goes on; see docs/rooms/journal.md."
+        )
     cursor.execute(
         "SELECT xid::text FROM journal_audit WHERE xid >= %s::xid8 AND xid < %s::xid8 ORDER BY xid, id LIMIT %s",
         [since, settled, limit],

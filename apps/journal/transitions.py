@@ -49,7 +49,8 @@ def move(
     ``expect`` is the state it must be in (default: the state ``obj`` was loaded with). Raises :class:`WrongState` for
     a move that has no arrow. On success ``obj`` carries the new values.
     """
-    start, end = str(expect if expect is not None else obj.state), str(to)
+    start = str(expect if expect is not None else obj.state)  # type: ignore[attr-defined]
+    end = str(to)
     if not _arrows(type(obj)).allows(start, end):
         raise WrongState(
             f"{_label(obj)} is {_state_label(obj, start)} and cannot become {_state_label(obj, end)}."
@@ -79,7 +80,7 @@ def move_many(queryset: models.QuerySet, *, to: str, by: Any = None, why: str = 
 
 def _arrows(model: type[models.Model]) -> Arrows:
     """The model's arrows; a plain dict of them is as good."""
-    declared = model.ARROWS
+    declared: Any = model.ARROWS  # type: ignore[attr-defined]
     return declared if isinstance(declared, Arrows) else Arrows(declared)
 
 
@@ -88,7 +89,7 @@ def _update_and_record(
 ) -> int:
     model = rows.model
     using = router.db_for_write(model)
-    query = rows.query.chain(UpdateQuery)
+    query: Any = rows.query.chain(UpdateQuery)
     query.add_update_values({"state": end, **values})
     try:
         sql, parameters = query.get_compiler(using).as_sql()
@@ -99,7 +100,7 @@ def _update_and_record(
     actor_id, actor = actor_of(by)
     shown = {name: value for name, value in values.items() if not hasattr(value, "resolve_expression")}
     shown.pop("updated_at", None)
-    audit = [
+    audit: list[Any] = [
         clock.now(),
         f"{model._meta.model_name}.{end}",
         _audit_type(model),
@@ -137,10 +138,12 @@ def _audit_columns(model: type[models.Model]) -> tuple[str, str, str]:
 
 
 def _column(model: type[models.Model], name: str) -> str:
+    """The column of a field, also by its ``…_id`` name; "" when the model has none."""
     try:
-        return model._meta.get_field(name).column
+        field = model._meta.get_field(name)
     except FieldDoesNotExist:
-        return next((f.column for f in model._meta.concrete_fields if f.attname == name), "")
+        return ""
+    return str(getattr(field, "column", None) or "")
 
 
 def _with_updated_at(model: type[models.Model], fields: Mapping[str, Any]) -> dict[str, Any]:
@@ -151,7 +154,7 @@ def _with_updated_at(model: type[models.Model], fields: Mapping[str, Any]) -> di
 
 
 def _audit_type(model: type[models.Model]) -> str:
-    return getattr(model, "AUDIT_TYPE", "") or model._meta.model_name
+    return str(getattr(model, "AUDIT_TYPE", "") or model._meta.model_name)
 
 
 def _label(obj: models.Model) -> str:
@@ -159,5 +162,5 @@ def _label(obj: models.Model) -> str:
 
 
 def _state_label(obj: models.Model, state: str) -> str:
-    choices = dict(obj._meta.get_field("state").flatchoices)
+    choices = dict(getattr(obj._meta.get_field("state"), "flatchoices", ()))
     return str(choices.get(state, state)).lower()

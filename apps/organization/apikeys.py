@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Sequence
+from typing import cast
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -33,13 +34,14 @@ def api_key_create(
     if wrong or not scopes:
         raise InvalidInput(_("A key may be given: %(verbs)s.") % {"verbs": ", ".join(sorted(KEY_VERBS))})
     with transaction.atomic():
-        key, secret = ApiKey.objects.create_key(
+        created, secret = ApiKey.objects.create_key(
             name=name,
             scopes=sorted(set(scopes)),
             legal_entity=legal_entity,
             expiry_date=expires_at,
             created_by=by,
         )
+        key = cast(ApiKey, created)
         _audit("api_key.created", key, by, new={"name": name, "scopes": key.scopes, "expires_at": expires_at})
     return key, secret
 
@@ -50,7 +52,7 @@ def api_key_authenticate(secret: str) -> ApiKey | None:
     if not secret.isprintable() or len(secret) > 200:
         return None
     try:
-        key = ApiKey.objects.get_from_key(secret)
+        key = cast(ApiKey, ApiKey.objects.get_from_key(secret))
     except ApiKey.DoesNotExist:
         return None
     if key.expiry_date is not None and key.expiry_date <= clock.now():

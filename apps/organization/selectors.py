@@ -203,10 +203,10 @@ def _cross_rate(base: str, quote: str, on: dt.date) -> tuple[Decimal, dt.date] |
     """Through the one currency whose older leg is newest; ties go by alphabet so that the answer is stable."""
     rows = ExchangeRate.objects.filter(on__lte=on).values_list("base", "quote").distinct()
     neighbours: dict[str, set[str]] = {}
-    for first, second in rows:
-        neighbours.setdefault(first, set()).add(second)
-        neighbours.setdefault(second, set()).add(first)
-    best = None
+    for one, other in rows:
+        neighbours.setdefault(one, set()).add(other)
+        neighbours.setdefault(other, set()).add(one)
+    best: tuple[Decimal, dt.date] | None = None
     for middle in sorted(neighbours.get(base, set()) & neighbours.get(quote, set())):
         first, second = _rate(base, middle, on), _rate(middle, quote, on)
         if first and second:

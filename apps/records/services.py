@@ -68,11 +68,12 @@ def observe(
         "\\u0000", ""
     )
     known = json.dumps(dict(facts or {}), cls=DjangoJSONEncoder, sort_keys=True).replace("\\u0000", "")
-    parameters = {
+    key = key or str(getattr(body, "key", "")) or external_id
+    parameters: dict[str, Any] = {
         "system_id": system_id,
         "object_type": object_type,
         "external_id": external_id,
-        "key": key or body.key,
+        "key": key,
         "legal_entity_id": legal_entity_id,
         "engagement_key": engagement_key,
         "body": content,
@@ -89,7 +90,7 @@ def observe(
             row = cursor.fetchone()
         if row is None or not row[0]:
             return False
-        _announce(system_id, object_type, external_id, parameters["key"], row[1], row[2])
+        _announce(system_id, object_type, external_id, key, row[1], row[2])
     return True
 
 

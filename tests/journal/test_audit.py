@@ -10,7 +10,7 @@ from django.db import IntegrityError, InternalError, connection, connections, tr
 from apps.core.scope import EVERYTHING, NOTHING, Scope
 from apps.journal import selectors, services
 from apps.journal.models import Audit, Seal
-from apps.journal.seals import verify_seals
+from apps.journal.seals import SealsAhead, verify_seals
 
 
 def _record(ref: str = "PB-1", **values) -> None:
@@ -185,3 +185,13 @@ def test_two_sealers_at_once_seal_each_row_once(process_database):
     results = together(*[lambda: services.seal_batch(limit=10)] * 4)
     assert sum(results) == 30
     assert verify_seals() == []
+
+
+def test_a_counter_below_the_last_seal_is_loud_instead_of_missing_rows(process_database):
+    _record()
+    _sql(
+        "INSERT INTO journal_seal (created_at, xid_from, xid_to, row_count, first_at, leaves, previous, digest)"
+        " VALUES (now(), '0', '9000000000000', 0, now(), '', '', '')"
+    )
+    with pytest.raises(SealsAhead, match="restore"):
+        services.seal_all()

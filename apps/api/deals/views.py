@@ -44,7 +44,8 @@ class DealValidate(APIView):
         wanted = DealValidateRequest(data=request.data)
         wanted.is_valid(raise_exception=True)
         deal = wanted.validated_data.get("deal")
-        entity_code = request.user.legal_entity_code
+        program: Any = request.user
+        entity_code = program.legal_entity_code
         if deal is not None:
             _require_entity(entity_code, deal.legal_entity_code)
         answer = sync.deal_validate(
