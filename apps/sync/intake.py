@@ -49,8 +49,8 @@ def take(*, limit: int = 200) -> int:
 def _take_row(row: Any) -> None:
     system = organization.system(row.source.removeprefix("poll:"))
     for change in row.changes:
-        if change.get("own_write"):
-            continue
+        if change.get("own_write") or change["external_id"] == "*":
+            continue  # our echo, or "something of that type moved": the next poll says what
         for kind, key, flow, params in _work(system, change):
             queue.enqueue(
                 kind=kind,

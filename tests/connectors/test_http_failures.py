@@ -152,6 +152,22 @@ def test_the_size_limit_counts_what_comes_out_of_compression():
         assert "larger" in error.message
 
 
+def test_a_long_page_of_data_leaves_only_its_size_in_the_exchange_and_a_long_failure_its_start():
+    body = b'{"error": "' + b"x" * 200_000 + b'"}'
+
+    def answer(connection, request):
+        status = "400 Bad Request" if b"POST" in request else "200 OK"
+        connection.sendall(whole(body, status=status))
+
+    with RawServer(answer) as server:
+        read = client(server).get("/x")
+        assert len(read.body()["error"]) == 200_000
+        assert read.exchange.response == {"shortened": True, "bytes": len(body), "start": ""}
+        error = failure(lambda: client(server).post("/x", json={}))
+        assert error.exchange.response["start"].startswith('{"error": "xxx')
+        assert len(error.exchange.response["start"]) == 4000
+
+
 def test_an_http_page_instead_of_json_is_contract_drift():
     with RawServer(lambda connection, request: connection.sendall(whole(b"<html>"))) as server:
         answer = client(server).get("/x")

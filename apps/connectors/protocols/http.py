@@ -36,7 +36,9 @@ from apps.core import clock, correlation
 
 USER_AGENT = "pssync-console/1"
 MAX_BYTES = 20 * 1024 * 1024
-KEPT_BYTES = 256 * 1024
+#: Longest answer that an exchange keeps whole: of writes and failures, and of reads.
+KEPT_BYTES = 128 * 1024
+PAGE_BYTES = 8 * 1024
 _REDIRECTS = (301, 302, 303, 307, 308)
 _budget = threading.local()
 
@@ -339,7 +341,7 @@ class Http:
                 url=redact.url(full_url, known=self.secrets),
                 request=redact.secrets(shown, known=self.secrets),
                 status=status,
-                response=_bounded(redact.secrets(response, known=self.secrets)),
+                response=redact.secrets(response, known=self.secrets),
                 elapsed_ms=int((time.monotonic() - started) * 1000),
             )
 
@@ -466,9 +468,12 @@ def _parse(content: bytes) -> tuple[Any, bool]:
         return content.decode("utf-8", "replace"), False
 
 
-def _bounded(value: Any) -> Any:
-    """Journaled bodies have an end; a page of 2,000 records is not evidence of anything."""
-    text = value if isinstance(value, str) else jsonlib.dumps(value, ensure_ascii=False, default=str)
-    if len(text) <= KEPT_BYTES:
-        return value
-    return {"shortened": True, "characters": len(text), "start": text[:4000]}
+def _kept(data: Any, content: bytes, *, useful: bool) -> Any:
+    """What of an answer goes into its exchange, before redaction (which walks all of it and costs time by size).
+
+    ``useful`` false: an answer that only told us data; a page of records is no evidence, its size is enough.
+    """
+    if len(content) <= (KEPT_BYTES if useful else PAGE_BYTES):
+        return data
+    start = content[:4000].decode("utf-8", "replace") if useful else ""
+    return {"shortened": True, "bytes": len(content), "start": start}
