@@ -19,7 +19,7 @@ class DealValidateRequest(serializers.Serializer):
     deal_id = serializers.RegexField(
         r"^[A-Za-z0-9_-]{1,64}\Z", required=False, help_text="The deal's id in the CRM, e.g. 006…"
     )
-    deal = serializers.DictField(required=False, help_text="A canonical deal (docs/schemas/deal.json).")
+    deal = serializers.DictField(required=False, help_text="A canonical deal (docs/schemas/deal.v1.json).")
 
     def to_internal_value(self, data: Any) -> dict[str, Any]:
         if isinstance(data, Mapping):
