@@ -362,8 +362,9 @@ class Http:
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._failure(error, call, write, seen(None)) from error
         data, is_json = _parse(content)
+        kept = _kept(data, content, useful=write or status >= 400)
         return Answer(
-            status=status, headers=response.headers, data=data, is_json=is_json, exchange=seen(data)
+            status=status, headers=response.headers, data=data, is_json=is_json, exchange=seen(kept)
         )
 
     def _wire(
