@@ -41,6 +41,8 @@ class Request(models.Model):
         }
     )
 
+    AUDIT_TYPE = "approval"
+
     ref = models.CharField(max_length=32, unique=True)
     kind = models.CharField(max_length=40)
     subject_type = models.CharField(max_length=60)

@@ -65,6 +65,7 @@ def waiting_for(user: Any) -> QuerySet[Request]:
     waiting = Request.objects.filter(state=RequestState.OPEN)
     verbs = (
         Step.objects.filter(request__state=RequestState.OPEN, number=F("request__current_step"))
+        .order_by()  # the default order would enter the DISTINCT
         .values_list("verb", flat=True)
         .distinct()
     )

@@ -6,7 +6,6 @@ filter the cases first, then hand ``qs`` to :func:`apps.triage.selectors.groups`
 
 from __future__ import annotations
 
-import re
 import uuid
 
 import django_filters
@@ -50,10 +49,9 @@ class CaseFilter(django_filters.FilterSet):
         exact = Q(ref__iexact=text) | Q(transaction_ref__iexact=text) | Q(engagement_key__iexact=text)
         if text.isdecimal():
             exact |= Q(ref=f"EX-{text}")
-        words = re.findall(r"\w+", text)
-        if not words:
-            return queryset.filter(exact)
-        prefixes = SearchQuery(" & ".join(f"{word}:*" for word in words), search_type="raw", config="simple")
+        # Quoted, so that PostgreSQL takes a word apart as it did when it indexed it ("AIR-510" is "air" and "-510").
+        words = ["'" + word.replace("\\", "").replace("'", "''") + "':*" for word in text.split()]
+        prefixes = SearchQuery(" & ".join(words), search_type="raw", config="simple")
         return queryset.annotate(words=SEARCH).filter(exact | Q(words=prefixes))
 
     def by_state(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:

@@ -1,0 +1,65 @@
+"""The desk's small world: transactions of the real queue and the facts that the engine reports about them."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+from apps.journal import transitions
+from apps.sync import services as sync
+from apps.triage import services
+from apps.triage.models import Case
+
+REASON = "Service AIR-510 has no billing code in MER-UK."
+
+
+def problem(code: str = "DEAL-SVC-UNMAPPED", **fields: Any) -> dict[str, Any]:
+    values = {
+        "code": code,
+        "step": "project",
+        "object_type": "deal",
+        "field": "service_code",
+        "value": "AIR-510",
+        "reason": REASON,
+        "params": {"name": "Responsible-AI review"},
+    }
+    return {**values, **fields}
+
+
+def transaction(number: int = 1, *, state: str = "held", flow: str = "deal.provision") -> Any:
+    """A transaction of the engine's queue for the ``number``-th deal, in a state of rest."""
+    made = sync.enqueue(kind="deal", key=f"crm:006{number:03d}", flow=flow, trigger="test")
+    if made.state == "pending" and state != "pending":
+        transitions.move(made, to="running")
+        transitions.move(made, to=state)
+    return made
+
+
+def fact(
+    entity: Any, *problems: dict[str, Any], number: int = 1, made: Any = None, **fields: Any
+) -> dict[str, Any]:
+    """What the engine says about the ``number``-th deal."""
+    made = made or transaction(number)
+    values = {
+        "transaction_id": made.pk,
+        "transaction_ref": made.ref,
+        "subject_kind": made.subject.kind,
+        "subject_key": made.subject.key,
+        "flow": made.flow,
+        "legal_entity_id": entity.pk if entity else None,
+        "engagement_key": "",
+        "label": f"Deal {number}",
+        "customer": "Brackwater Utilities",
+        "currency": "GBP",
+        "amount": "1000.00",
+        "correlation_id": str(uuid.uuid4()),
+        "problems": list(problems),
+    }
+    return {**values, **fields}
+
+
+def opened(entity: Any, *problems: dict[str, Any], number: int = 1, **fields: Any) -> Case:
+    """The case that the engine's report of one problem (unmapped service unless given) opens."""
+    told = fact(entity, *(problems or (problem(),)), number=number, **fields)
+    services.cases_reconcile([told])
+    return Case.objects.filter(subject_key=told["subject_key"]).latest("id")
