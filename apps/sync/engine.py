@@ -34,7 +34,7 @@ def pump() -> int:
     try:
         for thread in threads:
             thread.start()
-        _take_until(until)
+        _take_until(until, slot)
     finally:
         for thread in threads:
             thread.join()
@@ -42,9 +42,13 @@ def pump() -> int:
     return sum(counts)
 
 
-def _take_until(until: float) -> None:
-    pause = SHORTEST_PAUSE
+def _take_until(until: float, slot: int) -> None:
+    pause, keep_at = SHORTEST_PAUSE, 0.0
     while time.monotonic() < until:
+        if time.monotonic() >= keep_at:
+            if not leases.keep_slot(slot):
+                return  # we were thought dead; the pump that has our seat goes on
+            keep_at = time.monotonic() + 1.0
         pause = SHORTEST_PAUSE if intake.take() else min(pause * 2, LONGEST_PAUSE / 2)
         time.sleep(min(pause, max(0.0, until - time.monotonic())))
 

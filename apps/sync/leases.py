@@ -1,6 +1,7 @@
 """Leases on subjects: who works on what, until when, by the database's clock, with a fencing number.
 
-Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`release`, :func:`take_slot`, :func:`free_slot`.
+Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`release`; for pumps :func:`take_slot`,
+:func:`keep_slot`, :func:`free_slot`.
 A lost race is a normal return value; :class:`LeaseLost` is raised only where going on would be wrong.
 """
 
@@ -27,6 +28,10 @@ class Lease:
     token: int
     taken_over: bool
     takeovers: int
+
+
+#: A pump says every second that it is there; one that has not for so long has died.
+SLOT_SECONDS = 3
 
 
 def owner() -> str:
@@ -100,12 +105,25 @@ def take_slot() -> int | None:
             "UPDATE sync_pumpslot SET lease_until = now() + make_interval(secs => %s), owner = %s WHERE number = ("
             "  SELECT number FROM sync_pumpslot WHERE number <= %s AND (lease_until IS NULL OR lease_until < now())"
             "  ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING number",
-            [settings.SYNC_PUMP_SECONDS + settings.SYNC_LEASE_SECONDS, owner(), settings.SYNC_PUMP_SLOTS],
+            [SLOT_SECONDS, owner(), settings.SYNC_PUMP_SLOTS],
         )
         row = cursor.fetchone()
         return row[0] if row else None
 
 
+def keep_slot(number: int) -> bool:
+    """Stay on the seat for a little longer. False when it was given to somebody else meanwhile."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sync_pumpslot SET lease_until = now() + make_interval(secs => %s) WHERE number = %s AND owner = %s",
+            [SLOT_SECONDS, number, owner()],
+        )
+        return cursor.rowcount == 1
+
+
 def free_slot(number: int) -> None:
     with connection.cursor() as cursor:
-        cursor.execute("UPDATE sync_pumpslot SET lease_until = NULL, owner = '' WHERE number = %s", [number])
+        cursor.execute(
+            "UPDATE sync_pumpslot SET lease_until = NULL, owner = '' WHERE number = %s AND owner = %s",
+            [number, owner()],
+        )

@@ -11,8 +11,7 @@ from typing import Any
 
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
-from apps.canonical.money import Money
-from apps.canonical.objects import Deal, Milestone, PaymentStatus, TimeEntry
+from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
 from apps.journal import services as journal
@@ -93,15 +92,17 @@ def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:
 
 
 def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Result:
-    seen = _seen_invoice(ref, system_id)
+    record = _seen_invoice(ref, system_id)
+    seen = Invoice.model_validate(record.body)
+    number = str(record.facts.get("number") or seen.number)
     billing.invoice_posted(
         ref=ref,
-        number=str(seen.facts.get("number") or seen.body.get("number")),
-        total=_amount(seen.body, "total"),
-        tax=_amount(seen.body, "tax"),
-        invoice_on=seen.body.get("invoice_on"),
+        number=number,
+        total=seen.total or seen.net,
+        tax=seen.tax,
+        invoice_on=seen.invoice_on,
     )
-    return Result(f"Posted as {seen.facts.get('number')}.", follow=(("invoice", ref, "invoice.sync"),))
+    return Result(f"Posted as {number}.")
 
 
 def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Result:
@@ -113,10 +114,6 @@ def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Res
 def _seen_invoice(ref: str, system_id: int) -> Any:
     link = records.find_link("invoice", ref, system_id)
     return records.record(system_id, "invoice", link.external_id)
-
-
-def _amount(body: dict, name: str) -> Money | None:
-    return Money.model_validate(body[name]) if body.get(name) else None
 
 
 def payment_observed(transaction: Transaction, *, ref: str, status: dict) -> Result:

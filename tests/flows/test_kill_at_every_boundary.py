@@ -41,7 +41,9 @@ EXPECTED = {
 
 
 class Keeper:
-    """Starts the worker again whenever it has been killed, as an init system would."""
+    """Two workers; whichever has been killed is started again, as an init system would."""
+
+    names = ("worker", "worker2")
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -50,7 +52,8 @@ class Keeper:
         self.thread = threading.Thread(target=self._keep)
 
     def __enter__(self) -> Keeper:
-        self.world.start("worker")
+        for name in self.names:
+            self.world.start(name)
         self.thread.start()
         return self
 
@@ -60,9 +63,10 @@ class Keeper:
 
     def _keep(self) -> None:
         while not self.ended.wait(0.05):
-            if self.world.processes["worker"].poll() is not None:
-                self.deaths += 1
-                self.world.start("worker")
+            for name in self.names:
+                if self.world.processes[name].poll() is not None:
+                    self.deaths += 1
+                    self.world.start(name)
 
 
 @pytest.mark.slow

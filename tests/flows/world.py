@@ -44,7 +44,7 @@ class World:
             "HTTP_READ_TIMEOUT": "1",
             "HTTP_CONNECT_TIMEOUT": "1",
             "SYNC_PUMP_SECONDS": "5",
-            "SYNC_PUMP_SLOTS": "1",
+            "SYNC_PUMP_SLOTS": "2",
             "SYNC_PUMP_THREADS": "4",
             "SYNC_POLL_SECONDS": "1",
             "SYNC_RETRY_BASE_SECONDS": "1",
@@ -77,7 +77,7 @@ class World:
         self.broker.stop()
 
     def start(self, name: str, **env: str) -> subprocess.Popen[bytes]:
-        """Start ``worker``, ``beat`` or ``web`` in a process group of its own."""
+        """Start ``worker`` (or ``worker2`` …), ``beat`` or ``web`` in a process group of its own."""
         celery = [sys.executable, "-m", "celery", "-A", "pssync_console"]
         command = {
             "worker": [
@@ -88,7 +88,7 @@ class World:
                 "--without-gossip",
                 "--without-mingle",
                 "-n",
-                f"w{self.base_port}@%h",
+                f"{name}-{self.base_port}@%h",
             ],
             "beat": [*celery, "beat", "--loglevel=WARNING", "--pidfile=", "--max-interval=1"],
             "web": [
@@ -100,7 +100,7 @@ class World:
                 f"127.0.0.1:{self.web_port}",
                 "--threads=4",
             ],
-        }[name]
+        }[name.rstrip("0123456789")]
         log = (self.directory / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
             command, cwd=ROOT, env=self.env | env, stdout=log, stderr=log, start_new_session=True

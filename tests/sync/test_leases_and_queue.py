@@ -44,7 +44,8 @@ def together(number, work):
 def expire(lease):
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_subject SET lease_until = now() - interval '1 second' WHERE id = %s", [lease.subject_id]
+            "UPDATE sync_subject SET lease_until = now() - interval '1 second' WHERE id = %s",
+            [lease.subject_id],
         )
 
 
@@ -135,5 +136,12 @@ def test_only_as_many_pumps_run_as_there_are_seats(settings):
     settings.SYNC_PUMP_SLOTS = 2
     slots = together(5, leases.take_slot)
     assert sorted(slot for slot in slots if slot) == [1, 2]
-    leases.free_slot(1)
+
+
+def test_a_seat_given_back_is_free_again_and_only_its_holder_keeps_it(settings):
+    settings.SYNC_PUMP_SLOTS = 1
     assert leases.take_slot() == 1
+    assert leases.keep_slot(1) is True
+    assert together(1, lambda: leases.keep_slot(1)) == [False]
+    leases.free_slot(1)
+    assert together(1, leases.take_slot) == [1]

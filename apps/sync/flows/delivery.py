@@ -82,17 +82,17 @@ def _watermark(engagement_key: str) -> datetime | None:
 
 
 def plan(snapshot: DeliverySnapshot) -> Draft:
-    accepted = [m for m in snapshot.milestones if m.status != "planned"]
+    done = [m for m in snapshot.milestones if m.status != "planned"]
     steps = []
-    if accepted or snapshot.entries:
-        words = f"{len(accepted)} completed milestones and {len(snapshot.entries)} time entries"
+    if snapshot.milestones or snapshot.entries:
+        words = f"{len(done)} completed milestones and {len(snapshot.entries)} time entries"
         steps.append(
             local(
                 "billing.observe",
                 f"Takes over {words} from {snapshot.psa.name}.",
                 verb="billing_observe",
                 engagement_key=snapshot.engagement_key,
-                milestones=[m.model_dump(mode="json") for m in accepted],
+                milestones=[m.model_dump(mode="json") for m in snapshot.milestones],
                 entries=[e.model_dump(mode="json") for e in snapshot.entries],
             )
         )

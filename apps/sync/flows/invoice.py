@@ -106,9 +106,11 @@ def _erp_settings(context: Context, route: Any, entity_id: int, invoice: Invoice
     terms = governance.translate(
         kind="payment_terms", legal_entity_id=entity_id, source=invoice.payment_terms, overlay=context.overlay
     )
+    treatment = billing.tax_treatment(invoice.key)
     return dict(route.settings) | {
         "currency_id": currency.target if currency else "",
         "terms_id": terms.target if terms else "",
+        "tax_code_id": treatment.tax_code if treatment else "",
     }
 
 
