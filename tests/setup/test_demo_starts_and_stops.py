@@ -28,11 +28,11 @@ def base(free_port_block) -> int:
 
 
 @pytest.fixture
-def demo(tmp_path, base) -> Iterator[Callable[[], subprocess.Popen[str]]]:
+def demo(home, tmp_path, base) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Starts the supervisor on free ports and a data folder of its own; kills what is left at the end."""
     taken = ("DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "PSSYNC_TEST_SLOT")
     environment = {name: value for name, value in os.environ.items() if name not in taken} | {
-        "PSSYNC_HOME": str(tmp_path / "home"),
+        "PSSYNC_HOME": str(home),
         "ENV_FILE": os.devnull,
         "SANDBOX_PORT": str(base),
         "WEB_PORT": str(base + 7),
@@ -49,7 +49,7 @@ def demo(tmp_path, base) -> Iterator[Callable[[], subprocess.Popen[str]]]:
         )
 
     yield start
-    for process in _belonging_to(tmp_path / "home"):
+    for process in _belonging_to(home):
         process.kill()
 
 
@@ -80,29 +80,29 @@ def _wait_until_up(process: subprocess.Popen[str], port: int, log: Path) -> None
     pytest.fail(f"not up within {UP_SECONDS} s:\n{log.read_text()}")
 
 
-def test_ctrl_c_stops_everything_and_it_starts_again_on_the_same_data(demo, base, tmp_path):
+def test_ctrl_c_stops_everything_and_it_starts_again_on_the_same_data(demo, home, base, tmp_path):
     for ending in (signal.SIGINT, signal.SIGTERM):
         process = demo()
         _wait_until_up(process, base + 7, tmp_path / "log")
-        names = {" ".join(found.cmdline()) for found in _belonging_to(tmp_path / "home")}
+        names = {" ".join(found.cmdline()) for found in _belonging_to(home)}
         for part in ("gunicorn", "celery", "apps.sandbox", "postgres", "valkey"):
             assert any(part in name for name in names), f"{part} does not run"
         process.send_signal(ending)
         assert process.wait(timeout=DOWN_SECONDS) == 0, (tmp_path / "log").read_text()
-        assert _belonging_to(tmp_path / "home") == []
+        assert _belonging_to(home) == []
 
 
-def test_a_process_that_dies_takes_the_rest_down_with_a_failure(demo, base, tmp_path):
+def test_a_process_that_dies_takes_the_rest_down_with_a_failure(demo, home, base, tmp_path):
     process = demo()
     _wait_until_up(process, base + 7, tmp_path / "log")
-    beat = next(found for found in _belonging_to(tmp_path / "home") if " beat" in " ".join(found.cmdline()))
+    beat = next(found for found in _belonging_to(home) if " beat" in " ".join(found.cmdline()))
     beat.kill()
     assert process.wait(timeout=DOWN_SECONDS) == 1
     assert "beat ended by itself" in (tmp_path / "log").read_text()
-    assert _belonging_to(tmp_path / "home") == []
+    assert _belonging_to(home) == []
 
 
-def test_a_taken_port_is_said_in_one_sentence(demo, base, tmp_path):
+def test_a_taken_port_is_said_in_one_sentence(demo, home, base, tmp_path):
     with socket.socket() as taken:
         taken.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         taken.bind(("127.0.0.1", base + 7))
@@ -110,4 +110,4 @@ def test_a_taken_port_is_said_in_one_sentence(demo, base, tmp_path):
         process = demo()
         assert process.wait(timeout=DOWN_SECONDS) == 1
     assert f"Port {base + 7} is taken" in (tmp_path / "log").read_text()
-    assert _belonging_to(tmp_path / "home") == []
+    assert _belonging_to(home) == []
