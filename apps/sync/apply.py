@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, NoReturn
 
 import structlog
 from django.db import transaction as db
@@ -252,7 +252,7 @@ class _Run:
                 refs[role] = ref
                 continue
             object_type, key, *other = ref
-            system_id = action.system_id if not other else self._system_id(other[0])
+            system_id = self._system_id(other[0] if other else action.system)
             link = records.find_link(object_type, key, system_id)
             if link is None:
                 self._refused(
@@ -304,7 +304,8 @@ class _Run:
             self._failed(seq, GATHER, error, started)
 
     def _keep(self, action: PlannedAction, outcome: Outcome, *, linked_by: str) -> None:
-        """The cross-reference and, for objects with a canonical body, what the system now holds."""
+        """The cross-reference that this outcome proves."""
+        assert action.system_id is not None
         key = action.link_key or action.key
         record_services.link(
             object_type=action.object_type,
@@ -322,7 +323,7 @@ class _Run:
 
     # -- outcomes -------------------------------------------------------------------------------------------------
 
-    def _failed(self, seq: int, action: PlannedAction, error: AdapterError, started: datetime) -> None:
+    def _failed(self, seq: int, action: PlannedAction, error: AdapterError, started: datetime) -> NoReturn:
         attempts = self.transaction.attempts + 1
         decision = retries.decide(error, attempts=attempts)
         unknown = error.kind is ErrorKind.UNKNOWN and action.kind == "push"
@@ -357,7 +358,7 @@ class _Run:
                 self._rest_in(state, reason=error.message, attempts=attempts)
         raise Stop
 
-    def _refused(self, seq: int, action: PlannedAction, error: Any, started: datetime) -> None:
+    def _refused(self, seq: int, action: PlannedAction, error: Any, started: datetime) -> NoReturn:
         """One of our own rooms says no: its sentence goes to a person."""
         code = getattr(error, "code", "") or "INT-POISON"
         message = str(getattr(error, "message", error))
@@ -384,7 +385,7 @@ class _Run:
             self._rest_in(State.SUCCEEDED, reason=reason, attempts=0, finished_at=clock.now())
         reach(f"{self.transaction.flow}:finished")
 
-    def _rest(self, state: State, reason: str, **fields: Any) -> None:
+    def _rest(self, state: State, reason: str, **fields: Any) -> NoReturn:
         with db.atomic():
             renew(self.lease)
             self._rest_in(state, reason=reason, **fields)

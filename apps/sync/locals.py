@@ -14,6 +14,7 @@ from apps.billing import services as billing
 from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
+from apps.core.errors import WrongState
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.records import selectors as records
@@ -58,6 +59,8 @@ def engagement_activate(transaction: Transaction, *, engagement_key: str, unconf
 
 def announce_engagement(transaction: Transaction, *, deal_key: str, event_type: str) -> Result:
     engagement = commercial_selectors.engagement_by_deal(deal_key)
+    if engagement is None:
+        raise WrongState("There is no engagement to announce.")
     journal.publish(
         type=event_type,
         subject=engagement.key,
@@ -113,7 +116,10 @@ def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Res
 
 def _seen_invoice(ref: str, system_id: int) -> Any:
     link = records.find_link("invoice", ref, system_id)
-    return records.record(system_id, "invoice", link.external_id)
+    seen = records.record(system_id, "invoice", link.external_id) if link else None
+    if seen is None:
+        raise WrongState(f"{ref} has not been seen in that system yet.")
+    return seen
 
 
 def payment_observed(transaction: Transaction, *, ref: str, status: dict) -> Result:

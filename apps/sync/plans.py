@@ -65,7 +65,7 @@ class PlannedAction:
     @property
     def idempotency_key(self) -> str:
         """Stable for the same write with the same content, so that a vendor that keeps keys refuses the second one."""
-        content = [self.system, self.object_type, self.operation, self.key, self.external_id]
+        content: list[Any] = [self.system, self.object_type, self.operation, self.key, self.external_id]
         content += [self.body, self.values, self.settings, self.refs]
         return hashlib.sha256(_canonical_json(content)).hexdigest()
 

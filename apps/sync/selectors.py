@@ -123,12 +123,10 @@ def health(scope: Scope) -> Health:
         .annotate(Count("id"))
         .order_by()
     )
-    spans = sorted(
-        (end - start).total_seconds()
-        for start, end in rows.filter(state=State.SUCCEEDED, finished_at__gte=day).values_list(
-            "created_at", "finished_at"
-        )[:5000]
-    )
+    rows_done = rows.filter(state=State.SUCCEEDED, finished_at__gte=day).values_list(
+        "created_at", "finished_at"
+    )[:5000]
+    spans = sorted((end - start).total_seconds() for start, end in rows_done if end is not None)
     return Health(open_counts, finished, _quantile(spans, 0.5), _quantile(spans, 0.9))
 
 

@@ -16,6 +16,7 @@ from apps.canonical.objects import OBJECTS
 from apps.connectors import services as connectors
 from apps.connectors.spi import Observed
 from apps.core import clock
+from apps.core.errors import WrongState
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.records import services as record_services
@@ -132,6 +133,16 @@ def link_id(object_type: str, key: str, system: Any) -> str:
         return ""
     link = records.find_link(object_type, key, system.id)
     return link.external_id if link else ""
+
+
+def route(legal_entity_id: int, kind: str) -> Any:
+    """Which system plays ``kind`` for the entity. Raises :class:`WrongState` when none does."""
+    found = organization.route(legal_entity_id, kind)
+    if found is None:
+        raise WrongState(
+            f"This legal entity is not connected to any system of the kind “{kind}”.", code="CUS-LE-MISSING"
+        )
+    return found
 
 
 def split_key(key: str) -> tuple[Any, str]:

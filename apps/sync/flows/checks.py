@@ -28,7 +28,7 @@ EU = frozenset(
         "NL", "PL", "PT", "RO", "SE", "SI", "SK",
     }
 )  # fmt: skip
-TAX_ID_CHECKS: dict[str, Callable[[str], str]] = {
+TAX_ID_CHECKS: Mapping[str, Callable[[str], str]] = {
     "GB": gb_vat.validate,
     "US": us_ein.validate,
     "CH": ch_uid.validate,

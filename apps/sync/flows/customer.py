@@ -81,7 +81,8 @@ def gather(context: Context) -> CustomerSnapshot:
     customer_key, _, erp_code = context.key.rpartition("@")
     crm, crm_id = base.split_key(customer_key)
     erp = organization.system(erp_code)
-    entities = tuple(organization.entity(code) for code in sorted(context.params.get("entities", [])))
+    known = (organization.entity(code) for code in sorted(context.params.get("entities", [])))
+    entities = tuple(entity for entity in known if entity is not None)
     account = base.read_one(context, system=crm, object_type="customer", external_id=crm_id)
     customer = account.body if account else None
     first = entities[0] if entities else None
@@ -205,9 +206,9 @@ def plan(snapshot: CustomerSnapshot) -> Draft:
             "The account no longer exists in the CRM.",
         )
         return Draft((blocked("customer", "There is no account to work from."),), (problem,))
-    problem = _undecidable(snapshot, customer)
-    if problem is not None:
-        return Draft((blocked("erp.customer", "A person decides which customer it is."),), (problem,))
+    undecided = _undecidable(snapshot, customer)
+    if undecided is not None:
+        return Draft((blocked("erp.customer", "A person decides which customer it is."),), (undecided,))
     actions = [
         _erp_step(snapshot, customer),
         *_entity_steps(snapshot, customer),

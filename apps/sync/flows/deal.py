@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
 from apps.canonical.objects import Customer, Deal
 from apps.commercial import selectors as commercial
@@ -15,6 +15,7 @@ from apps.commercial.services import terms_digest
 from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
+from apps.records import selectors as records
 from apps.sync.flows import base, checks
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, child, local, push, unchanged
@@ -60,10 +61,11 @@ def gather(context: Context) -> DealSnapshot:
             context.key, as_of, context.live, system=system, external_id=external_id, engagement=engagement
         )
     if not context.live:
-        from apps.records import selectors as records
-
-        as_of = records.record(system.id, "deal", external_id).observed_at
-    return gather_deal(context, system=system, external_id=external_id, deal=observed.body, as_of=as_of)
+        seen = records.record(system.id, "deal", external_id)
+        as_of = seen.observed_at if seen else as_of
+    return gather_deal(
+        context, system=system, external_id=external_id, deal=cast(Deal, observed.body), as_of=as_of
+    )
 
 
 def gather_deal(

@@ -12,7 +12,6 @@ from typing import Any
 from apps.canonical.objects import Milestone, TimeEntry
 from apps.commercial import selectors as commercial
 from apps.core import clock
-from apps.organization import selectors as organization
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
@@ -35,7 +34,7 @@ class DeliverySnapshot:
 def gather(context: Context) -> DeliverySnapshot:
     """Milestones and time entries of the project, as the PSA shows them now. Raises ``AdapterError``."""
     row = commercial.engagement(context.key)
-    psa = organization.route(row.legal_entity_id, "psa").system
+    psa = base.route(row.legal_entity_id, "psa").system
     project_id = base.link_id("engagement", row.key, psa)
     owner = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.key}
     milestones: list[Milestone] = []

@@ -20,7 +20,6 @@ from apps.connectors.spi import Observed
 from apps.core import clock
 from apps.core.errors import WrongState
 from apps.governance import selectors as governance
-from apps.organization import selectors as organization
 from apps.sync import ledger
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
@@ -61,8 +60,8 @@ def gather(context: Context) -> InvoiceSnapshot:
     invoice = billing.canonical_invoice(context.key)
     engagement = commercial.engagement(prebill.engagement_key)
     crm, deal_id = base.split_key(engagement.deal_key)
-    erp_route = organization.route(prebill.legal_entity_id, "erp")
-    billing_system = organization.route(prebill.legal_entity_id, "billing").system
+    erp_route = base.route(prebill.legal_entity_id, "erp")
+    billing_system = base.route(prebill.legal_entity_id, "billing").system
     request_id = base.link_id("invoice", context.key, billing_system)
     return InvoiceSnapshot(
         as_of=clock.now(),

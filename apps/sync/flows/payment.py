@@ -7,7 +7,7 @@ overlap. Cash application stays in the ERP: a payment is applied to exactly the 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from apps.canonical.money import Money
 from apps.canonical.objects import Invoice, PaymentStatus
@@ -105,14 +105,13 @@ def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) ->
 
 
 def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentStatus:
+    word: Literal["paid", "part_paid", "unpaid"] = "part_paid" if paid.amount > 0 else "unpaid"
     if _balance(asked).amount <= 0 and paid.amount > 0:
         word = "paid"
-    else:
-        word = "part_paid" if paid.amount > 0 else "unpaid"
     return PaymentStatus(
         key=f"{snapshot.base.ref}-payment",
         invoice_key=snapshot.base.ref,
-        status=word,  # type: ignore[arg-type]
+        status=word,
         paid=paid,
         balance=_balance(asked),
         reference=snapshot.base.request_id,

@@ -15,7 +15,6 @@ from apps.commercial import selectors as commercial
 from apps.core import clock
 from apps.core.errors import WrongState
 from apps.governance import selectors as governance
-from apps.organization import selectors as organization
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.plans import Draft, PlannedAction, local, push, unchanged
@@ -43,8 +42,8 @@ def gather(context: Context) -> ProjectSnapshot:
     terms = commercial.current_terms(row.key)
     scheduled = commercial.canonical_schedule(row.key)
     schedule = scheduled.entries if scheduled else ()
-    erp_route = organization.route(row.legal_entity_id, "erp")
-    psa = organization.route(row.legal_entity_id, "psa").system
+    erp_route = base.route(row.legal_entity_id, "erp")
+    psa = base.route(row.legal_entity_id, "psa").system
     currency = governance.translate(
         kind="currency",
         legal_entity_id=row.legal_entity_id,

@@ -14,7 +14,6 @@ from apps.commercial import selectors as commercial
 from apps.core import clock
 from apps.core.errors import WrongState
 from apps.governance import selectors as governance
-from apps.organization import selectors as organization
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.plans import Draft, PlannedAction, push, unchanged
@@ -39,8 +38,8 @@ def gather(context: Context) -> RateCardSnapshot:
     card = commercial.canonical_rate_card(engagement.key)
     if card is None:
         raise WrongState(f"{engagement.key} has no rate card of its own.")
-    erp_route = organization.route(engagement.legal_entity_id, "erp")
-    psa = organization.route(engagement.legal_entity_id, "psa").system
+    erp_route = base.route(engagement.legal_entity_id, "erp")
+    psa = base.route(engagement.legal_entity_id, "psa").system
     currency = governance.translate(
         kind="currency",
         legal_entity_id=engagement.legal_entity_id,
@@ -66,7 +65,7 @@ def gather(context: Context) -> RateCardSnapshot:
 
 def plan(snapshot: RateCardSnapshot) -> Draft:
     card = snapshot.card
-    targets = (
+    targets: tuple[tuple[str, Any, str, dict[str, Any]], ...] = (
         ("erp", snapshot.erp, snapshot.erp_id, snapshot.erp_settings),
         ("psa", snapshot.psa, snapshot.psa_id, {}),
     )
