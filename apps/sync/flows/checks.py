@@ -226,7 +226,7 @@ def _address(customer: Customer) -> Iterable[Problem]:
 
 def _tax_id(customer: Customer) -> Iterable[Problem]:
     country = customer.billing_address.country
-    if not customer.tax_id or country not in TAX_ID_CHECKS:
+    if not customer.tax_id or country is None or country not in TAX_ID_CHECKS:
         return
     try:
         TAX_ID_CHECKS[country](customer.tax_id)
