@@ -200,7 +200,7 @@ def test_search_finds_references_and_beginnings_of_words(uk):
         assert refs(q=text) == {case.ref}, text
     assert refs(q=str(other.correlation_id)) == {other.ref}
     assert refs(q="tolv rai") == {other.ref}
-    for harmless in ("zzz", "' OR 1=1", "a & | !", ":*", "%", "\\", "'", "''", "x'y"):
+    for harmless in ("zzz", "' OR 1=1", "q & | !", ":*", "%", "\\", "'", "''", "x'y"):
         assert refs(q=harmless) == set(), harmless
 
 
