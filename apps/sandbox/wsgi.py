@@ -19,10 +19,24 @@ from .core.http import Refusal, Request, Response
 from .core.outgoing import post
 from .core.requestlog import RequestLog
 from .core.store import Store
-from .core.systems import SYSTEMS, System
+from .core.systems import System, Vendor
+from .kantata.vendor import Kantata
+from .netsuite.vendor import NetSuite
+from .salesforce.vendor import Salesforce
+from .sink import Sink
+from .stripe.vendor import Stripe
 
 LOG = logging.getLogger("sandbox")
 SLOW_PIECES = 10
+#: name, vendor, offset of its port from the block's base, account shown in its data
+SYSTEMS: tuple[tuple[str, type[Vendor], int, str], ...] = (
+    ("crm", Salesforce, 1, "MERRIDANE"),
+    ("erp", NetSuite, 2, "MERRIDANE"),
+    ("erp-be", NetSuite, 3, "OSTREL"),
+    ("psa", Kantata, 4, "MERRIDANE"),
+    ("billing", Stripe, 5, "MERRIDANE"),
+    ("sink", Sink, 6, "MERRIDANE"),
+)
 
 
 class ConnectionDropped(OSError):

@@ -1,6 +1,6 @@
 """The systems of one sandbox and what a vendor has to bring.
 
-Public surface: Vendor (base class), System, SYSTEMS.
+Public surface: Vendor (base class), System, NoSuchRecord.
 """
 
 import threading
@@ -9,16 +9,6 @@ from typing import Any
 from .http import Request, Response
 from .outgoing import Outgoing, standard_webhook_headers
 from .store import Document, Store
-
-# name, vendor, offset of its port from the block's base, account shown in its data
-SYSTEMS = (
-    ("crm", "salesforce", 1, "MERRIDANE"),
-    ("erp", "netsuite", 2, "MERRIDANE"),
-    ("erp-be", "netsuite", 3, "OSTREL"),
-    ("psa", "kantata", 4, "MERRIDANE"),
-    ("billing", "stripe", 5, "MERRIDANE"),
-    ("sink", "sink", 6, "MERRIDANE"),
-)
 
 
 class NoSuchRecord(Exception):
@@ -85,12 +75,13 @@ class Vendor:
 class System:
     """One emulated system: its vendor, its slice of the store, its outgoing queue."""
 
-    def __init__(self, store: Store, name: str, vendor: str, port: int, account: str):
-        self.store, self.name, self.vendor_name, self.port, self.account = store, name, vendor, port, account
+    def __init__(self, store: Store, name: str, vendor: "type[Vendor]", port: int, account: str):
+        self.store, self.name, self.port, self.account = store, name, port, account
+        self.vendor_name = vendor.__name__.lower()
         self.base_url = f"http://127.0.0.1:{port}"
         self.in_flight = 0
         self.gauge = threading.Lock()
-        self.vendor: Vendor = _vendor_class(vendor)(self)
+        self.vendor: Vendor = vendor(self)
         self.outgoing = Outgoing(store, name, self.vendor.sign)
 
     # Shorthands over the store, so that vendor code reads well.
@@ -126,17 +117,3 @@ class System:
             self.store.clear(self.name, everything=everything)
             self.vendor.forget()
             self.vendor.install()
-
-
-def _vendor_class(name: str) -> type[Vendor]:
-    if name == "salesforce":
-        from ..salesforce.vendor import Salesforce as found
-    elif name == "netsuite":
-        from ..netsuite.vendor import NetSuite as found
-    elif name == "kantata":
-        from ..kantata.vendor import Kantata as found
-    elif name == "stripe":
-        from ..stripe.vendor import Stripe as found
-    else:
-        from ..sink import Sink as found
-    return found

@@ -5,7 +5,7 @@ Public surface: Account (save, load, remove, show, resolve).
 
 import calendar
 import re
-from datetime import date, timedelta
+from datetime import date
 
 from ..core import clock
 from ..core.systems import NoSuchRecord, System
@@ -13,6 +13,7 @@ from . import fields as meta
 from .errors import refuse, rule
 from .masters import MasterRules, now_text
 from .presentation import Presentation
+from .transactions import apply_lines, settle, unapply
 
 CUSTOM = re.compile(r"^cust(?:entity|body|col|record|event|item)_\w+$")
 CUSTOM_NAME = {"s": "s", "string": "s", "number": "n", "boolean": "b", "date": "d", "integer": "i"}
@@ -162,8 +163,6 @@ class Account(MasterRules, Presentation):
         elif kind == "customerSubsidiaryRelationship":
             self._relationship(doc, before)
         elif kind in meta.TRANSACTIONS:
-            from .transactions import settle
-
             settle(self, kind, doc, before, enforce=True)
         elif kind == "timeBill":
             doc.setdefault("tranDate", str(clock.now().date()))
@@ -173,8 +172,6 @@ class Account(MasterRules, Presentation):
         if kind == "customer" and before is None:
             self._primary_relationship(saved)
         if kind in meta.TRANSACTIONS:
-            from .transactions import apply_lines
-
             apply_lines(self, kind, saved, before, enforce=True)
         return self.system.get(kind, doc["id"])
 
@@ -197,8 +194,6 @@ class Account(MasterRules, Presentation):
         doc |= clean
         doc["lastModifiedDate"] = clean.get("lastModifiedDate") or now_text()
         if kind in meta.TRANSACTIONS:
-            from .transactions import settle
-
             settle(self, kind, doc, before, enforce=False)
         elif kind in ("customer", "job", "employee"):
             doc["entityId"] = (
@@ -211,8 +206,6 @@ class Account(MasterRules, Presentation):
         if kind == "customer" and before is None and saved.get("subsidiary"):
             self._primary_relationship(saved)
         if kind in meta.TRANSACTIONS:
-            from .transactions import apply_lines
-
             apply_lines(self, kind, saved, before, enforce=False)
         return self.system.get(kind, doc["id"])
 
@@ -221,8 +214,6 @@ class Account(MasterRules, Presentation):
         if doc is None:
             raise NoSuchRecord(f"no {kind} {id_}")
         if kind in ("customerPayment", "creditMemo"):
-            from .transactions import unapply
-
             unapply(self, doc)
         self.system.delete(kind, doc["id"])
         return doc
@@ -442,7 +433,3 @@ def _ref_name(doc: dict) -> str:
 
 def _guess(value) -> str:
     return "b" if isinstance(value, bool) else "n" if isinstance(value, int | float) else "s"
-
-
-def due(start: str, days: int) -> str:
-    return str(date.fromisoformat(start) + timedelta(days=days))

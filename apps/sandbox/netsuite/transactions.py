@@ -4,11 +4,13 @@ Public surface: settle (before saving), apply_lines (after saving), unapply.
 Amounts are computed in decimals and rounded half up to the currency's places, then given as JSON numbers.
 """
 
+from datetime import date, timedelta
 from decimal import ROUND_HALF_UP, Decimal
 
 from ..core import clock
 from . import fields as meta
 from .errors import refuse, rule
+from .masters import now_text
 
 OPEN = {"id": "Open", "refName": "Open"}
 PENDING = {"id": "Pending Approval", "refName": "Pending Approval"}
@@ -201,11 +203,8 @@ def _invoice(account, doc: dict, before: dict | None, places: int) -> None:
             doc["terms"] = customer["terms"]
             terms = account.resolve("term", customer["terms"]["id"])
     if not doc.get("dueDate"):
-        from .records import due
-
-        doc["dueDate"] = (
-            due(doc["tranDate"], int(terms.get("daysUntilNetDue") or 0)) if terms else doc["tranDate"]
-        )
+        days = int(terms.get("daysUntilNetDue") or 0) if terms else 0
+        doc["dueDate"] = str(date.fromisoformat(doc["tranDate"]) + timedelta(days=days))
     paid = _money(doc.get("amountPaid"), places)
     remaining = _money(doc["total"], places) - paid
     doc["amountPaid"], doc["amountRemaining"] = float(paid), float(remaining)
@@ -296,8 +295,6 @@ def _may_apply(doc: dict, kind: str, invoice: dict, amount: Decimal, places: int
 
 
 def shift_paid(account, invoice_id: str, amount: Decimal, places: int) -> None:
-    from .records import now_text
-
     invoice = dict(account.resolve("invoice", invoice_id))
     invoice["amountPaid"] = float(_money(invoice.get("amountPaid"), places) + amount)
     invoice["lastModifiedDate"] = now_text()

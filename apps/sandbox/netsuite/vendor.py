@@ -7,7 +7,7 @@ import time
 
 from ..core import auth
 from ..core.http import Refusal, Request, Response, Router
-from ..core.systems import Vendor
+from ..core.systems import NoSuchRecord, Vendor
 from .errors import answer
 from .records import Account
 from .rest import Resources
@@ -273,8 +273,6 @@ class NetSuite(Vendor):
     def change(self, kind: str, id_: str, fields: dict, *, emit: bool):
         doc = self.account.resolve(kind, id_)
         if doc is None:
-            from ..core.systems import NoSuchRecord
-
             raise NoSuchRecord(f"no {kind} {id_}")
         return self.account.load(kind, {**fields, "id": doc["id"]})
 
