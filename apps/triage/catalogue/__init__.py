@@ -6,12 +6,14 @@ Public surface: :func:`entry`, :func:`known`, :func:`codes_for_role`, :data:`CAT
 
 from __future__ import annotations
 
-from apps.triage.catalogue import billing, customers, deals, integration
+from apps.triage.catalogue import billing, customers, deals, delivery, integration
 from apps.triage.catalogue.types import GENERIC, Auto, Entry, Fix, FixAction, Severity
 
 #: All known codes, in the order of the desk: deal, customer, delivery, invoice and payment, integration.
 CATALOGUE: dict[str, Entry] = {
-    item.code: item for module in (deals, customers, billing, integration) for item in module.ENTRIES
+    item.code: item
+    for module in (deals, customers, delivery, billing, integration)
+    for item in module.ENTRIES
 }
 
 

@@ -1,4 +1,4 @@
-"""Catalogue codes of rates, delivery, invoices and payments. Public surface: :data:`ENTRIES`."""
+"""Catalogue codes of evidence, invoices, tax and payments. Public surface: :data:`ENTRIES`."""
 
 from __future__ import annotations
 
@@ -113,6 +113,45 @@ ENTRIES = (
         auto=Auto.NEVER,
     ),
     Entry(
+        code="INV-TOTAL",
+        title=_("Posted total differs from the approved one"),
+        explanation=_(
+            "The ERP posted the invoice over another total than was approved here. The client is asked for what "
+            "the ERP posted, since it issues the invoice; finance finds out whether a line or its tax is wrong."
+        ),
+        owner="erp",
+        resolvers=("controller", "billing_analyst"),
+        severity=Severity.WARNING,
+        fixes=(source("erp", _("Compare lines and tax in the ERP")),),
+        auto=Auto.NEVER,
+    ),
+    Entry(
+        code="INV-ACCOUNT",
+        title=_("Item has no income account"),
+        explanation=_(
+            "The ERP cannot post the line, because its item has no income account in this legal entity. Finance "
+            "gives the item its account, then it is run again."
+        ),
+        owner="erp",
+        resolvers=("controller",),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("erp", _("Give the item its account in the ERP")), RETRY),
+        auto=Auto.NEVER,
+    ),
+    Entry(
+        code="INV-DELIVERY",
+        title=_("Invoice cannot be delivered"),
+        explanation=_(
+            "The billing platform refuses the address that the request for payment is sent to. The billing "
+            "contact of the customer is corrected in the CRM."
+        ),
+        owner="crm",
+        resolvers=("billing_analyst", "revops_analyst"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("crm", _("Correct the billing contact in the CRM")), RETRY),
+        auto=Auto.RECHECK,
+    ),
+    Entry(
         code="INV-FX",
         title=_("Exchange rate is missing"),
         explanation=_(
@@ -137,6 +176,32 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(mapped("tax_code", _("Map the tax treatment to a tax code")),),
         auto=Auto.REPLAY,
+    ),
+    Entry(
+        code="TAX-SUB",
+        title=_("Tax code of another country"),
+        explanation=_(
+            "The tax code does not belong to the country of the legal entity that invoices. The tax team maps "
+            "the treatment to a code of this legal entity; a second person confirms it."
+        ),
+        owner="erp",
+        resolvers=("tax",),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(mapped("tax_code", _("Map the tax treatment to a tax code")),),
+        auto=Auto.REPLAY,
+    ),
+    Entry(
+        code="TAX-RC",
+        title=_("Reverse charge without a valid VAT id"),
+        explanation=_(
+            "The client accounts for the VAT itself, which only holds with a valid VAT id of its country. "
+            "Without it the sale would have to be taxed; the id is added to the account in the CRM."
+        ),
+        owner="crm",
+        resolvers=("tax", "revops_analyst"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("crm", _("Add the VAT id to the account in the CRM")), RETRY),
+        auto=Auto.RECHECK,
     ),
     Entry(
         code="PAY-SHORT",
