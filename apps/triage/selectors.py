@@ -1,9 +1,9 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
-Public surface: :func:`cases`, :func:`case_detail`, :func:`groups`, :func:`group`, :func:`reporting_rates`,
-:func:`open_count`, :func:`billing_held`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
-:func:`cleared_by_mappings`, :func:`mapping_candidates`, and the row types :class:`GroupRow`, :class:`CaseDetail`,
-:class:`Held`, :class:`Candidate`.
+Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`case_detail`, :func:`cases_of_engagement`,
+:func:`cases_of_transaction`, :func:`cleared_by_mappings` · :func:`groups`, :func:`group_rows`, :func:`group` ·
+:func:`billing_held`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`, :func:`in_reporting` ·
+:func:`mapping_candidates` · the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`.
 """
 
 from __future__ import annotations
@@ -183,27 +183,28 @@ def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[
     found = Group.objects.select_related("legal_entity").in_bulk(ids)
     held = _held_by_group(rows.filter(group_id__in=ids))
     refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
-    return [
-        GroupRow(
-            id=line["group_id"],
-            entry=entry(found[line["group_id"]].code),
-            code=found[line["group_id"]].code,
-            reason=found[line["group_id"]].reason,
-            value=found[line["group_id"]].value,
-            flow=found[line["group_id"]].flow,
-            step=found[line["group_id"]].step,
-            legal_entity_id=found[line["group_id"]].legal_entity_id,
-            legal_entity=found[line["group_id"]].legal_entity.code
-            if found[line["group_id"]].legal_entity
-            else "",
-            count=line["count"],
-            held=held.get(line["group_id"], []),
-            oldest=line["oldest"],
-            due_at=line["due"],
-            first_ref=refs[line["first"]],
-        )
-        for line in page
-    ]
+    return [_row(line, found[line["group_id"]], held, refs) for line in page]
+
+
+def _row(
+    line: Mapping[str, Any], found: Group, held: Mapping[int, Sequence[Held]], refs: Mapping[int, str]
+) -> GroupRow:
+    return GroupRow(
+        id=found.pk,
+        entry=entry(found.code),
+        code=found.code,
+        reason=found.reason,
+        value=found.value,
+        flow=found.flow,
+        step=found.step,
+        legal_entity_id=found.legal_entity_id,
+        legal_entity=found.legal_entity.code if found.legal_entity else "",
+        count=line["count"],
+        held=held.get(found.pk, []),
+        oldest=line["oldest"],
+        due_at=line["due"],
+        first_ref=refs[line["first"]],
+    )
 
 
 def group(scope: Scope, group_id: int) -> Group:

@@ -50,7 +50,7 @@ def place_hold(case: Case) -> None:
     if case.severity == Severity.BLOCKING_BILLING and case.engagement_key and case.step != "billing":
         billing.place_hold(
             engagement_key=case.engagement_key,
-            legal_entity_id=case.legal_entity_id,
+            legal_entity_id=entity_id,
             level="billing",
             reason=f"{case.ref}: {case.reason}",
             source_ref=source_ref(case),
