@@ -180,6 +180,10 @@ class Supervisor(Manager):
             print(f"pssync: {name} ended by itself, so the rest was stopped.", file=sys.stderr)
         return 1 if self.died or self.killed else 0
 
+    def forked(self) -> bool:
+        """Whether every process has been started."""
+        return self._all_started()
+
     def _any_stopped(self) -> bool:
         return self.stop_requested or super()._any_stopped()
 
@@ -214,6 +218,9 @@ class Follower(threading.Thread):
         self.join(timeout=STOP_SECONDS)
 
     def _follow(self) -> None:
+        # Nothing but sleep while the supervisor forks: a lock that this thread held would stay locked in the child.
+        while not self._supervisor.forked():
+            time.sleep(0.05)
         web = f"http://127.0.0.1:{_port('WEB_PORT')}"
         self._wait_for("the console", f"{web}/livez")
         self._wait_for("the sandbox", f"http://127.0.0.1:{_port('SANDBOX_PORT')}/_control/health")
