@@ -218,6 +218,7 @@ CLIENTS = (
         "Stationsplein 3",
         "Brussel",
         "1000",
+        po_required=True,
         website="tolvane.example",
     ),
     Client(
