@@ -2,7 +2,8 @@
 
 * ``db``, ``client``, … of pytest-django, on an embedded PostgreSQL when ``DATABASE_URL`` is unset: one server a
   run, one database an xdist worker.
-* ``process_database``: a committed database for tests with real processes, cloned from the migrated template.
+* ``process_database``: a committed database for tests with real processes, cloned from the migrated template;
+  ``module_database``: one for all tests of a module.
 * ``free_port_block``: ports for servers that a test starts.
 * ``chromium_path``, ``redis_url``, ``rabbitmq_url``: what the environment offers; a test that asks for one
   carries the marker ``needs_chromium`` or ``needs_broker``.
@@ -16,6 +17,7 @@ import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
@@ -151,9 +153,22 @@ def process_database(django_db_setup: None, django_db_blocker, request) -> Itera
     (the journal's triggers refuse TRUNCATE); do not combine with ``db``."""
     if {"db", "transactional_db"} & set(request.fixturenames):
         pytest.fail("process_database works without db and transactional_db: its rows are really committed")
+    with _cloned("process", django_db_blocker) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def module_database(django_db_setup: None, django_db_blocker) -> Iterator[ProcessDatabase]:
+    """The same, shared by the tests of a module, none of which may ask for ``db``."""
+    with _cloned("module", django_db_blocker) as made:
+        yield made
+
+
+@contextmanager
+def _cloned(suffix: str, blocker) -> Iterator[ProcessDatabase]:
     original = connection.settings_dict["NAME"]
-    name = f"{original}_process"
-    with django_db_blocker.unblock():
+    name = f"{original}_{suffix}"
+    with blocker.unblock():
         with _maintenance() as server:
             _drop(server, name)
             server.execute(
