@@ -145,7 +145,9 @@ class World:
         """The draft of what is ready now, waiting for its project manager."""
         return billing.prebill_draft(engagement_key=engagement_key)
 
-    def new_mapping(self, by: Any, *, source: str = "AIR-510", entity: Any = None, exposure: str = "500") -> Any:
+    def new_mapping(
+        self, by: Any, *, source: str = "AIR-510", entity: Any = None, exposure: str = "500"
+    ) -> Any:
         entity = entity or self.be
         return governance.mapping_add(
             kind="service_item",
@@ -157,4 +159,3 @@ class World:
             reason="Sold since October",
             exposure=Money.of(exposure, entity.currency),
         )
-

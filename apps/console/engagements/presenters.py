@@ -29,6 +29,18 @@ _ITEM_WORDS = {
     "final": gettext_lazy("The billable event has happened"),
     "ready": gettext_lazy("Ready to bill"),
 }
+_PREBILL_WORDS = {
+    "drafted": gettext_lazy("Drafted"),
+    "changed": gettext_lazy("Lines changed"),
+    "submitted": gettext_lazy("Submitted for approval"),
+    "pm_approved": gettext_lazy("Approved by the project manager"),
+    "approved": gettext_lazy("Approved by finance"),
+    "sent_back": gettext_lazy("Sent back"),
+    "posted": gettext_lazy("Posted"),
+    "issued": gettext_lazy("Issued"),
+    "payment": gettext_lazy("Payment news"),
+    "voided": gettext_lazy("Voided"),
+}
 _ICONS = {"item": "flag", "hold": "lock", "prebill": "receipt", "payment": "cash"}
 _PREBILL_TONES = {"sent_back": "warn", "voided": "", "payment": "good", "approved": "good"}
 
@@ -188,4 +200,6 @@ def _of_billing(fact: Any) -> Moment:
         )
     url = reverse("console:prebill", args=[fact.ref])
     tone = _PREBILL_TONES.get(fact.verb, "info")
-    return Moment(fact.at, _ICONS[fact.kind], tone, fact.title, "", fact.amount, url, fact.ref)
+    title = str(_PREBILL_WORDS.get(fact.verb, fact.title))
+    note = fact.title if fact.title.casefold() != title.casefold() else ""
+    return Moment(fact.at, _ICONS[fact.kind], tone, title, note, fact.amount, url, fact.ref)

@@ -99,7 +99,7 @@ def board_of(request: HttpRequest, *, whole: bool = True) -> Board:
         assignees=ASSIGNEES,
         orders=ORDERS,
         total=triage.open_count(request.scope),
-        held=[(line.amount, line.currency) for line in held if line.currency],
+        held=known_money(held),
         unknown=sum(line.unknown for line in held),
         next_due=nearest.due_at if nearest else None,
         **board,
@@ -140,12 +140,19 @@ def group_line(row: triage.GroupRow) -> GroupLine:
         who=role_words(row.resolvers),
         entity=row.legal_entity,
         count=row.count,
-        held=[(line.amount, line.currency) for line in row.held if line.currency],
+        held=known_money(row.held),
         unknown=sum(line.unknown for line in row.held),
         oldest=row.oldest,
         due=row.due_at,
         first_ref=row.first_ref,
     )
+
+
+def known_money(held: Iterable[triage.Held]) -> list[tuple[Any, str]]:
+    """``(amount, currency)`` of what is known: a currency of which every amount is unknown is not shown as zero."""
+    return [
+        (line.amount, line.currency) for line in held if line.currency and (line.amount or not line.unknown)
+    ]
 
 
 def role_words(roles: Iterable[str]) -> str:

@@ -56,7 +56,8 @@ class Choice:
 
 @dataclass(frozen=True)
 class PreviewView:
-    """What the fix would do: counts, money released per currency, one line a deal, the token that pins it."""
+    """What the fix would do: counts, money released per currency, one line a deal, the token that pins it. ``total`` is
+    how many would run: a deal that could not be planned now is not part of it."""
 
     target: str
     clears: int
@@ -245,7 +246,7 @@ def preview_view(case: Any, target: str, answer: Mapping[str, Any]) -> PreviewVi
         changes=counts["changes"],
         stays=counts["stays"],
         unreachable=counts["unreachable"],
-        total=len(answer["results"]),
+        total=sum(bool(row["digest"]) for row in answer["results"]),
         released=[(line["released"], line["currency"]) for line in money if line["currency"]],
         unknown=sum(line["unknown"] for line in money),
         lines=answer["results"],

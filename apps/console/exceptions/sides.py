@@ -153,7 +153,7 @@ def _field_row(
     cells = []
     for number, column in enumerate(columns):
         if number >= len(values):
-            cells.append(Cell("–"))
+            cells.append(Cell())
             continue
         value = values[number]
         amount = value if isinstance(value, Mapping) and "currency" in value else None
@@ -163,7 +163,7 @@ def _field_row(
                 amount,
                 missing=not texts[number],
                 differs=len(known) > 1 or name == case.field,
-                owner=owner.system_kind == column.kind,
+                owner=len(values) > 1 and owner.system_kind == column.kind,
                 rule=_("rule version %(version)s") % {"version": owner.version} if owner.rule_id else "",
             )
         )

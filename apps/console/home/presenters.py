@@ -16,6 +16,7 @@ from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.approvals import selectors as approvals
 from apps.billing import selectors as billing
@@ -34,6 +35,7 @@ SHOWN = 8
 #: How many causes are looked through for those that the reader's roles resolve.
 MOST_GROUPS = 100
 TREND_DAYS = 14
+_KINDS = {"prebill": gettext_lazy("Prebill"), "mapping": gettext_lazy("New mapping")}
 
 
 @dataclass(frozen=True)
@@ -41,6 +43,7 @@ class Asked:
     """An approval that waits for the reader."""
 
     request: Any
+    kind: str
     url: str
 
 
@@ -110,7 +113,7 @@ def home_page(request: HttpRequest) -> HomePage:
     health = sync.health(scope_of["transaction"])
     sees_systems = scope_of["system"] != NOTHING
     return HomePage(
-        asked=[Asked(row, _url(row)) for row in asked[:SHOWN]],
+        asked=[Asked(row, str(_KINDS.get(row.kind, row.kind)), _url(row)) for row in asked[:SHOWN]],
         asked_count=waiting.count() if len(asked) > SHOWN else len(asked),
         my_cases=mine,
         my_cases_count=mine_count,

@@ -15,6 +15,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.billing import selectors as billing
+from apps.canonical.money import Money
 from apps.console.access import permitted
 
 #: The way of a prebill, as steps; a state names how far it is.
@@ -49,7 +50,8 @@ class PrebillPage:
     why_not: str
     why_not_back: str
     why_not_submit: str
-    estimated_tax: Decimal | None
+    estimated_tax: Decimal
+    expected_total: Decimal
     holds: list[Any]
 
 
@@ -66,7 +68,7 @@ def page_of_prebill(request: HttpRequest, ref: str) -> PrebillPage:
     held = ""
     if not refused and row.state == "pm_approved" and detail.holds:
         held = _("It cannot be released while something is held; see above.")
-    tax = row.tax if row.tax is not None else (row.net * row.tax_rate / 100).quantize(Decimal("0.01"))
+    tax = row.tax if row.tax is not None else Money.of(row.net * row.tax_rate / 100, row.currency).amount
     return PrebillPage(
         detail=detail,
         groups=groups_of(detail.lines),
@@ -76,6 +78,7 @@ def page_of_prebill(request: HttpRequest, ref: str) -> PrebillPage:
         why_not_back=refused,
         why_not_submit=permitted(request, "prebill.send_back", **place).why,
         estimated_tax=tax,
+        expected_total=row.net + tax,
         holds=detail.holds,
     )
 

@@ -47,7 +47,10 @@ def _parts(value: Any) -> tuple[Any, str] | None:
 
 
 def render_money(amount: Any, currency: str) -> SafeString:
-    """``EUR 72,300.00`` with the decimals of ISO 4217; a missing amount or currency is "unknown", never zero."""
+    """``EUR 72,300.00`` with the decimals of ISO 4217; a missing amount or currency is "unknown", never zero.
+
+    A price with more decimals than its currency (a rate of 195.1250) shows them all: nothing is rounded away on a screen.
+    """
     try:
         number = Decimal(str(amount))
         exponent = minor_unit_exponent(currency)
@@ -55,10 +58,10 @@ def render_money(amount: Any, currency: str) -> SafeString:
         return _unknown()
     if not number.is_finite():
         return _unknown()
-    text = formats.number_format(
-        number.quantize(Decimal(1).scaleb(-exponent)), exponent, use_l10n=True, force_grouping=True
-    )
-    major, minor = (text[: -exponent - 1], text[-exponent - 1 :]) if exponent else (text, "")
+    written = f"{number:f}".partition(".")[2].rstrip("0")
+    decimals = max(exponent, len(written))
+    text = formats.number_format(number, decimals, use_l10n=True, force_grouping=True)
+    major, minor = (text[: -decimals - 1], text[-decimals - 1 :]) if decimals else (text, "")
     return format_html(
         '<span class="money{}"><span class="cur">{}</span> {}<span class="minor">{}</span></span>',
         " money-neg" if number < 0 else "",
@@ -164,14 +167,16 @@ def due(when: datetime | None) -> SafeString:
 def badge(state: Any, label: str = "", tone: str = "") -> SafeString:
     """A state with its word and tone: ``{% badge case.state %}``."""
     return format_html(
-        '<span class="tag tag-{}">{}</span>', tone or state_tone(state), label or state_label(state)
+        '<span class="pill pill-{}">{}</span>', tone or state_tone(state), label or state_label(state)
     )
 
 
 @lru_cache(maxsize=256)
 def _icon(name: str, css: str, title: str) -> SafeString:
     accessible = {"role": "img", "aria_label": title} if title else {"aria_hidden": "true"}
-    svg = _render_icon(f"outline/{name}", None, focusable="false", **{"class": f"icon {css}".strip()}, **accessible)
+    svg = _render_icon(
+        f"outline/{name}", None, focusable="false", **{"class": f"icon {css}".strip()}, **accessible
+    )
     return mark_safe(svg)  # noqa: S308 - drawn from the icon package; every attribute is ours and escaped by ElementTree
 
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from django.utils.translation import gettext_lazy as _
 
+from apps.organization import selectors as organization
 from apps.sync import selectors as sync
 
 FLOW_LABELS = {
@@ -39,6 +40,11 @@ def flow_label(flow: str) -> str:
     return str(FLOW_LABELS.get(flow, flow))
 
 
+def system_names() -> dict[str, str]:
+    """``{code: name}`` of all systems, also the inactive ones, which history names."""
+    return {row.code: row.name for row in organization.systems(active=None)}
+
+
 @dataclass(frozen=True)
 class BarView:
     """One attempt on the time axis. ``x`` and ``width`` are in thousandths of the span (SVG units, no styles)."""
@@ -50,11 +56,13 @@ class BarView:
     tone: str
     retry: int
     child: Any
+    system: str
 
 
 def bars(transaction: Any) -> list[BarView]:
     """The waterfall, ready to draw."""
     views = []
+    names = system_names()
     for bar in sync.waterfall(transaction):
         x = min(int(bar.offset * 10), 994)
         width = max(6, min(int(bar.width * 10), 1000 - x))
@@ -68,6 +76,7 @@ def bars(transaction: Any) -> list[BarView]:
                 _OUTCOME_TONES.get(outcome, ""),
                 bar.retry,
                 bar.child,
+                names.get(bar.attempt.system, bar.attempt.system),
             )
         )
     return views
@@ -79,7 +88,12 @@ def planned(transaction: Any, drawn: list[BarView]) -> list[Mapping[str, Any]]:
     if plan is None:
         return []
     done = {bar.attempt.name for bar in drawn if bar.attempt.outcome not in ("failed", "unknown")}
-    return [action for action in plan.actions if action["name"] not in done]
+    names = system_names()
+    return [
+        {**action, "system": names.get(action["system"], action["system"])}
+        for action in plan.actions
+        if action["name"] not in done
+    ]
 
 
 @dataclass(frozen=True)
@@ -98,5 +112,10 @@ class PreviewView:
 def preview_of(answer: Mapping[str, Any]) -> PreviewView:
     """The engine's preview of one transaction."""
     result = answer["results"][0]
-    writes = sum(action["kind"] in ("push", "child") for action in result["actions"])
+    names = system_names()
+    actions = [
+        {**action, "system": names.get(action["system"], action["system"])} for action in result["actions"]
+    ]
+    result = {**result, "actions": actions}
+    writes = sum(action["kind"] in ("push", "child") for action in actions)
     return PreviewView(result, writes, answer["token"])

@@ -1,0 +1,109 @@
+"""The detail on the right: reason, both sides, who owns the truth, what a person may do."""
+
+from __future__ import annotations
+
+import pytest
+from django.utils.html import strip_tags
+
+from apps.core.scope import EVERYTHING
+from apps.triage import selectors as triage
+from tests.people import hire
+
+
+def _text(answer) -> str:
+    return " ".join(strip_tags(answer.content.decode()).split())
+
+
+def _fresh(case):
+    return triage.case_detail(EVERYTHING, case.ref).case
+
+
+def test_a_case_shows_reason_money_owner_and_both_sides(world, signed_in):
+    case = world.broken_deal(1)
+    page = _text(signed_in("ana").get(f"/exceptions/{case.ref}/"))
+    assert case.reason in page
+    assert "EUR 12,300.00" in page
+    assert "A sold service has no partner in the billing codes" in page
+    assert "Open in Salesforce" in page
+    assert "AIR-510 Responsible-AI review" in page
+    assert "no partner yet" in page
+
+
+def test_a_case_outside_the_scope_does_not_exist(world, signed_in):
+    case = world.broken_deal(1)
+    client = signed_in("ana", world.uk)
+    for address in ("", "fix/preview?target=401", "progress", "retry/preview"):
+        assert client.get(f"/exceptions/{case.ref}/{address}").status_code == 404, address
+    for address in ("take", "assign", "comment", "fix", "retry"):
+        assert client.post(f"/exceptions/{case.ref}/{address}", {"text": "x"}).status_code == 404, address
+    assert _fresh(case).assignee is None
+
+
+def test_taking_a_case_makes_it_mine_and_the_second_person_is_told(world, signed_in):
+    case = world.broken_deal(1)
+    first = signed_in("ana").post(f"/exceptions/{case.ref}/take")
+    assert first.status_code == 303
+    assert _fresh(case).assignee.username == "ana"
+    second = signed_in("carla").post(f"/exceptions/{case.ref}/take", follow=True)
+    assert "Ana Lindqvist was faster." in _text(second)
+    assert _fresh(case).assignee.username == "ana"
+
+
+def test_a_case_is_given_to_somebody_who_may_fix_it_only(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    carla, otto = hire("carla"), hire("otto")
+    client.post(f"/exceptions/{case.ref}/assign", {"to": carla.pk})
+    assert _fresh(case).assignee == carla
+    assert client.post(f"/exceptions/{case.ref}/assign", {"to": otto.pk}).status_code == 400
+    assert _fresh(case).assignee == carla
+    client.post(f"/exceptions/{case.ref}/assign", {"to": ""})
+    assert _fresh(case).assignee is None
+
+
+def test_a_comment_is_kept_and_shown_as_text(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    client.post(f"/exceptions/{case.ref}/comment", {"text": "<script>alert(1)</script> ask Tilda"})
+    page = client.get(f"/exceptions/{case.ref}/").content.decode()
+    assert "&lt;script&gt;alert(1)&lt;/script&gt; ask Tilda" in page
+    assert "<script>alert(1)" not in page
+
+
+@pytest.mark.parametrize("text", ["", "x" * 5001])
+def test_a_comment_of_no_or_too_many_characters_is_refused_with_a_sentence(world, signed_in, text):
+    case = world.broken_deal(1)
+    answer = signed_in("ana").post(f"/exceptions/{case.ref}/comment", {"text": text})
+    assert answer.status_code == 400
+    assert "5,000 characters" in _text(answer)
+
+
+def test_digests_and_keys_are_under_technical(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    fingerprint = case.group.fingerprint[:16]
+    assert fingerprint not in client.get(f"/exceptions/{case.ref}/").content.decode()
+    assert fingerprint in client.get(f"/exceptions/{case.ref}/?tab=technical").content.decode()
+
+
+def test_a_fragment_holds_only_the_detail(world, signed_in):
+    case = world.broken_deal(1)
+    answer = signed_in("ana").get(f"/exceptions/{case.ref}/", HTTP_HX_REQUEST="true", HTTP_HX_TARGET="detail")
+    page = answer.content.decode()
+    assert case.reason in page
+    assert "<html" not in page
+    assert 'id="list"' not in page
+
+
+def test_previous_and_next_stay_within_the_listed_results(world, signed_in):
+    first, second = world.broken_deal(1), world.broken_deal(2)
+    world.broken_deal(3, value="ANA-220")
+    page = signed_in("ana").get(f"/exceptions/{first.ref}/?group={first.group_id}").content.decode()
+    assert "1 of 2" in page
+    assert f'href="/exceptions/{second.ref}/?group={first.group_id}"' in page
+
+
+def test_an_auditor_reads_the_case_and_is_told_why_the_fix_is_not_theirs(world, signed_in):
+    hire("ana")
+    world.service_items(("4010", "Fixed-fee reviews"))
+    case = world.broken_deal(1)
+    page = _text(signed_in("otto").get(f"/exceptions/{case.ref}/"))
+    assert "You may not add mappings here. Ask Ana Lindqvist." in page
+    assert "Take it" not in page
