@@ -50,7 +50,10 @@ class CaseFilter(django_filters.FilterSet):
         if text.isdecimal():
             exact |= Q(ref=f"EX-{text}")
         # Quoted, so that PostgreSQL takes a word apart as it did when it indexed it ("AIR-510" is "air" and "-510").
-        words = ["'" + word.replace("\\", "").replace("'", "''") + "':*" for word in text.split()]
+        parts = filter(None, (word.replace("\\", "").replace("'", "''") for word in text.split()))
+        words = [f"'{part}':*" for part in parts]
+        if not words:
+            return queryset.filter(exact)
         prefixes = SearchQuery(" & ".join(words), search_type="raw", config="simple")
         return queryset.annotate(words=SEARCH).filter(exact | Q(words=prefixes))
 

@@ -47,7 +47,9 @@ def place_hold(case: Case) -> None:
     Not one that billing's own readiness told (step ``billing``): there exactly the items concerned wait already, and the
     rest of the engagement shall go out (bill up to the cap, bill the hours that are approved).
     """
-    if case.severity == Severity.BLOCKING_BILLING and case.engagement_key and case.step != "billing":
+    entity_id = case.legal_entity_id
+    stops = case.severity == Severity.BLOCKING_BILLING and case.step != "billing"
+    if stops and case.engagement_key and entity_id is not None:
         billing.place_hold(
             engagement_key=case.engagement_key,
             legal_entity_id=entity_id,
