@@ -172,9 +172,7 @@ def line_record(line: Line, deal_id: str, *, currency: str, number: int, model: 
     }
 
 
-def schedule_record(
-    entry: Entry, deal_id: str, *, service: str, number: int, today: date
-) -> dict[str, Any]:
+def schedule_record(entry: Entry, deal_id: str, *, service: str, number: int, today: date) -> dict[str, Any]:
     """An entry of the billing schedule as the CRM holds it."""
     due = (today + timedelta(days=entry.days)).isoformat() if entry.days is not None else None
     return {

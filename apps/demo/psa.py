@@ -88,9 +88,7 @@ def _story(workspace: str, service: str) -> dict[str, Any]:
     return {"id": str(number), "title": service, "workspace_id": workspace, "story_type": "task"}
 
 
-def _entries(
-    sheet: Sheet, workspace: str, story: str, days: Sequence[date]
-) -> Iterator[dict[str, Any]]:
+def _entries(sheet: Sheet, workspace: str, story: str, days: Sequence[date]) -> Iterator[dict[str, Any]]:
     """A day after the other; when the days are used up, the next person starts."""
     left, slot = sheet.hours, 0
     while left > 0:

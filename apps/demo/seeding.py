@@ -67,7 +67,9 @@ def seed(*, control: SandboxControl, today: date, say: Say) -> None:
     _pay(control, portfolio)
     _closed_period(control, today)
     wait_for("The cases of the demo", _cases_missing, seconds=60)
-    journal.record(verb="demo.seeded", object_type=MARK[0], object_ref=MARK[1], why="Set up with the demo firm.")
+    journal.record(
+        verb="demo.seeded", object_type=MARK[0], object_ref=MARK[1], why="Set up with the demo firm."
+    )
 
 
 # ---- selling ---------------------------------------------------------------------------------------------------------
@@ -105,7 +107,9 @@ def _close_deals(control: SandboxControl, portfolio: Sequence[Deal], today: date
 def _deliver(control: SandboxControl, portfolio: Sequence[Deal], today: date) -> None:
     _opening(situations.CAPPED.name, situations.CAPPED_BEFORE)
     sheets = [
-        psa.Sheet(deal.spec.name, deal.spec.lines[0].service, "Consultant", Decimal(deal.hours), person=number % 4)
+        psa.Sheet(
+            deal.spec.name, deal.spec.lines[0].service, "Consultant", Decimal(deal.hours), person=number % 4
+        )
         for number, deal in enumerate(portfolio)
         if deal.hours
     ]

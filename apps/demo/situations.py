@@ -128,10 +128,14 @@ UNAPPROVED_TIME = (
 LOST_ANSWER = _advance("wexmoor", "MER-UK", "Peak season training", "CHG-300", "54000")
 
 #: 13: the period is closed when the approved invoice is to be posted.
-CLOSED_PERIOD = _advance("nordeval", "OST-BE", "Site audit training", "CHG-300", "18400", project_manager="jonas")
+CLOSED_PERIOD = _advance(
+    "nordeval", "OST-BE", "Site audit training", "CHG-300", "18400", project_manager="jonas"
+)
 
 #: 14: the customer pays less.
-SHORT_PAID = _advance("pellmont", "MER-US", "Ward visits and travel", "CHG-300", "26450", project_manager="jonas")
+SHORT_PAID = _advance(
+    "pellmont", "MER-US", "Ward visits and travel", "CHG-300", "26450", project_manager="jonas"
+)
 SHORT_BY = D(1150)
 
 

@@ -1,7 +1,7 @@
 """Intake: from the inbox to subjects. A change is only a hint; the flow reads the object itself.
 
-Public surface: :func:`take`. Rows are claimed with SKIP LOCKED and settled in one database transaction, so that a crash
-leaves them for the next taker.
+Public surface: :func:`take`. A row is claimed with SKIP LOCKED and settled in one database transaction, so that a crash
+leaves it for the next taker.
 """
 
 from __future__ import annotations
@@ -30,9 +30,17 @@ IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "disputed"})
 
 def take(*, limit: int = 200) -> int:
     """Turn up to ``limit`` inbox rows into work. Returns how many were taken."""
+    for count in range(limit):
+        if not _take_one():
+            return count
+    return limit
+
+
+def _take_one() -> bool:
+    """One row a database transaction: a taker that held the subjects of many rows would stand in the way of the workers
+    that finish them, and two takers of each other."""
     with transaction.atomic():
-        rows = journal.inbox_claim(limit=limit)
-        done = []
+        rows = journal.inbox_claim(limit=1)
         for row in rows:
             try:
                 with transaction.atomic(), correlation.bind(row.correlation_id):
@@ -41,9 +49,8 @@ def take(*, limit: int = 200) -> int:
                 log.exception("inbox_row_failed", inbox_id=row.id)
                 journal.inbox_failed(id=row.id, message=str(error))
             else:
-                done.append(row.id)
-        journal.inbox_done(ids=done)
-        return len(rows)
+                journal.inbox_done(ids=[row.id])
+        return bool(rows)
 
 
 def _take_row(row: Any) -> None:
