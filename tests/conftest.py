@@ -13,12 +13,14 @@ With ``CI=true`` a skipped test is a failed test.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 import psycopg
@@ -214,21 +216,28 @@ def _url(name: str) -> str:
 
 @pytest.fixture(scope="session")
 def free_port_block() -> Callable[[int], int]:
-    """``free_port_block(7)`` is the first of seven free ports in a row on 127.0.0.1, never given out twice.
+    """``free_port_block(7)`` is the first of seven (at most ten) free ports in a row on 127.0.0.1.
 
-    Below the range that the kernel hands out for outgoing connections; every xdist worker looks in its own part.
+    A block is claimed by a file lock until the run ends, so neither xdist workers nor test runs at the same time on
+    one machine meet; all lie below the range that the kernel hands out for outgoing connections.
     """
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
-    part = 10_000 // (int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")))
-    next_port, end = 22_500 + worker * part, 22_500 + (worker + 1) * part
+    claims = Path("/tmp") / f"pssync-test-ports-{os.getuid()}"
+    claims.mkdir(mode=0o700, exist_ok=True)
+    untried = iter(range(22_500, 32_500, 10))
 
     def find(count: int = 1) -> int:
-        nonlocal next_port
-        while next_port + count <= end:
-            base, next_port = next_port, next_port + count
+        assert count <= 10, "a block holds ten ports"
+        for base in untried:
+            claim = os.open(claims / str(base), os.O_RDWR | os.O_CREAT, 0o600)
+            try:
+                fcntl.flock(claim, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                os.close(claim)
+                continue
+            # The claim stays open, and so held, even where a stranger sits on one of the ports.
             if all(_is_free(port) for port in range(base, base + count)):
                 return base
-        raise RuntimeError(f"no {count} free ports in a row are left for this test run")
+        raise RuntimeError(f"no {count} free ports in a row are left on this machine")
 
     return find
 
