@@ -1,16 +1,19 @@
 """What people and customers do in a story, and what the emulated systems hold afterwards.
 
-Public surface: :func:`accept_milestone`, :func:`approve_prebill`, :func:`prebills`, :func:`count`, :func:`finished`.
+Public surface: :func:`accept_milestone`, :func:`approve_prebill`, :func:`prebills`, :func:`count`, :func:`finished`;
+the deals :data:`PLATFORM` and :data:`SMALL`.
 """
 
 from __future__ import annotations
 
+from decimal import Decimal
 from typing import Any
 
 from apps.approvals import selectors as approvals
 from apps.billing import selectors as billing
 from apps.billing import services as billing_services
 from apps.core.scope import EVERYTHING
+from apps.demo import deals
 from apps.demo.sandbox_client import SandboxControl
 from apps.organization import selectors as organization
 from apps.sync import selectors as sync
@@ -52,3 +55,46 @@ def finished() -> bool:
     """No transaction is on its way (held ones wait for a person)."""
     open_states = ("pending", "running", "retrying", "waiting")
     return not sync.transactions(EVERYTHING).filter(state__in=open_states).exists()
+
+
+#: One deal of every kind of object that provisioning writes: rates, milestones, billing rules of two models.
+PLATFORM = deals.DealSpec(
+    name="Platform",
+    client="corvane",
+    entity="MER-UK",
+    billing_model="milestone",
+    lines=(deals.Line("IMP-200", Decimal("90000")), deals.Line("ANA-220", Decimal("15000"))),
+    schedule=(deals.Entry("Design", Decimal("30000")), deals.Entry("Go-live", Decimal("60000"))),
+    rates={"Manager": "195", "": "180"},
+)
+#: The smallest deal that can be provisioned: one service, one milestone, no rates of its own.
+SMALL = deals.DealSpec(
+    name="Small",
+    client="corvane",
+    entity="MER-UK",
+    billing_model="milestone",
+    lines=(deals.Line("IMP-200", Decimal("9000")),),
+    schedule=(deals.Entry("Handover", Decimal("9000")),),
+)
+#: What one provisioned ``PLATFORM`` of a new customer adds to the emulated systems.
+PLATFORM_OBJECTS = {
+    "erp customer": 1,
+    "erp job": 1,
+    "erp billingRateCard": 1,
+    "erp chargeRule": 2,
+    "psa workspaces": 1,
+    "psa rate_cards": 1,
+    "psa billing_milestones": 2,
+    "billing customer": 1,
+    "crm Eng_Status__c": 1,
+}
+#: The same of ``SMALL``.
+SMALL_OBJECTS = {
+    "erp customer": 1,
+    "erp job": 1,
+    "erp chargeRule": 1,
+    "psa workspaces": 1,
+    "psa billing_milestones": 1,
+    "billing customer": 1,
+    "crm Eng_Status__c": 1,
+}

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any, TypeVar
 
 from django.db.models import F
@@ -24,6 +25,7 @@ from tests.flows import acts
 from tests.flows.world import World
 
 T = TypeVar("T")
+LATER = timedelta(hours=1)
 #: Names far enough from each other that no two customers look alike to the match ladder.
 NAMES = (
     "Quillon Aggregates", "Fenwick Harbour", "Zephyrine Textiles", "Maudsley Orchards", "Borealis Kitchens",
@@ -78,14 +80,19 @@ class Bench:
         """Enter, close, and let the engine do its work. Returns the deal's id."""
         deal_id = self.deal(spec, **more)
         self.close(deal_id)
-        self.poll()
+        self.poll(("crm", "deal"))
         return deal_id
 
     # -- the engine -------------------------------------------------------------------------------------------------
 
-    def poll(self, *, settle: bool = True) -> None:
-        """Every system is asked what changed, now."""
-        PollCursor.objects.update(due_at=clock.now() - polling.CATALOGUE_EVERY)
+    def poll(self, *places: tuple[str, str], settle: bool = True) -> None:
+        """The systems are asked what changed, now; only these ``(system, object type)`` where any are named."""
+        polling.ensure_cursors()
+        PollCursor.objects.update(due_at=clock.now() + LATER)
+        for cursor in PollCursor.objects.select_related("system"):
+            if not places or (cursor.system.code, cursor.object_type) in places:
+                cursor.due_at = clock.now() - LATER
+                cursor.save(update_fields=["due_at"])
         polling.poll_due()
         if settle:
             self.settle()
@@ -120,7 +127,9 @@ class Bench:
 
     def of_deal(self, deal_id: str) -> list[Transaction]:
         """Everything that ran for a deal: its own transactions and those of its steps."""
-        ids = Transaction.objects.filter(subject__key=f"crm:{deal_id}").values_list("correlation_id", flat=True)
+        ids = Transaction.objects.filter(subject__key=f"crm:{deal_id}").values_list(
+            "correlation_id", flat=True
+        )
         return list(Transaction.objects.filter(correlation_id__in=list(ids)).order_by("id"))
 
     def attempts(self, *transactions: Transaction) -> list[tuple[str, str]]:
@@ -163,4 +172,4 @@ class Bench:
 
     def lapse_everything(self) -> None:
         """As if whoever held a subject had died: leases have run out."""
-        Subject.objects.exclude(lease_until=None).update(lease_until=F("lease_until") - polling.CATALOGUE_EVERY)
+        Subject.objects.exclude(lease_until=None).update(lease_until=F("lease_until") - LATER)
