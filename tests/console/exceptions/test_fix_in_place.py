@@ -7,21 +7,17 @@ a story under ``tests/flows``.
 from __future__ import annotations
 
 import pytest
-from django.utils.html import strip_tags
 
 from apps.core.scope import EVERYTHING
 from apps.governance import selectors as governance
 from apps.triage import selectors as triage
+from tests.console.texts import text_of
 
 
 @pytest.fixture
 def case(world):
     world.service_items(("4010", "Fixed-fee reviews"), ("4030", "Responsible AI assessment"))
     return world.broken_deal(1)
-
-
-def _text(answer) -> str:
-    return " ".join(strip_tags(answer.content.decode()).split())
 
 
 def test_the_likeliest_billing_code_comes_first(case, signed_in):
@@ -31,7 +27,7 @@ def test_the_likeliest_billing_code_comes_first(case, signed_in):
 
 def test_what_cannot_be_planned_now_is_said_and_offers_no_run(case, signed_in):
     answer = signed_in("ana").get(f"/exceptions/{case.ref}/fix/preview?target=402", HTTP_HX_REQUEST="true")
-    page = _text(answer)
+    page = text_of(answer)
     assert "1 could not be checked" in page
     assert "No deal could be checked now" in page
     assert "Map and run" not in page
@@ -47,7 +43,7 @@ def test_the_preview_works_without_javascript_inside_the_whole_page(case, signed
 def test_a_preview_without_a_choice_asks_for_one(case, signed_in):
     answer = signed_in("ana").get(f"/exceptions/{case.ref}/fix/preview", HTTP_HX_REQUEST="true")
     assert answer.status_code == 200
-    assert "Choose what the value means." in _text(answer)
+    assert "Choose what the value means." in text_of(answer)
 
 
 @pytest.mark.parametrize(
@@ -60,7 +56,7 @@ def test_a_preview_without_a_choice_asks_for_one(case, signed_in):
 def test_nothing_runs_without_the_preview_of_exactly_this(case, signed_in, form, sentence):
     answer = signed_in("ana").post(f"/exceptions/{case.ref}/fix", form)
     assert answer.status_code == 400
-    assert sentence in _text(answer)
+    assert sentence in text_of(answer)
     assert governance.awaiting_review(EVERYTHING) == []
 
 

@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from django.utils.html import strip_tags
-
 from tests.console.queries import assert_rows_cost_nothing
-
-
-def _text(answer) -> str:
-    return " ".join(strip_tags(answer.content.decode()).split())
+from tests.console.texts import text_of
 
 
 def test_equal_problems_are_one_row_with_count_money_deadline_and_who_must_act(world, signed_in):
     for number in range(3):
         world.broken_deal(number)
-    page = _text(signed_in("ana").get("/exceptions/"))
+    page = text_of(signed_in("ana").get("/exceptions/"))
     assert page.count("Service AIR-510 was sold, but Ostrel Analytics BV has no billing code for it.") == 1
     assert "EUR 36,900.00" in page
     assert "Billing analyst" in page
@@ -23,7 +18,7 @@ def test_equal_problems_are_one_row_with_count_money_deadline_and_who_must_act(w
 
 def test_an_unknown_amount_is_counted_and_not_shown_as_zero(world, signed_in):
     world.broken_deal(1, amount=None)
-    page = _text(signed_in("ana").get("/exceptions/"))
+    page = text_of(signed_in("ana").get("/exceptions/"))
     assert "1 amount unknown" in page
     assert "EUR 0.00" not in page
 
@@ -31,7 +26,7 @@ def test_an_unknown_amount_is_counted_and_not_shown_as_zero(world, signed_in):
 def test_a_group_opens_to_its_cases(world, signed_in):
     case = world.broken_deal(1)
     other = world.broken_deal(2, value="ANA-220")
-    page = _text(signed_in("ana").get(f"/exceptions/?group={case.group_id}"))
+    page = text_of(signed_in("ana").get(f"/exceptions/?group={case.group_id}"))
     assert case.ref in page
     assert other.ref not in page
     assert "One fix clears all of them" in page
@@ -39,7 +34,7 @@ def test_a_group_opens_to_its_cases(world, signed_in):
 
 def test_cases_of_other_entities_are_not_in_the_list(world, signed_in):
     here, there = world.broken_deal(1), world.broken_deal(2, entity=world.uk)
-    page = _text(signed_in("ana", world.be).get("/exceptions/?view=cases"))
+    page = text_of(signed_in("ana", world.be).get("/exceptions/?view=cases"))
     assert here.ref in page
     assert there.ref not in page
 
@@ -48,19 +43,19 @@ def test_the_query_string_narrows_the_list(world, signed_in):
     rail = world.broken_deal(1, customer="Tolvane Rail")
     bank = world.broken_deal(2, customer="Thornmere Bank", entity=world.uk)
     client = signed_in("ana")
-    by_word = _text(client.get("/exceptions/?view=cases&q=thornmere"))
+    by_word = text_of(client.get("/exceptions/?view=cases&q=thornmere"))
     assert bank.ref in by_word
     assert rail.ref not in by_word
-    by_entity = _text(client.get("/exceptions/?view=cases&entity=OST-BE"))
+    by_entity = text_of(client.get("/exceptions/?view=cases&entity=OST-BE"))
     assert rail.ref in by_entity
     assert bank.ref not in by_entity
 
 
 def test_nothing_broken_and_nothing_found_are_told_apart(world, signed_in):
     client = signed_in("ana")
-    assert "All is well" in _text(client.get("/exceptions/"))
+    assert "All is well" in text_of(client.get("/exceptions/"))
     world.broken_deal(1)
-    assert "Nothing matches" in _text(client.get("/exceptions/?view=cases&q=nobody"))
+    assert "Nothing matches" in text_of(client.get("/exceptions/?view=cases&q=nobody"))
 
 
 def test_nonsense_in_the_address_shows_the_list_and_never_fails(world, signed_in):

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from django.utils.html import strip_tags
 
 from apps.core.scope import EVERYTHING
 from apps.triage import selectors as triage
+from tests.console.texts import text_of
 from tests.people import hire
-
-
-def _text(answer) -> str:
-    return " ".join(strip_tags(answer.content.decode()).split())
 
 
 def _fresh(case):
@@ -20,7 +16,7 @@ def _fresh(case):
 
 def test_a_case_shows_reason_money_owner_and_both_sides(world, signed_in):
     case = world.broken_deal(1)
-    page = _text(signed_in("ana").get(f"/exceptions/{case.ref}/"))
+    page = text_of(signed_in("ana").get(f"/exceptions/{case.ref}/"))
     assert case.reason in page
     assert "EUR 12,300.00" in page
     assert "A sold service has no partner in the billing codes" in page
@@ -45,7 +41,7 @@ def test_taking_a_case_makes_it_mine_and_the_second_person_is_told(world, signed
     assert first.status_code == 303
     assert _fresh(case).assignee.username == "ana"
     second = signed_in("carla").post(f"/exceptions/{case.ref}/take", follow=True)
-    assert "Ana Lindqvist was faster." in _text(second)
+    assert "Ana Lindqvist was faster." in text_of(second)
     assert _fresh(case).assignee.username == "ana"
 
 
@@ -60,7 +56,7 @@ def test_a_case_is_given_to_somebody_who_may_fix_it_only(world, signed_in):
     assert _fresh(case).assignee is None
 
 
-def test_a_comment_is_kept_and_shown_as_text(world, signed_in):
+def test_a_comment_is_kept_and_shown_astext_of(world, signed_in):
     case, client = world.broken_deal(1), signed_in("ana")
     client.post(f"/exceptions/{case.ref}/comment", {"text": "<script>alert(1)</script> ask Tilda"})
     page = client.get(f"/exceptions/{case.ref}/").content.decode()
@@ -73,7 +69,7 @@ def test_a_comment_of_no_or_too_many_characters_is_refused_with_a_sentence(world
     case = world.broken_deal(1)
     answer = signed_in("ana").post(f"/exceptions/{case.ref}/comment", {"text": text})
     assert answer.status_code == 400
-    assert "5,000 characters" in _text(answer)
+    assert "5,000 characters" in text_of(answer)
 
 
 def test_digests_and_keys_are_under_technical(world, signed_in):
@@ -104,6 +100,6 @@ def test_an_auditor_reads_the_case_and_is_told_why_the_fix_is_not_theirs(world, 
     hire("ana")
     world.service_items(("4010", "Fixed-fee reviews"))
     case = world.broken_deal(1)
-    page = _text(signed_in("otto").get(f"/exceptions/{case.ref}/"))
+    page = text_of(signed_in("otto").get(f"/exceptions/{case.ref}/"))
     assert "You may not add mappings here. Ask Ana Lindqvist." in page
     assert "Take it" not in page
