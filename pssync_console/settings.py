@@ -286,12 +286,14 @@ CELERY_BEAT_SCHEDULE = {
     "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
 }
 
+# ---- Money: figures of several currencies are also shown in this one -------------------------------------------------
+REPORTING_CURRENCY = env.text("REPORTING_CURRENCY", "GBP")
+
 # ---- Engine --------------------------------------------------------------------------------------------------------
 SYNC_LEASE_SECONDS = env.integer("SYNC_LEASE_SECONDS", 60, minimum=1)
 SYNC_PUMP_SECONDS = env.integer("SYNC_PUMP_SECONDS", 20, minimum=1)
 SYNC_PUMP_SLOTS = env.integer("SYNC_PUMP_SLOTS", 2, minimum=1)
 SYNC_PUMP_THREADS = env.integer("SYNC_PUMP_THREADS", 8, minimum=1)
-SYNC_BATCH = env.integer("SYNC_BATCH", 50, minimum=1)
 SYNC_POLL_SECONDS = env.integer("SYNC_POLL_SECONDS", 15, minimum=1)
 SYNC_MAX_ATTEMPTS = env.integer("SYNC_MAX_ATTEMPTS", 8, minimum=1)
 SYNC_RETRY_BASE_SECONDS = env.integer("SYNC_RETRY_BASE_SECONDS", 2, minimum=1)

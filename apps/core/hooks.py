@@ -68,7 +68,7 @@ class Hook:
 sync_planned = Hook(
     "sync.planned",
     "transaction_id, transaction_ref, subject_kind, subject_key, flow, legal_entity_id, engagement_key, label, customer, "
-    "currency, amount, correlation_id, problems[{code, step, object_type, field, value, reason, params}]",
+    "currency, amount, correlation_id, phase (plan|apply), problems[{code, step, object_type, field, value, reason, params}]",
 )
 sync_finished = Hook(
     "sync.finished", "transaction_id, transaction_ref, subject_kind, subject_key, flow, state, engagement_key"

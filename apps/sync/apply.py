@@ -108,7 +108,7 @@ class _Run:
                 **draft.as_json(),
             )
             self._describe(meta)
-            self._report(list(draft.problems))
+            self._report(list(draft.problems), phase="plan")
         reach(f"{self.transaction.flow}:planned")
         return draft, meta
 
@@ -408,11 +408,10 @@ class _Run:
     def _move(self, state: State, *, why: str = "", **fields: Any) -> None:
         transitions.move(self.transaction, to=state, why=why, **fields)
 
-    def _report(self, problems: list[Problem]) -> None:
-        """Tell triage what stands in the way now; what it no longer hears of has cleared."""
-        hooks.sync_planned.fire(
-            [_fact(self.transaction) | {"problems": [asdict(problem) for problem in problems]}]
-        )
+    def _report(self, problems: list[Problem], *, phase: str = "apply") -> None:
+        """Tell triage what stands in the way now; what it no longer hears of has cleared (of what the phase can see)."""
+        told = {"problems": [asdict(problem) for problem in problems], "phase": phase}
+        hooks.sync_planned.fire([_fact(self.transaction) | told])
 
     def _note(self, seq: int, action: PlannedAction, entry: Entry) -> None:
         """Journal a step with nothing to write, once per transaction however often it is planned again."""

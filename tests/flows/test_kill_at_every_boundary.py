@@ -91,6 +91,12 @@ def test_a_worker_killed_at_every_boundary_loses_and_doubles_nothing(world: Worl
 
     found = {place: acts.count(control, *place) for place in EXPECTED}
     assert found == EXPECTED
+    announced = {(row["event"]["type"], row["id"]) for row in control.sink_events() if row["verified"]}
+    assert sorted(kind for kind, _ in announced) == [
+        "psasync.engagement.provisioned.v1",
+        "psasync.invoice.issued.v1",
+        "psasync.invoice.paid.v1",
+    ]
     hit = set((world.directory / "failpoints.hit").read_text().splitlines())
     boundaries = journaled_boundaries()
     assert boundaries - hit == set(), "a boundary of the action journal was not hit"
