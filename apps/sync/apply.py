@@ -14,15 +14,13 @@ import structlog
 from django.db import transaction as db
 
 from apps.connectors import services as connectors
-from apps.connectors.protocols import redact
-from apps.connectors.spi import AdapterError, ErrorKind, Exchange, Outcome, Push
+from apps.connectors.spi import AdapterError, ErrorKind, Outcome
 from apps.core import clock, correlation, hooks
 from apps.core.errors import AppError
 from apps.core.failpoints import reach
 from apps.governance import selectors as governance
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.records import selectors as records
 from apps.records import services as record_services
 from apps.sync import children, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
@@ -31,6 +29,7 @@ from apps.sync.leases import Lease, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, Plan, State, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem
+from apps.sync.pushes import build_push, redacted
 
 log = structlog.get_logger(__name__)
 #: A worker that dies this often on one subject without any progress meets poison.
@@ -221,9 +220,9 @@ class _Run:
 
     def _push(self, seq: int, action: PlannedAction, started: datetime) -> None:
         assert action.system_id is not None
-        push = self._resolve(action)
         name = f"{self.transaction.flow}:{action.name}"
         try:
+            push = build_push(action)
             if self._may_have_happened(action):
                 found = connectors.probe(system_id=action.system_id, push=push)
                 if found is not None:
@@ -235,6 +234,8 @@ class _Run:
             reach(f"{name}:sent")
         except AdapterError as error:
             self._failed(seq, action, error, started)
+        except AppError as error:
+            self._refused(seq, action, error, started)
         else:
             self._written(seq, action, outcome, started, "succeeded")
 
@@ -242,54 +243,29 @@ class _Run:
         """After a takeover the next unjournaled write may have been sent; after an unknown outcome this one was."""
         if self.probe_first:
             return True
-        last = ledger.last_outcome(self.transaction.id, action.name)
+        last = ledger.last_outcome(self.transaction.subject_id, action.name)
         return last is not None and last.outcome == "unknown"
-
-    def _resolve(self, action: PlannedAction) -> Push:
-        refs = {}
-        for role, ref in action.refs.items():
-            if isinstance(ref, str):
-                refs[role] = ref
-                continue
-            object_type, key, *other = ref
-            system_id = self._system_id(other[0] if other else action.system)
-            link = records.find_link(object_type, key, system_id)
-            if link is None:
-                self._refused(
-                    0,
-                    action,
-                    AppError(f"{object_type} {key} has no id in {action.system} yet.", code="PRJ-PARTIAL"),
-                    clock.now(),
-                )
-            refs[role] = link.external_id
-        return Push(
-            object_type=action.object_type,
-            operation=action.operation,
-            key=action.key,
-            idempotency_key=action.idempotency_key,
-            body=action.canonical(),
-            external_id=action.external_id or refs.get(action.object_type, ""),
-            refs=refs,
-            settings=action.settings,
-            fields=action.fields,
-            values=action.values,
-        )
-
-    @staticmethod
-    def _system_id(code: str) -> int:
-        return organization.system(code).id
 
     def _written(
         self, seq: int, action: PlannedAction, outcome: Outcome, started: datetime, word: str
     ) -> None:
-        exchange = _redacted(outcome.exchange)
-        with db.atomic():
-            entry = Entry(
-                word, started, outcome.external_id, outcome.url, message=action.why, exchange=exchange
-            )
-            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
-            self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
-            self._forget_failures()
+        entry = Entry(
+            word,
+            started,
+            outcome.external_id,
+            outcome.url,
+            message=action.why,
+            exchange=redacted(outcome.exchange),
+        )
+        try:
+            with db.atomic():
+                ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+                self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
+                self._forget_failures()
+        except (
+            AppError
+        ) as error:  # the system answered with an id that belongs to something else: a person decides
+            self._refused(seq, action, error, started)
         reach(f"{self.transaction.flow}:{action.name}:journaled")
         if action.read_back:
             self._read_back(seq, action, outcome.external_id)
@@ -334,7 +310,7 @@ class _Run:
             error_kind=error.kind,
             code=code,
             message=error.message,
-            exchange=_redacted(error.exchange),
+            exchange=redacted(error.exchange),
         )
         problem = Problem(
             code,
@@ -433,11 +409,6 @@ class _Run:
     @property
     def _plan_id(self) -> int | None:
         return self.plan.id if self.plan else None
-
-
-def _redacted(exchange: Exchange | None) -> dict[str, Any] | None:
-    """What may be stored of an exchange: no secrets, no personal data."""
-    return redact.personal(redact.secrets(asdict(exchange))) if exchange is not None else None
 
 
 def _poison(takeovers: int) -> str:

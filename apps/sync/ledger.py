@@ -94,6 +94,7 @@ def settled_names(transaction_id: int) -> set[str]:
     return set(rows.values_list("name", flat=True))
 
 
-def last_outcome(transaction_id: int, name: str) -> Action | None:
-    """The newest row of this action in this transaction."""
-    return Action.objects.filter(transaction_id=transaction_id, name=name).order_by("-id").first()
+def last_outcome(subject_id: int, name: str) -> Action | None:
+    """The newest attempt of this action for the subject, by whichever of its transactions."""
+    ids = Transaction.objects.filter(subject_id=subject_id).values_list("id", flat=True)
+    return Action.objects.filter(transaction_id__in=list(ids), name=name).order_by("-id").first()

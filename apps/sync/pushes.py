@@ -1,0 +1,52 @@
+"""From a planned write to what an adapter is handed, and from its exchange to what may be stored.
+
+Public surface: :func:`build_push`, :func:`redacted`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from apps.connectors.protocols import redact
+from apps.connectors.spi import Exchange, Push
+from apps.core.errors import WrongState
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.sync.plans import PlannedAction
+
+
+def build_push(action: PlannedAction) -> Push:
+    """The write with its references resolved to ids. Raises :class:`WrongState` (``PRJ-PARTIAL``) when one is missing."""
+    refs = {role: _resolved(ref, action) for role, ref in action.refs.items()}
+    return Push(
+        object_type=action.object_type,
+        operation=action.operation,
+        key=action.key,
+        idempotency_key=action.idempotency_key,
+        body=action.canonical(),
+        external_id=action.external_id or refs.get(action.object_type, ""),
+        refs=refs,
+        settings=action.settings,
+        fields=action.fields,
+        values=action.values,
+    )
+
+
+def _resolved(ref: str | tuple[str, ...], action: PlannedAction) -> str:
+    if isinstance(ref, str):
+        return ref
+    object_type, key, *other = ref
+    system = organization.system(other[0] if other else action.system)
+    link = records.find_link(object_type, key, system.pk)
+    if link is None:
+        raise WrongState(
+            f"{object_type.replace('_', ' ').capitalize()} {key} has no id in {system.name} yet.",
+            code="PRJ-PARTIAL",
+        )
+    return link.external_id
+
+
+def redacted(exchange: Exchange | None) -> dict[str, Any] | None:
+    """What may be stored of an exchange: no secrets, no personal data."""
+    return redact.personal(redact.secrets(asdict(exchange))) if exchange is not None else None
