@@ -76,6 +76,8 @@ def _environment(*, once: bool) -> None:
     os.environ.setdefault("LOG_LEVEL", "WARNING")
     # A pump that ends soon lets the worker stop soon after Ctrl-C.
     os.environ.setdefault("SYNC_PUMP_SECONDS", "5")
+    # What no push brings (delivery in the PSA) is seen while one looks.
+    os.environ.setdefault("SYNC_POLL_SECONDS", "5")
     # As root, Celery warns at every start; root runs demos in containers, and production has its own users.
     os.environ.setdefault("PYTHONWARNINGS", "ignore:::celery.platforms")
     os.environ["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '')}"
@@ -111,8 +113,9 @@ def _demo(*, once: bool) -> int:
     supervisor = Supervisor()
     for name, command in parse_procfile((BASE_DIR / "Procfile").read_text()).processes.items():
         supervisor.add_process(name, command, env=dict(os.environ), cwd=str(BASE_DIR))
-    steps = ["seed_demo"] if "seed_demo" in commands else []
-    follower = Follower(supervisor, steps=steps + (["run_story"] if once else []), once=once)
+    # The story sets the firm up itself: it starts before any deal.
+    wanted = "run_story" if once else "seed_demo"
+    follower = Follower(supervisor, steps=[wanted] if wanted in commands else [], once=once)
     follower.start()
     supervisor.loop()
     follower.end()
