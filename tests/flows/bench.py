@@ -19,7 +19,7 @@ from apps.core.scope import EVERYTHING
 from apps.demo import deals
 from apps.demo.sandbox_client import SandboxControl
 from apps.sync import engine, ledger, polling
-from apps.sync.models import Action, PollCursor, Subject, Transaction
+from apps.sync.models import RUNNABLE, Action, PollCursor, Subject, Transaction
 from apps.triage import selectors as triage
 from tests.flows import acts
 from tests.flows.world import World
@@ -98,8 +98,11 @@ class Bench:
             self.settle()
 
     def settle(self, *, seconds: float = 30) -> None:
-        """Work until nothing is on its way; retries are waited for, cases are left to people."""
-        self.wait(lambda: engine.drain() >= 0 and acts.finished(), seconds=seconds, what="everything at rest")
+        """Work until nothing is on its way; retries are waited for, held ones and who waits for them are left."""
+        moving = Transaction.objects.filter(state__in=RUNNABLE)
+        self.wait(
+            lambda: engine.drain() >= 0 and not moving.exists(), seconds=seconds, what="everything at rest"
+        )
 
     def wait(self, condition: Callable[[], T], *, seconds: float = 30, what: str = "") -> T:
         until = time.monotonic() + seconds
@@ -133,9 +136,10 @@ class Bench:
         return list(Transaction.objects.filter(correlation_id__in=list(ids)).order_by("id"))
 
     def attempts(self, *transactions: Transaction) -> list[tuple[str, str]]:
-        """``(name, outcome)`` of every attempt of these transactions' writes, oldest first."""
+        """``(name, outcome)`` of every attempt of these transactions at a vendor's object, oldest first."""
         ids = [one.id for one in transactions]
-        rows = Action.objects.filter(transaction_id__in=ids).exclude(idempotency_key="").order_by("id")
+        rows = Action.objects.filter(transaction_id__in=ids).exclude(system="").exclude(outcome="unchanged")
+        rows = rows.order_by("id")
         return list(rows.values_list("name", "outcome"))
 
     def written(self, *transactions: Transaction) -> dict[str, int]:
