@@ -13,9 +13,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime, time
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
@@ -41,6 +42,7 @@ from apps.canonical import objects
 from apps.canonical.money import Money
 from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING, Scope
+from apps.organization import selectors as organization
 
 
 @dataclass(frozen=True)
@@ -378,10 +380,29 @@ def billing_held_by_engagement(keys: Iterable[str]) -> dict[str, Money]:
     return {row["engagement_key"]: Money.of(row["held"] or 0, row["currency"]) for row in rows}
 
 
-def due_engagements(today: date) -> list[str]:
-    """Engagements with instalments due by that day that are not ready yet: ask readiness about them."""
-    rows = BillableItem.objects.filter(kind=ItemKind.INSTALMENT, state=ItemState.PENDING, event_on__lte=today)
-    return sorted(set(rows.values_list("engagement_key", flat=True)))
+def due_engagements(at: datetime) -> list[str]:
+    """Engagements whose instalments fell due (in the entity's own calendar day) since readiness last looked at them.
+
+    Each is named until it has been evaluated on its day; what blocks it then is told by readiness and its own news."""
+    found: set[str] = set()
+    for entity in organization.entities():
+        zone = ZoneInfo(entity.timezone)
+        day = at.astimezone(zone).date()
+        not_looked_at = Exists(
+            BillingAccount.objects.filter(
+                Q(evaluated_at=None) | Q(evaluated_at__lt=datetime.combine(day, time.min, zone)),
+                engagement_key=OuterRef("engagement_key"),
+            )
+        )
+        rows = BillableItem.objects.filter(
+            not_looked_at,
+            legal_entity=entity,
+            kind=ItemKind.INSTALMENT,
+            state=ItemState.PENDING,
+            event_on__lte=day,
+        )
+        found.update(rows.values_list("engagement_key", flat=True))
+    return sorted(found)
 
 
 def engagements_of_customer(customer_key: str) -> list[str]:

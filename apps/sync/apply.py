@@ -22,7 +22,7 @@ from apps.governance import selectors as governance
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.records import services as record_services
-from apps.sync import children, ledger, locals, queue, retries
+from apps.sync import children, followers, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
 from apps.sync.leases import Lease, renew
@@ -51,7 +51,8 @@ def run_next(lease: Lease) -> bool:
     )
     if found is None or (found.not_before is not None and found.not_before > clock.now()):
         return False
-    with correlation.bind(found.correlation_id):
+    own = found.subject.key if found.subject.kind == "delivery" else ""
+    with correlation.bind(found.correlation_id), followers.at_work(own):
         _Run(lease, found).go()
     return True
 

@@ -10,4 +10,5 @@ class SyncConfig(AppConfig):
         from apps.sync import followers
 
         hooks.prebills_moved.connect(followers.prebills_moved)
+        hooks.billing_changed.connect(followers.billing_changed)
         hooks.mappings_settled.connect(followers.mappings_settled)

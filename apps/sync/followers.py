@@ -1,15 +1,20 @@
 """What sync does when other rooms have news: receivers of their hooks.
 
-Public surface: :func:`prebills_moved`, :func:`mappings_settled`.
+Public surface: :func:`prebills_moved`, :func:`billing_changed`, :func:`mappings_settled`, :func:`at_work`.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 
 from apps.core.hooks import Fact
 from apps.governance import selectors as governance
 from apps.sync import queue
 from apps.sync.models import State, Transaction
 
+_at_work: ContextVar[str] = ContextVar("engagement_at_work", default="")
 #: States of a prebill in which other systems have something to learn.
 TO_SEND = frozenset({"draft", "approved", "posted"})
 
@@ -21,6 +26,26 @@ def prebills_moved(facts: list[Fact]) -> None:
             queue.enqueue(
                 kind="invoice", key=fact["ref"], flow="invoice.sync", trigger=f"prebill {fact['state']}"
             )
+
+
+def billing_changed(facts: list[Fact]) -> None:
+    """A hold lifted, a purchase order entered, a customer's record changed: look again what may be billed.
+
+    Not for the engagement that this very thread works on: its run evaluates readiness itself, a step later."""
+    for fact in facts:
+        key = fact["engagement_key"]
+        if key != _at_work.get():
+            queue.enqueue(kind="delivery", key=key, flow="delivery.sync", trigger="billing changed")
+
+
+@contextmanager
+def at_work(engagement_key: str) -> Iterator[None]:
+    """While inside, news about this engagement come from its own run."""
+    token = _at_work.set(engagement_key)
+    try:
+        yield
+    finally:
+        _at_work.reset(token)
 
 
 def mappings_settled(facts: list[Fact]) -> None:

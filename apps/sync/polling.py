@@ -42,7 +42,7 @@ def poll_due() -> int:
         cursor.execute(_CLAIM, [settings.SYNC_POLL_SECONDS])
         ids = [row[0] for row in cursor.fetchall()]
     found = sum(_poll(row) for row in PollCursor.objects.filter(id__in=ids).select_related("system"))
-    for engagement_key in billing.due_engagements(clock.today()):
+    for engagement_key in billing.due_engagements(clock.now()):
         queue.enqueue(kind="delivery", key=engagement_key, flow="delivery.sync", trigger="due date")
     _catalogues()
     return found

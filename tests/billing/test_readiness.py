@@ -46,8 +46,27 @@ def test_what_has_not_happened_yet_is_waiting_and_no_problem():
     assert "has not been accepted yet" in item(key).blockers[0]["reason"]
     assert "is due on 2026-10-01" in item(key, "S2").blockers[0]["reason"]
     assert selectors.billing_held(EVERYTHING) == []
-    assert selectors.due_engagements(date(2026, 10, 1)) == [key]
-    assert selectors.due_engagements(date(2026, 9, 30)) == []
+
+
+def test_a_due_engagement_is_named_in_its_own_zone_until_it_was_looked_at_that_day():
+    firm = world.firm()
+    key = world.engagement(firm)
+    with time_machine.travel(datetime(2026, 9, 20, tzinfo=UTC)):
+        services.readiness(key)
+    assert selectors.due_engagements(datetime(2026, 9, 30, 22, 59, tzinfo=UTC)) == []
+    midnight_in_london = datetime(2026, 9, 30, 23, 0, tzinfo=UTC)
+    assert selectors.due_engagements(midnight_in_london) == [key]
+    services.place_hold(
+        engagement_key=key,
+        legal_entity_id=firm.entity.id,
+        level="billing",
+        reason="The client asked to wait.",
+        source_ref="test:1",
+    )
+    with time_machine.travel(midnight_in_london):
+        services.readiness(key)
+    assert selectors.due_engagements(datetime(2026, 10, 1, 12, tzinfo=UTC)) == []
+    assert selectors.due_engagements(datetime(2026, 10, 2, 12, tzinfo=UTC)) == [key]
 
 
 def test_an_acceptance_without_certificate_is_held_under_its_own_code():
