@@ -12,6 +12,12 @@ from urllib.parse import urljoin
 import requests
 
 
+#: Elements that do not part the words around them.
+INLINE = frozenset(
+    {"a", "abbr", "b", "bdi", "code", "em", "i", "small", "span", "strong", "sub", "sup", "time"}
+)
+
+
 class Refused(Exception):
     """The console answered with an error status."""
 
@@ -45,6 +51,8 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         values = {name: value or "" for name, value in attrs}
+        if tag not in INLINE:
+            self.words.append(" ")
         if tag in ("script", "style"):
             self._silent += 1
         elif tag == "a" and values.get("href"):
@@ -75,6 +83,8 @@ class _Reader(HTMLParser):
             self._form.fields[name] = values.get("value", "")
 
     def handle_endtag(self, tag: str) -> None:
+        if tag not in INLINE:
+            self.words.append(" ")
         if tag in ("script", "style"):
             self._silent -= 1
         elif tag == "form":
@@ -83,8 +93,8 @@ class _Reader(HTMLParser):
             self._select = ""
 
     def handle_data(self, data: str) -> None:
-        if not self._silent and data.strip():
-            self.words.append(data.strip())
+        if not self._silent:
+            self.words.append(data)
 
 
 class Page:
@@ -95,7 +105,7 @@ class Page:
         reader.feed(html)
         self.url, self.html = url, html
         self.forms, self.links = reader.forms, reader.links
-        self.text = " ".join(" ".join(reader.words).split())
+        self.text = " ".join("".join(reader.words).split())
 
     def form(self, action_part: str) -> Form:
         """The first form whose action contains ``action_part``. Raises ``LookupError``."""

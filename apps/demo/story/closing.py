@@ -80,7 +80,7 @@ def _engagement_of(stage: Stage, name: str) -> str:
     """Our key of a project, as the PSA holds it."""
     workspace = stage.system("psa").record("workspaces", title=name)
     reference = stage.system("psa").record(
-        "external_references", subject_type="workspace", subject_id=workspace["id"]
+        "external_references", subject_type="Workspace", subject_id=workspace["id"]
     )
     return str(reference["service_model_ref"])
 

@@ -77,7 +77,7 @@ class Stage:
             raise Differs(f"{what}: expected {expected}, found {found}")
         self.write(f"  ✓ {what}: {found}")
 
-    def until(self, what: str, look: Callable[[], T], *, seconds: float = PATIENCE_SECONDS) -> T:
+    def until(self, what: str, look: Callable[[], T | None], *, seconds: float = PATIENCE_SECONDS) -> T:
         """Look until it is there; the first true answer. Raises :class:`Differs` after the time."""
         deadline = time.monotonic() + seconds
         while not (found := look()):

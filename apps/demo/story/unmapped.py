@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 from typing import Any
 from urllib.parse import quote
 
@@ -99,10 +100,8 @@ def cleared(stage: Stage) -> None:
     )
     stage.equal(len(turned), 1, f"{NEEDS_PO.name} turned into CUS-PO-REQUIRED: cases")
     for spec in FIXED:
-        stage.until(
-            f"a project of {spec.name}",
-            lambda name=spec.name: stage.control.records("psa", "workspaces", title=name),
-        )
+        projects = partial(stage.control.records, "psa", "workspaces", title=spec.name)
+        stage.until(f"a project of {spec.name}", projects)
     stage.equal(_made(stage.control), stage.notes["before"], "customers, none made twice")
     for system, kind in (("psa", "workspaces"), ("erp-be", "job")):
         field = "title" if kind == "workspaces" else "companyName"
@@ -117,10 +116,9 @@ def _open(page: Page) -> set[str]:
 def waits(stage: Stage) -> None:
     bills: dict[str, str] = {}
     for spec in FIXED:
-        bills[spec.name] = stage.until(
-            f"a prebill of {spec.name}", lambda name=spec.name: prebill_ref(stage, "nadia", name)
-        )
-        draft = stage.until("its draft in the ERP", lambda spec=spec: _draft(stage, bills[spec.name], spec))
+        ref = stage.until(f"a prebill of {spec.name}", partial(prebill_ref, stage, "nadia", spec.name))
+        draft = stage.until("its draft in the ERP", partial(_draft, stage, ref, spec))
+        bills[spec.name] = ref
         stage.check(
             not draft.get("tranId"),
             f"{bills[spec.name]} waits as a draft over EUR {spec.schedule[0].amount:,.2f}",

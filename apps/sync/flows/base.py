@@ -1,6 +1,7 @@
 """What a flow is: gather a snapshot, plan it purely. And the readers that every gather uses.
 
-Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`, :func:`read_many`, :func:`link_id`.
+Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`, :func:`read_many`, :func:`link_id`,
+:func:`customer_name`.
 """
 
 from __future__ import annotations
@@ -149,6 +150,13 @@ def split_key(key: str) -> tuple[Any, str]:
     """``crm:006A`` → the system ``crm`` and the vendor's id."""
     code, _, external_id = key.partition(":")
     return organization.system(code), external_id
+
+
+def customer_name(customer_key: str) -> str:
+    """What the customer is called in the CRM as we last saw it; "" when it was never seen."""
+    system, external_id = split_key(customer_key)
+    seen = records.record(system.id, "customer", external_id)
+    return str(seen.body.get("name") or "") if seen else ""
 
 
 def now() -> datetime:

@@ -11,10 +11,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 from datetime import datetime
+from decimal import Decimal
 from typing import Any
 
 from rapidfuzz import fuzz
 
+from apps.canonical.money import Money
 from apps.canonical.objects import Customer
 from apps.connectors.spi import Observed
 from apps.core import clock
@@ -22,6 +24,7 @@ from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.models import OPEN, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, push, unchanged
 
 #: Rungs that link by themselves, in order; then rungs that only suggest.
@@ -86,11 +89,14 @@ def gather(context: Context) -> CustomerSnapshot:
     account = base.read_one(context, system=crm, object_type="customer", external_id=crm_id)
     customer = account.body if account else None
     first = entities[0] if entities else None
+    held = _held(customer_key)
     meta = Meta(
         label=customer.name if customer else customer_key,  # type: ignore[attr-defined]
         customer=customer.name if customer else "",  # type: ignore[attr-defined]
         customer_key=customer_key,
         legal_entity_id=first.id if first else None,
+        currency=held.currency if held else "",
+        amount=held.amount if held else None,
     )
     billing_route = organization.route(first.id, "billing") if first else None
     billing_system = billing_route.system if billing_route else None
@@ -118,6 +124,16 @@ def gather(context: Context) -> CustomerSnapshot:
         return CustomerSnapshot(**shared, linked=linked)
     rung, exact, suggested = _climb(context, erp, customer)  # type: ignore[arg-type]
     return CustomerSnapshot(**shared, exact_rung=rung, exact=exact, suggested=suggested)
+
+
+def _held(customer_key: str) -> Money | None:
+    """Billing of the customer's open deals, which wait for it; None as soon as one is unknown or in another currency."""
+    rows = Transaction.objects.filter(customer_key=customer_key, flow="deal.provision", state__in=OPEN)
+    figures = list(rows.values_list("amount", "currency"))
+    known = [amount for amount, _currency in figures if amount is not None]
+    if len(known) < len(figures) or len({currency for _amount, currency in figures}) != 1:
+        return None
+    return Money.of(sum(known, Decimal(0)), figures[0][1])
 
 
 def _settings(entity: Any, customer: Any, context: Context) -> dict[str, Any]:

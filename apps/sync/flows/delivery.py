@@ -53,7 +53,12 @@ def gather(context: Context) -> DeliverySnapshot:
     return DeliverySnapshot(
         as_of=clock.now(),
         meta=Meta(
-            label=row.name, legal_entity_id=row.legal_entity_id, engagement_key=row.key, currency=row.currency
+            label=row.name,
+            customer=base.customer_name(row.customer_key),
+            customer_key=row.customer_key,
+            legal_entity_id=row.legal_entity_id,
+            engagement_key=row.key,
+            currency=row.currency,
         ),
         engagement_key=row.key,
         psa=psa,

@@ -67,6 +67,8 @@ def gather(context: Context) -> InvoiceSnapshot:
         as_of=clock.now(),
         meta=Meta(
             label=f"Invoice for {engagement.name}",
+            customer=prebill.customer_name,
+            customer_key=prebill.customer_key,
             legal_entity_id=prebill.legal_entity_id,
             engagement_key=prebill.engagement_key,
             currency=invoice.currency,

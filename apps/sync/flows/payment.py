@@ -134,6 +134,7 @@ def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Probl
                 "paid": str(paid.amount),
                 "total": str(_total(asked).amount),
                 "open": str(_balance(asked).amount),
+                "held": str(_balance(asked).amount),
             },
         )
     ]

@@ -130,13 +130,15 @@ def _group(fact: Fact, problem: Fact, digest: str) -> Group:
 
 def _facts_of(fact: Fact, problem: Fact) -> dict[str, Any]:
     """The fields that every sight of the problem renews."""
-    amount = _amount(fact.get("amount"))
+    params = dict(problem.get("params") or {})
+    # A transaction may have several causes: what is held by this one, where the problem says it.
+    amount = _amount(params["held"] if "held" in params else fact.get("amount"))
     return {
         "transaction_id": fact["transaction_id"],
         "transaction_ref": fact["transaction_ref"],
         "correlation_id": fact.get("correlation_id") or correlation.current(),
         "reason": problem["reason"],
-        "params": dict(problem.get("params") or {}),
+        "params": params,
         "value": str(problem.get("value") or "")[:300],
         "label": (fact.get("label") or "")[:300],
         "customer_name": (fact.get("customer") or "")[:300],
@@ -150,7 +152,7 @@ def _facts_of(fact: Fact, problem: Fact) -> dict[str, Any]:
 
 def _amount(text: str | None) -> Decimal | None:
     """Unknown stays unknown; what is no number is unknown too, and said in the log."""
-    if text in (None, ""):
+    if text in (None, "", "unknown"):
         return None
     try:
         amount = Decimal(str(text))
