@@ -276,24 +276,28 @@ def _after(case: Any, exposure: Any) -> str:
 
 
 def progress_of(case: Any) -> Progress | None:
-    """How far the cases of this case's fix have come. Two queries."""
+    """How far the cases of this case's fix have come. Two queries.
+
+    A deal that now stops at something else is not cleared, although this cause of it is gone: its money stays held.
+    """
     rows = list(triage.cases(EVERYTHING).filter(mapping_id=case.mapping_id))
     if not rows:
         return None
+    subjects = {row.subject_key for row in rows}
+    turned = list(
+        triage.open_cases(EVERYTHING)
+        .filter(subject_kind=case.subject_kind, subject_key__in=subjects)
+        .exclude(group_id=case.group_id)
+    )
+    stopped = {row.subject_key for row in turned}
     moving = [row for row in rows if row.state == "in_progress"]
     waiting = [row for row in rows if row.state == "awaiting_approval"]
-    cleared = [row for row in rows if row.state == "resolved"]
+    cleared = [row for row in rows if row.state == "resolved" and row.subject_key not in stopped]
     done = len(rows) - len(moving) - len(waiting)
     released: dict[str, Any] = {}
     for row in cleared:
         if row.currency and row.held_amount is not None:
             released[row.currency] = released.get(row.currency, 0) + row.held_amount
-    subjects = {row.subject_key for row in rows}
-    turned = (
-        triage.open_cases(EVERYTHING)
-        .filter(subject_kind=case.subject_kind, subject_key__in=subjects)
-        .exclude(group_id=case.group_id)
-    )
     return Progress(
         ref=case.ref,
         total=len(rows),
@@ -303,7 +307,7 @@ def progress_of(case: Any) -> Progress | None:
         percent=round(100 * done / len(rows)),
         settled=not moving,
         released=[(amount, currency) for currency, amount in sorted(released.items())],
-        turned=list(turned[:20]),
+        turned=turned[:20],
         waits=_("A second person must confirm the mapping; then it runs by itself.") if waiting else "",
         confirm=_confirm_words(case) if cleared else "",
     )
