@@ -76,7 +76,7 @@ class _Run:
             self._move(State.RUNNING, started_at=transaction.started_at or clock.now(), not_before=None)
         try:
             if self.lease.takeovers >= POISON_TAKEOVERS:
-                self._rest(State.DEAD, _poison(self.lease.takeovers))
+                self._set_aside(_poison(self.lease.takeovers))
             reach(f"{transaction.flow}:claimed")
             draft, meta = self._make_plan()
             self._pass_gate(draft, meta)
@@ -178,7 +178,7 @@ class _Run:
                 self._local(seq, action, started)
             case _:
                 self._push(seq, action, started)
-        self.probe_first = False
+                self.probe_first = False
 
     def _ask_child(self, seq: int, action: PlannedAction, started: datetime) -> None:
         renew(self.lease)
@@ -222,19 +222,21 @@ class _Run:
     def _push(self, seq: int, action: PlannedAction, started: datetime) -> None:
         assert action.system_id is not None
         name = f"{self.transaction.flow}:{action.name}"
+        in_doubt = self._may_have_happened(action)
         try:
             push = build_push(action)
-            if self._may_have_happened(action):
+            if in_doubt:
                 found = connectors.probe(system_id=action.system_id, push=push)
                 if found is not None:
                     self._written(seq, action, found, started, "found")
                     return
+                in_doubt = False
             renew(self.lease)
             reach(f"{name}:before_send")
             outcome = connectors.push(system_id=action.system_id, push=push)
             reach(f"{name}:sent")
         except AdapterError as error:
-            self._failed(seq, action, error, started)
+            self._failed(seq, action, error, started, in_doubt=in_doubt)
         except AppError as error:
             self._refused(seq, action, error, started)
         else:
@@ -242,10 +244,7 @@ class _Run:
 
     def _may_have_happened(self, action: PlannedAction) -> bool:
         """After a takeover the next unjournaled write may have been sent; after an unknown outcome this one was."""
-        if self.probe_first:
-            return True
-        last = ledger.last_outcome(self.transaction.subject_id, action.name)
-        return last is not None and last.outcome == "unknown"
+        return self.probe_first or ledger.in_doubt(self.transaction.subject_id, action.name)
 
     def _written(
         self, seq: int, action: PlannedAction, outcome: Outcome, started: datetime, word: str
@@ -300,11 +299,22 @@ class _Run:
 
     # -- outcomes -------------------------------------------------------------------------------------------------
 
-    def _failed(self, seq: int, action: PlannedAction, error: AdapterError, started: datetime) -> NoReturn:
+    def _failed(
+        self,
+        seq: int,
+        action: PlannedAction,
+        error: AdapterError,
+        started: datetime,
+        *,
+        in_doubt: bool = False,
+    ) -> NoReturn:
+        """``in_doubt``: it was the probe that failed, so whether the write happened is as unknown as before."""
         attempts = self.transaction.attempts + 1
         decision = retries.decide(error, attempts=attempts)
-        unknown = error.kind is ErrorKind.UNKNOWN and action.kind == "push"
+        unknown = in_doubt or (error.kind is ErrorKind.UNKNOWN and action.kind == "push")
         code = decision.code
+        if in_doubt and decision.verdict == "retry":
+            code = retries.DEFAULT_CODES[ErrorKind.UNKNOWN]
         entry = Entry(
             "unknown" if unknown else "failed",
             started,
@@ -325,12 +335,12 @@ class _Run:
         with db.atomic():
             ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
             if decision.verdict == "retry":
-                problems = [problem] if unknown and action.object_type == "invoice" else []
-                self._report(problems)
+                if unknown and action.object_type == "invoice":
+                    self._report([*self._standing(), problem])
                 due = clock.now() + timedelta(seconds=decision.delay)
                 self._rest_in(State.RETRYING, reason=error.message, attempts=attempts, not_before=due)
             else:
-                self._report([problem])
+                self._report([*self._standing(), problem])
                 state = State.HELD if decision.verdict == "hold" else State.DEAD
                 self._rest_in(state, reason=error.message, attempts=attempts)
         raise Stop
@@ -349,7 +359,7 @@ class _Run:
                 action,
                 Entry("failed", started, error_kind="refused", code=code, message=message),
             )
-            self._report([problem])
+            self._report([*self._standing(), problem])
             self._rest_in(State.HELD, reason=message, attempts=self.transaction.attempts + 1)
         raise Stop
 
@@ -389,6 +399,19 @@ class _Run:
         """Tell triage what stands in the way now; what it no longer hears of has cleared (of what the phase can see)."""
         told = {"problems": [asdict(problem) for problem in problems], "phase": phase}
         hooks.sync_planned.fire([_fact(self.transaction) | told])
+
+    def _standing(self) -> list[Problem]:
+        """What the last plan found: an error in reading, or later on, has not cleared it."""
+        last = self.plan or self.transaction.plans.order_by("-id").first()
+        return [Problem(**problem) for problem in last.problems] if last else []
+
+    def _set_aside(self, reason: str) -> NoReturn:
+        problem = Problem("INT-POISON", "", self.transaction.subject.kind, "", "", reason)
+        with db.atomic():
+            renew(self.lease)
+            self._report([*self._standing(), problem])
+            self._rest_in(State.DEAD, reason=reason)
+        raise Stop
 
     def _note(self, seq: int, action: PlannedAction, entry: Entry) -> None:
         """Journal a step with nothing to write, once per transaction however often it is planned again."""

@@ -1,6 +1,6 @@
 """The action journal: one appended row per attempt of an action, written together with what follows from it.
 
-Public surface: :func:`append`, :class:`Entry`, :func:`last_outcome`, :func:`settled_names`,
+Public surface: :func:`append`, :class:`Entry`, :func:`in_doubt`, :func:`settled_names`,
 :func:`was_settled`. A row is written only while the
 lease is ours (fencing), in one short database transaction with the cross-reference it proves.
 """
@@ -94,7 +94,10 @@ def settled_names(transaction_id: int) -> set[str]:
     return set(rows.values_list("name", flat=True))
 
 
-def last_outcome(subject_id: int, name: str) -> Action | None:
-    """The newest attempt of this action for the subject, by whichever of its transactions."""
+def in_doubt(subject_id: int, name: str) -> bool:
+    """Whether this action was sent for the subject and nobody has seen since what became of it.
+
+    A failure afterwards says nothing about that: it may have been the look itself that failed."""
     ids = Transaction.objects.filter(subject_id=subject_id).values_list("id", flat=True)
-    return Action.objects.filter(transaction_id__in=list(ids), name=name).order_by("-id").first()
+    rows = Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=(*SETTLED, "unknown"))
+    return rows.order_by("-id").values_list("outcome", flat=True).first() == "unknown"
