@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Page
-from django.http import HttpRequest
+from django.http import HttpRequest, QueryDict
 from django.utils.translation import gettext as _
 
 from apps.console.pages import page_of
@@ -107,13 +107,19 @@ def board_of(request: HttpRequest, *, whole: bool = True) -> Board:
 
 
 def filtered_cases(request: HttpRequest) -> Any:
-    """The scoped, filtered queryset; open cases unless another state is asked for."""
+    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
     data = request.GET.copy()
+    data.pop("order", None)
     if data.get("state") == "any":
         data.pop("state")
     elif not data.get("state"):
         data["state"] = "open_all"
-    data.pop("order", None)
+        if data.get("group") and not _filtered(request, data).exists():
+            data.pop("state")
+    return _filtered(request, data)
+
+
+def _filtered(request: HttpRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 

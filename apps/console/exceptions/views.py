@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
+from django_htmx.http import HttpResponseClientRefresh
 
 from apps.console.access import screen
 from apps.console.exceptions import presenters
@@ -130,6 +131,9 @@ def progress(request: HttpRequest, ref: str) -> HttpResponse:
     running = presenters.progress_of(row) if row.mapping_id else None
     if not request.htmx or running is None:
         return redirect("console:case", ref)
+    if running.settled:
+        # List, states and what may be done next have all changed: the page is loaded again once, where it was.
+        return HttpResponseClientRefresh()
     return render(request, "console/exceptions/progress.html", {"progress": running})
 
 
