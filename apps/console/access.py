@@ -1,7 +1,8 @@
 """Who may open a screen, and what they see of it.
 
 Public surface: :func:`screen` (view decorator), :func:`permissions` (the person's grants, read once a request),
-:func:`permitted` (may this person do this to that row, and if not, why and who could), :class:`Permission`.
+:func:`permitted` (may this person do this to that row, and if not, why and who could), :class:`Permission`,
+:class:`ConsoleRequest`.
 
 ``@screen("exception.view")`` sends strangers to the log-in page (a fragment request is told to navigate there, so that the
 form is never swapped into a page), refuses people without the verb in any entity or engagement, sets ``request.scope``
@@ -25,12 +26,23 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.vary import vary_on_headers
 from django_htmx.http import HttpResponseClientRedirect
+from django_htmx.middleware import HtmxDetails
 
 from apps.core.errors import NotAllowed
-from apps.core.scope import NOTHING
+from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 
 View = Callable[..., HttpResponse]
+
+
+class ConsoleRequest(HttpRequest):
+    """A request as the views of the console get it: a signed-in person, and the scope of the screen's verb."""
+
+    user: Any
+    htmx: HtmxDetails
+    scope: Scope
+    console_permissions: organization.Permissions | None = None
+    console_navigation: list[Any] | None = None
 
 
 @dataclass(frozen=True)
@@ -44,15 +56,15 @@ class Permission:
         return self.allowed
 
 
-def permissions(request: HttpRequest) -> organization.Permissions:
+def permissions(request: ConsoleRequest) -> organization.Permissions:
     """The signed-in person's grants: one query a request, however many verbs a page asks for."""
-    found = getattr(request, "_console_permissions", None)
+    found = getattr(request, "console_permissions", None)
     if found is None:
-        found = request._console_permissions = organization.permissions_of(request.user)
+        found = request.console_permissions = organization.permissions_of(request.user)
     return found
 
 
-def _to_login(request: HttpRequest) -> HttpResponse:
+def _to_login(request: ConsoleRequest) -> HttpResponse:
     if not request.headers.get("HX-Request"):
         return redirect_to_login(request.get_full_path())
     back = request.headers.get("HX-Current-URL", "")
@@ -76,7 +88,7 @@ def screen(verb: str = "") -> Callable[[View], View]:
     def decorate(view: View) -> View:
         @wraps(view)
         @vary_on_headers("HX-Request", "HX-Target")
-        def guarded(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        def guarded(request: ConsoleRequest, *args: Any, **kwargs: Any) -> HttpResponse:
             if not request.user.is_authenticated:
                 return _to_login(request)
             request.scope = permissions(request).scope(verb) if verb else NOTHING
@@ -86,14 +98,13 @@ def screen(verb: str = "") -> Callable[[View], View]:
             with timezone.override(_zone(request.user.timezone)):
                 return view(request, *args, **kwargs)
 
-        guarded.verb = verb
         return guarded
 
     return decorate
 
 
 def permitted(
-    request: HttpRequest, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = ""
+    request: ConsoleRequest, verb: str, *, legal_entity_id: int | None = None, engagement_key: str = ""
 ) -> Permission:
     """``organization.require`` as a value, so that a disabled button can say why and who could act. Fails closed for a
     row without entity and engagement."""

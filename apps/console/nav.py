@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from django.http import HttpRequest
 from django.urls import NoReverseMatch, reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from apps.console.access import permissions
+from apps.console.access import ConsoleRequest, permissions
 from apps.core.scope import NOTHING
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role
@@ -63,9 +62,9 @@ class Person:
     entities_title: str
 
 
-def groups_for(request: HttpRequest) -> list[Group]:
+def groups_for(request: ConsoleRequest) -> list[Group]:
     """Only what exists and what the person may open; computed once a request."""
-    cached = getattr(request, "_console_navigation", None)
+    cached = getattr(request, "console_navigation", None)
     if cached is not None:
         return cached
     groups: dict[str, Group] = {}
@@ -80,11 +79,11 @@ def groups_for(request: HttpRequest) -> list[Group]:
         current = request.path == url or (url != "/" and request.path.startswith(url))
         group = groups.setdefault(str(title), Group(str(title)))
         group.links.append(Link(str(label), url, icon, letter, current))
-    request._console_navigation = list(groups.values())
-    return request._console_navigation
+    request.console_navigation = list(groups.values())
+    return request.console_navigation
 
 
-def person_of(request: HttpRequest) -> Person:
+def person_of(request: ConsoleRequest) -> Person:
     """Name, roles and reach of the signed-in person. One query where the grants name entities."""
     held = permissions(request)
     roles = ", ".join(str(role.label) for role in Role if role in held.roles)

@@ -1,5 +1,5 @@
-/* Keyboard: j/k move, Enter opens, x selects, / searches, g then a letter goes, a/r/e act, ? helps, Esc closes.
-   Can be switched off in the help (WCAG 2.1.4). Keys only open or focus: nothing runs from a key without its preview. */
+/* Keyboard: j/k move, Enter opens, / searches, g then a letter goes, a takes, r previews, c comments, ? helps, Esc closes.
+   Can be switched off in the help (WCAG 2.1.4). Nothing runs in a system from a key without its preview. */
 (() => {
   "use strict";
   const KEY = "pssync.keys";
@@ -18,11 +18,6 @@
     const next = all[Math.min(all.length - 1, Math.max(0, from < 0 ? 0 : from + step))];
     link(next)?.focus();
     next.scrollIntoView({ block: "nearest" });
-  };
-  const select = () => {
-    const row = document.activeElement?.closest("[data-row]");
-    const box = row?.querySelector("input[type=checkbox]");
-    if (box) { box.checked = !box.checked; box.dispatchEvent(new Event("change", { bubbles: true })); }
   };
   const typing = (target) => target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
   const press = (key) => {
@@ -45,7 +40,6 @@
     switch (event.key) {
       case "j": move(1); break;
       case "k": move(-1); break;
-      case "x": select(); break;
       case "g": waitingForGo = Date.now(); break;
       case "/": document.querySelector("[data-search]")?.focus(); break;
       case "?": help()?.showModal(); break;

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
-from apps.console.access import screen
+from apps.console.access import ConsoleRequest, screen
 from apps.console.audit.forms import AuditFilter
 from apps.console.pages import show
 from apps.journal import selectors as journal
@@ -16,7 +16,7 @@ PER_PAGE = 100
 
 @require_GET
 @screen("audit.view")
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """Audit rows in scope, newest first; pages go by key, so that new rows never shift them."""
     form = AuditFilter(request.GET)
     criteria = form.criteria() if form.is_valid() else {}

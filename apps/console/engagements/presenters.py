@@ -5,12 +5,11 @@ Public surface: :func:`engagement_page`, :class:`EngagementPage`, :class:`Moment
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -18,7 +17,7 @@ from django.utils.translation import gettext_lazy
 from apps.billing import selectors as billing
 from apps.canonical.money import Money
 from apps.commercial import selectors as commercial
-from apps.console.access import permissions
+from apps.console.access import ConsoleRequest, permissions
 from apps.console.transactions.presenters import flow_label
 from apps.core.errors import NotFound
 from apps.records import selectors as records
@@ -85,13 +84,14 @@ class EngagementPage:
 SHOWN_ITEMS = 100
 
 
-def rows_of(engagements: Sequence[Any]) -> list[tuple[Any, Money | None]]:
+def rows_of(engagements: Iterable[Any]) -> list[tuple[Any, Money | None]]:
     """Engagements of one page with what is held on each; one query for all."""
-    held = billing.billing_held_by_engagement([row.key for row in engagements])
-    return [(row, held.get(row.key)) for row in engagements]
+    rows = list(engagements)
+    held = billing.billing_held_by_engagement([row.key for row in rows])
+    return [(row, held.get(row.key)) for row in rows]
 
 
-def engagement_page(request: HttpRequest, key: str) -> EngagementPage:
+def engagement_page(request: ConsoleRequest, key: str) -> EngagementPage:
     """Everything the page shows; not found outside the scope."""
     engagement = commercial.engagement(key, scope=request.scope)
     held = permissions(request)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
 from apps.commercial import selectors as commercial
 from apps.commercial.filters import EngagementFilter
-from apps.console.access import screen
+from apps.console.access import ConsoleRequest, screen
 from apps.console.engagements.presenters import engagement_page, rows_of
 from apps.console.pages import page_of, show
 from apps.organization import selectors as organization
@@ -18,7 +18,7 @@ DETAIL = "console/engagements/detail.html"
 
 @require_GET
 @screen("engagement.view")
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """All engagements of the scope with what is held on each."""
     filters = EngagementFilter(request.GET, queryset=commercial.engagements(request.scope))
     page = page_of(request, filters.qs)
@@ -34,6 +34,6 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @screen("engagement.view")
-def detail(request: HttpRequest, key: str) -> HttpResponse:
+def detail(request: ConsoleRequest, key: str) -> HttpResponse:
     """One time line over all systems, readiness, holds, invoices, links."""
     return show(request, DETAIL, {"page": engagement_page(request, key)})

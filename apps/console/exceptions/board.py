@@ -11,9 +11,10 @@ from datetime import datetime
 from typing import Any
 
 from django.core.paginator import Page
-from django.http import HttpRequest, QueryDict
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 
+from apps.console.access import ConsoleRequest
 from apps.console.pages import page_of
 from apps.core.scope import Scope
 from apps.organization import selectors as organization
@@ -70,7 +71,7 @@ class Board:
         return [row.ref for row in self.cases]
 
 
-def board_of(request: HttpRequest, *, whole: bool = True) -> Board:
+def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
     rows = filtered_cases(request)
     group_id = _number(request.GET.get("group"))
@@ -81,14 +82,14 @@ def board_of(request: HttpRequest, *, whole: bool = True) -> Board:
             request, triage.groups(rows, order=request.GET.get("order") or "money"), per_page=PER_PAGE
         )
         lines = [group_line(row) for row in triage.group_rows(page.object_list, rows)] if whole else []
-        board = {"groups": lines, "page": page}
+        parts: dict[str, Any] = {"groups": lines, "page": page}
     else:
         page = page_of(request, rows, per_page=PER_PAGE)
-        board = {"cases": list(page.object_list), "page": page}
+        parts = {"cases": list(page.object_list), "page": page}
     if not whole:
-        return Board(view=view, **board)
+        return Board(view=view, **parts)
     if group_id:
-        board["group"] = _group(request.scope, group_id)
+        parts["group"] = _group(request.scope, group_id)
     held = triage.billing_held(request.scope)
     nearest = triage.open_cases(request.scope).filter(due_at__isnull=False).first()
     return Board(
@@ -102,11 +103,11 @@ def board_of(request: HttpRequest, *, whole: bool = True) -> Board:
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         next_due=nearest.due_at if nearest else None,
-        **board,
+        **parts,
     )
 
 
-def filtered_cases(request: HttpRequest) -> Any:
+def filtered_cases(request: ConsoleRequest) -> Any:
     """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
     data = request.GET.copy()
     data.pop("order", None)
@@ -119,7 +120,7 @@ def filtered_cases(request: HttpRequest) -> Any:
     return _filtered(request, data)
 
 
-def _filtered(request: HttpRequest, data: QueryDict) -> Any:
+def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 

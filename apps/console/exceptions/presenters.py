@@ -9,11 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.console.access import Permission, permitted
+from apps.console.access import ConsoleRequest, Permission, permitted
 from apps.console.exceptions.board import Board, role_words
 from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours, neighbours
@@ -137,13 +136,14 @@ class CasePage:
 
 
 def case_page(
-    request: HttpRequest, ref: str, board: Board, *, preview: PreviewView | None = None
+    request: ConsoleRequest, ref: str, board: Board, *, preview: PreviewView | None = None
 ) -> CasePage:
     """One case for one reader; not found outside the scope. Each tab reads only what it shows."""
     detail = triage.case_detail(request.scope, ref)
     case, entry = detail.case, detail.entry
-    tab = request.GET.get("tab") if request.GET.get("tab") in dict(TABS) else "overview"
-    place = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
+    tab = request.GET.get("tab", "")
+    tab = tab if tab in dict(TABS) else "overview"
+    place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     may_fix = permitted(request, "exception.fix", **place)
     overview = tab == "overview"
     page = CasePage(
@@ -205,12 +205,12 @@ def _steps(case: Any, entry: Any) -> list[Step]:
 
 
 def fix_view(
-    request: HttpRequest, case: Any, entry: Any, *, preview: PreviewView | None = None
+    request: ConsoleRequest, case: Any, entry: Any, *, preview: PreviewView | None = None
 ) -> FixView | None:
     """The mapping form, when a missing partner is the cause and the case does not already wait for a decision."""
     if not entry.mapping_kind or case.state in ("awaiting_approval", "in_progress"):
         return None
-    place = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
+    place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     may_add = permitted(request, "mapping.add", **place)
     may_run = permitted(request, "transaction.replay", **place)
     label = next((str(fix.label) for fix in entry.fixes if fix.mapping_kind), str(entry.title))

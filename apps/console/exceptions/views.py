@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import redirect, render
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -13,7 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
-from apps.console.access import screen
+from apps.console.access import ConsoleRequest, screen
 from apps.console.exceptions import presenters
 from apps.console.exceptions.board import board_of
 from apps.console.exceptions.forms import AssignForm, CommentForm, FixForm
@@ -30,33 +30,36 @@ PAGE = "console/exceptions/page.html"
 
 @require_GET
 @screen("exception.view")
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """Groups by cause, or cases; nothing opened."""
     return show(request, PAGE, {"board": board_of(request)}, partials=("list",))
 
 
 @require_GET
 @screen("exception.view")
-def case(request: HttpRequest, ref: str) -> HttpResponse:
+def case(request: ConsoleRequest, ref: str) -> HttpResponse:
     """One case beside the list it was opened from."""
     return _show_case(request, ref)
 
 
 @require_POST
 @screen("exception.view")
-def take(request: HttpRequest, ref: str) -> HttpResponse:
+def take(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Take a case that nobody has."""
     row = triage.case_detail(request.scope, ref).case
     if triage_services.case_take(case=row, by=request.user):
         messages.success(request, _("%(ref)s is yours.") % {"ref": ref})
     else:
-        messages.warning(request, _("%(who)s was faster.") % {"who": row.assignee.display_name})
+        messages.warning(
+            request,
+            _("%(who)s was faster.") % {"who": row.assignee.display_name if row.assignee else _("Somebody")},
+        )
     return _back(request, ref)
 
 
 @require_POST
 @screen("exception.view")
-def assign(request: HttpRequest, ref: str) -> HttpResponse:
+def assign(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Give a case to a person who may fix it, or back to the queue."""
     row = triage.case_detail(request.scope, ref).case
     form = AssignForm(request.POST)
@@ -73,7 +76,7 @@ def assign(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @screen("exception.view")
-def comment(request: HttpRequest, ref: str) -> HttpResponse:
+def comment(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Say something to the next person."""
     row = triage.case_detail(request.scope, ref).case
     form = CommentForm(request.POST)
@@ -85,7 +88,7 @@ def comment(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_GET
 @screen("exception.view")
-def fix_preview(request: HttpRequest, ref: str) -> HttpResponse:
+def fix_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
     """What the chosen mapping would do to every case of the group; inside the form, or as a page without JavaScript."""
     row = triage.case_detail(request.scope, ref).case
     target = request.GET.get("target", "").strip()
@@ -106,7 +109,7 @@ def fix_preview(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @screen("exception.view")
-def fix(request: HttpRequest, ref: str) -> HttpResponse:
+def fix(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Add the mapping and run exactly what the preview showed."""
     row = triage.case_detail(request.scope, ref).case
     form = FixForm(request.POST)
@@ -125,7 +128,7 @@ def fix(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_GET
 @screen("exception.view")
-def progress(request: HttpRequest, ref: str) -> HttpResponse:
+def progress(request: ConsoleRequest, ref: str) -> HttpResponse:
     """How far the run has come; asked again by the page until everything has settled."""
     row = triage.case_detail(request.scope, ref).case
     running = presenters.progress_of(row) if row.mapping_id else None
@@ -139,7 +142,7 @@ def progress(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_GET
 @screen("transaction.replay")
-def retry_preview(request: HttpRequest, ref: str) -> HttpResponse:
+def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
     """What running the case's transaction again would do."""
     row = triage.case_detail(request.scope, ref).case
     preview = preview_of(engine.preview(transaction_ids=[row.transaction_id]))
@@ -150,7 +153,7 @@ def retry_preview(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @screen("transaction.replay")
-def retry(request: HttpRequest, ref: str) -> HttpResponse:
+def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Run the case's transaction again."""
     row = triage.case_detail(request.scope, ref).case
     result = triage_services.case_retry(case=row, by=request.user)
@@ -161,14 +164,14 @@ def retry(request: HttpRequest, ref: str) -> HttpResponse:
     return _back(request, ref)
 
 
-def _show_case(request: HttpRequest, ref: str, *, preview: Any = None) -> HttpResponse:
+def _show_case(request: ConsoleRequest, ref: str, *, preview: Any = None) -> HttpResponse:
     only_detail = request.headers.get("HX-Target") == "detail" and bool(request.htmx)
     board = board_of(request, whole=not only_detail)
     page = presenters.case_page(request, ref, board, preview=preview)
     return show(request, PAGE, {"board": board, "page": page}, partials=("detail",))
 
 
-def _say_result(request: HttpRequest, result: dict[str, Any]) -> None:
+def _say_result(request: ConsoleRequest, result: dict[str, Any]) -> None:
     replayed = len(result["replayed"])
     if result["waiting"]:
         messages.success(request, _("The mapping waits for a second person; nothing has run yet."))
@@ -179,9 +182,10 @@ def _say_result(request: HttpRequest, result: dict[str, Any]) -> None:
         messages.warning(request, f"{skipped['label'] or skipped['ref']}: {skipped['reason']}")
 
 
-def _back(request: HttpRequest, ref: str) -> HttpResponse:
+def _back(request: ConsoleRequest, ref: str) -> HttpResponse:
     """To the case within its list, never to a preview address."""
-    response = back_to(request, reverse("console:case", args=[ref]))
-    if "/fix" in response.url or "/retry" in response.url:
-        response["Location"] = reverse("console:case", args=[ref])
+    address = reverse("console:case", args=[ref])
+    response = back_to(request, address)
+    if "/fix" in response["Location"] or "/retry" in response["Location"]:
+        response["Location"] = address
     return response

@@ -12,7 +12,6 @@ from typing import Any
 
 from django.db.models import Count
 from django.db.models.functions import TruncDate
-from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -22,7 +21,7 @@ from apps.approvals import selectors as approvals
 from apps.billing import selectors as billing
 from apps.canonical.money import Money
 from apps.connectors import selectors as connectors
-from apps.console.access import permissions
+from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.board import group_line
 from apps.core import clock
 from apps.core.scope import NOTHING, Scope
@@ -101,7 +100,7 @@ class HomePage:
     may: dict[str, bool]
 
 
-def home_page(request: HttpRequest) -> HomePage:
+def home_page(request: ConsoleRequest) -> HomePage:
     """Everything Home shows; parts that the person may not see are empty and say so."""
     held = permissions(request)
     scope_of = {
@@ -136,7 +135,7 @@ def _url(asked: Any) -> str:
     return f"{reverse('console:mappings')}#mapping-{asked.subject_ref}"
 
 
-def _queue(request: HttpRequest, scope: Scope) -> tuple[list[Any], int, list[Any]]:
+def _queue(request: ConsoleRequest, scope: Scope) -> tuple[list[Any], int, list[Any]]:
     if scope == NOTHING:
         return [], 0, []
     mine = triage.open_cases(scope).filter(assignee=request.user)

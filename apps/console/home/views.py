@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.views.decorators.http import require_GET
 
-from apps.console.access import screen
+from apps.console.access import ConsoleRequest, screen
 from apps.console.home.presenters import home_page
 from apps.console.pages import show
 
 
 @require_GET
 @screen()
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """Everybody who is signed in has a home; its parts show what their verbs allow."""
     return show(request, "console/home/page.html", {"page": home_page(request)})

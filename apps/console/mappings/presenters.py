@@ -8,11 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 
 from apps.approvals import selectors as approvals
-from apps.console.access import permitted
+from apps.console.access import ConsoleRequest, permitted
 from apps.governance import selectors as governance
 from apps.triage import selectors as triage
 
@@ -33,7 +32,7 @@ class ReviewLine:
         return self.request is not None and not self.why_not
 
 
-def review_lines(request: HttpRequest) -> list[ReviewLine]:
+def review_lines(request: ConsoleRequest) -> list[ReviewLine]:
     """All mappings that wait for a second person; a fixed number of queries whatever the number of lines."""
     rows = governance.awaiting_review(request.scope)
     mine = set(approvals.waiting_for(request.user).filter(kind="mapping").values_list("pk", flat=True))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.approvals import selectors as approvals
 from apps.approvals import services as approval_services
-from apps.console.access import screen
+from apps.console.access import ConsoleRequest, screen
 from apps.console.mappings.forms import DecisionForm
 from apps.console.mappings.presenters import review_lines
 from apps.console.pages import back_to, show
@@ -22,14 +22,14 @@ PAGE = "console/mappings/page.html"
 
 @require_GET
 @screen("mapping.view")
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """What waits for confirmation, largest exposure first."""
     return show(request, PAGE, {"lines": review_lines(request)}, partials=("review",))
 
 
 @require_POST
 @screen("mapping.view")
-def decide(request: HttpRequest, mapping_id: int) -> HttpResponse:
+def decide(request: ConsoleRequest, mapping_id: int) -> HttpResponse:
     """Confirm or reject one mapping as it was shown."""
     mapping = governance.mapping(mapping_id=mapping_id, scope=request.scope)
     form = DecisionForm(request.POST)

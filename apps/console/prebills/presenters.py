@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
-from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.billing import selectors as billing
 from apps.canonical.money import Money
-from apps.console.access import permitted
+from apps.console.access import ConsoleRequest, permitted
 
 #: The way of a prebill, as steps; a state names how far it is.
 STAGES = (
@@ -55,12 +54,12 @@ class PrebillPage:
     holds: list[Any]
 
 
-def page_of_prebill(request: HttpRequest, ref: str) -> PrebillPage:
+def page_of_prebill(request: ConsoleRequest, ref: str) -> PrebillPage:
     """Everything the page shows; not found outside the scope."""
     detail = billing.prebill_detail(ref, user=request.user, scope=request.scope)
     row = detail.prebill
     verb = "prebill.approve_finance" if row.state == "pm_approved" else "prebill.approve_pm"
-    place = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
+    place: dict[str, Any] = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
     blocked = _("It waits for nobody's approval.") if detail.waiting is None else ""
     refused = blocked or (
         "" if detail.may_decide else permitted(request, verb, **place).why or _already(request, detail)
@@ -83,7 +82,7 @@ def page_of_prebill(request: HttpRequest, ref: str) -> PrebillPage:
     )
 
 
-def _already(request: HttpRequest, detail: billing.PrebillDetail) -> str:
+def _already(request: ConsoleRequest, detail: billing.PrebillDetail) -> str:
     if detail.waiting.requested_by_id == request.user.pk:
         return _("You prepared it, so another person must approve it.")
     return _("You signed an earlier step; a second person must take this one.")

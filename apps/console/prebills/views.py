@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
@@ -11,7 +11,7 @@ from django.views.decorators.http import require_GET, require_POST
 from apps.billing import selectors as billing
 from apps.billing import services as billing_services
 from apps.billing.filters import PrebillFilter
-from apps.console.access import screen
+from apps.console.access import ConsoleRequest, screen
 from apps.console.pages import back_to, page_of, show
 from apps.console.prebills.forms import ApproveForm, ReasonForm
 from apps.console.prebills.presenters import page_of_prebill
@@ -24,7 +24,7 @@ DETAIL = "console/prebills/detail.html"
 
 @require_GET
 @screen("prebill.view")
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """What awaits me first, then all prebills by filter."""
     filters = PrebillFilter(request.GET, queryset=billing.prebills(request.scope), request=request)
     context = {
@@ -39,14 +39,14 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @screen("prebill.view")
-def detail(request: HttpRequest, ref: str) -> HttpResponse:
+def detail(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Lines with their source, totals, who has signed, what holds it."""
     return show(request, DETAIL, {"page": page_of_prebill(request, ref)})
 
 
 @require_POST
 @screen("prebill.view")
-def approve(request: HttpRequest, ref: str) -> HttpResponse:
+def approve(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Sign the lines as they were shown."""
     row = billing.prebill(ref, scope=request.scope)
     form = ApproveForm(request.POST)
@@ -62,7 +62,7 @@ def approve(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @screen("prebill.view")
-def send_back(request: HttpRequest, ref: str) -> HttpResponse:
+def send_back(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Return it to its preparer, with the reason."""
     row = billing.prebill(ref, scope=request.scope)
     reason = _reason(request, _("Say why it is sent back."))
@@ -73,7 +73,7 @@ def send_back(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @screen("prebill.view")
-def submit(request: HttpRequest, ref: str) -> HttpResponse:
+def submit(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Hand one that was sent back to its reviewers again."""
     row = billing.prebill(ref, scope=request.scope)
     comment = _reason(request, _("Say what was done about the reason it was sent back."))
@@ -82,7 +82,7 @@ def submit(request: HttpRequest, ref: str) -> HttpResponse:
     return back_to(request, reverse("console:prebill", args=[ref]))
 
 
-def _reason(request: HttpRequest, sentence: str) -> str:
+def _reason(request: ConsoleRequest, sentence: str) -> str:
     form = ReasonForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(sentence, fields={"reason": sentence})

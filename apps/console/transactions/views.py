@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
-from apps.console.access import permitted, screen
+from apps.console.access import ConsoleRequest, Permission, permitted, screen
 from apps.console.pages import back_to, page_of, show
 from apps.console.transactions import presenters
 from apps.journal import services as journal
@@ -24,7 +26,7 @@ DETAIL = "console/transactions/detail.html"
 
 @require_GET
 @screen("transaction.view")
-def index(request: HttpRequest) -> HttpResponse:
+def index(request: ConsoleRequest) -> HttpResponse:
     """The list: search by reference, business key or correlation id; state, flow and entity."""
     everything = sync.transactions(request.scope)
     filters = TransactionFilter(request.GET, queryset=everything)
@@ -41,7 +43,7 @@ def index(request: HttpRequest) -> HttpResponse:
 
 @require_GET
 @screen("transaction.view")
-def detail(request: HttpRequest, ref: str) -> HttpResponse:
+def detail(request: ConsoleRequest, ref: str) -> HttpResponse:
     """One transaction: its steps on a time axis, what is still planned, attempts and keys."""
     row = sync.transaction_detail(request.scope, ref)
     drawn = presenters.bars(row)
@@ -60,7 +62,7 @@ def detail(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_GET
 @screen("transaction.replay")
-def preview(request: HttpRequest, ref: str) -> HttpResponse:
+def preview(request: ConsoleRequest, ref: str) -> HttpResponse:
     """What running it again would do, planned now; nothing is stored."""
     row = sync.transaction_detail(request.scope, ref)
     answer = engine.preview(transaction_ids=[row.pk])
@@ -70,7 +72,7 @@ def preview(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_POST
 @screen("transaction.replay")
-def run(request: HttpRequest, ref: str) -> HttpResponse:
+def run(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Run again exactly what was previewed; refused as stale when the plan is another one by now."""
     row = sync.transaction_detail(request.scope, ref)
     tokens = engine.read_token(request.POST.get("token", ""))
@@ -84,7 +86,7 @@ def run(request: HttpRequest, ref: str) -> HttpResponse:
 
 @require_GET
 @screen("payload.reveal")
-def payload(request: HttpRequest, ref: str, payload_id: int) -> HttpResponse:
+def payload(request: ConsoleRequest, ref: str, payload_id: int) -> HttpResponse:
     """Request and answer of one attempt; secrets were redacted before they were stored. Looking leaves an audit row."""
     row = sync.transaction_detail(request.scope, ref)
     exchange = sync.payload(row, payload_id)
@@ -101,5 +103,5 @@ def payload(request: HttpRequest, ref: str, payload_id: int) -> HttpResponse:
     return render(request, template, {"transaction": row, "exchange": exchange})
 
 
-def _may(request: HttpRequest, verb: str, row: object) -> object:
+def _may(request: ConsoleRequest, verb: str, row: Any) -> Permission:
     return permitted(request, verb, legal_entity_id=row.legal_entity_id, engagement_key=row.engagement_key)
