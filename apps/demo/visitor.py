@@ -11,7 +11,6 @@ from urllib.parse import urljoin
 
 import requests
 
-
 #: Elements that do not part the words around them.
 INLINE = frozenset(
     {"a", "abbr", "b", "bdi", "code", "em", "i", "small", "span", "strong", "sub", "sup", "time"}

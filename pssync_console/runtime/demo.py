@@ -72,8 +72,8 @@ def _environment(*, once: bool) -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pssync_console.settings")
     os.environ.setdefault("WEB_PORT", "8000")
     os.environ.setdefault("SANDBOX_PORT", "9100")
-    # Terminals are for people: what works is silent here, and the screens show it.
-    os.environ.setdefault("LOG_LEVEL", "WARNING")
+    # Terminals are for people: what works is silent here, and the screens show it. The story is refused on purpose.
+    os.environ.setdefault("LOG_LEVEL", "ERROR" if once else "WARNING")
     # A pump that ends soon lets the worker stop soon after Ctrl-C.
     os.environ.setdefault("SYNC_PUMP_SECONDS", "5")
     # What no push brings (delivery in the PSA) is seen while one looks.
