@@ -50,10 +50,8 @@ def take(request: ConsoleRequest, ref: str) -> HttpResponse:
     if triage_services.case_take(case=row, by=request.user):
         messages.success(request, _("%(ref)s is yours.") % {"ref": ref})
     else:
-        messages.warning(
-            request,
-            _("%(who)s was faster.") % {"who": row.assignee.display_name if row.assignee else _("Somebody")},
-        )
+        who = row.assignee.display_name if row.assignee else _("Somebody")
+        messages.warning(request, _("%(who)s was faster.") % {"who": who})
     return _back(request, ref)
 
 
