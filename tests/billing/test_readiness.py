@@ -209,6 +209,19 @@ def test_a_missing_rate_that_arrives_makes_the_time_ready():
     assert BillableItem.objects.get().state == "ready"
 
 
+def test_the_unapproved_entries_of_a_month_are_one_problem_with_all_their_hours():
+    key = world.time_and_materials(world.firm())
+    for number in (1, 2, 3):
+        services.time_observe(
+            entry=world.hours(
+                key, number, status="submitted", worked_on=date(2026, 10, number + 4), approved_at=None
+            )
+        )
+    [problem] = services.problems(services.readiness(key))
+    assert problem["reason"] == "22.5 hours in 3 time entries of 2026-10 are not approved."
+    assert (problem["params"]["hours"], problem["params"]["items"]) == ("22.5", 3)
+
+
 def test_unapproved_time_of_this_month_is_waiting_only():
     key = world.time_and_materials(world.firm())
     services.time_observe(

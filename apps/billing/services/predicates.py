@@ -129,6 +129,8 @@ def problems(results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
             },
         )
         problem["params"]["items"] += 1
+        if cause.code == "TIME-UNAPPROVED" and problem["params"]["items"] > 1:
+            _tell_all_hours(problem, cause)
         so_far = sums.get(key, Decimal(0))
         known = so_far is not None and result.amount is not None
         sums[key] = so_far + result.amount.amount if known else None  # type: ignore[operator, union-attr]
@@ -137,6 +139,17 @@ def problems(results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
             result.amount.currency if result.amount else cause.params.get("currency", "")
         )
     return list(found.values())
+
+
+def _tell_all_hours(problem: dict[str, Any], cause: Predicate) -> None:
+    """One sentence for a month of entries, not the first of them."""
+    hours = Decimal(problem["params"]["hours"]) + Decimal(cause.params["hours"])
+    problem["params"]["hours"] = f"{hours.normalize():f}"
+    problem["reason"] = _("%(hours)s hours in %(items)s time entries of %(month)s are not approved.") % {
+        "hours": problem["params"]["hours"],
+        "items": problem["params"]["items"],
+        "month": cause.params["month"],
+    }
 
 
 #: Predicates about the engagement as a whole, not about one item.
