@@ -224,9 +224,6 @@ def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
     steps.append(
         local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id)
     )
-    steps.append(
-        local("issued", "The invoice is out.", verb="invoice_issued", ref=snapshot.ref, system_id=system.id)
-    )
     return steps
 
 

@@ -1,0 +1,213 @@
+"""Plans of invoice and payment: what is sent in which state, and what is left alone. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import UTC, date, datetime
+from decimal import Decimal
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from apps.canonical.money import Money
+from apps.canonical.objects import Invoice, InvoiceLine
+from apps.connectors.spi import Observed
+from apps.sync.flows import invoice as invoices
+from apps.sync.flows import payment as payments
+from apps.sync.flows.base import Meta
+from tests.sync.samples import gbp
+
+REF = "PB-2026-000001"
+
+
+def invoice(**changes: Any) -> Invoice:
+    line = InvoiceLine(
+        key="L1",
+        description="Design accepted",
+        billing_code="503",
+        unit_price=gbp("30000"),
+        amount=gbp("30000"),
+    )
+    values: dict[str, Any] = {
+        "key": REF,
+        "engagement_key": "ENG-2026-000001",
+        "customer_key": "crm:001A",
+        "legal_entity_code": "MER-UK",
+        "currency": "GBP",
+        "status": "draft",
+        "invoice_on": date(2026, 11, 23),
+        "lines": (line,),
+        "net": gbp("30000"),
+    }
+    return Invoice(**values | changes)
+
+
+def system(number: int, code: str) -> Any:
+    return SimpleNamespace(id=number, code=code, name=code.upper())
+
+
+def in_erp(number: str = "", **changes: Any) -> Observed:
+    return Observed("invoice", "901", invoice(**changes), facts={"number": number} if number else {})
+
+
+def request(status: str, **changes: Any) -> Observed:
+    return Observed("invoice", "in_1", invoice(**changes), facts={"status": status})
+
+
+def snapshot(**changes: Any) -> invoices.InvoiceSnapshot:
+    values: dict[str, Any] = {
+        "as_of": datetime(2026, 11, 23, tzinfo=UTC),
+        "meta": Meta(label="Invoice"),
+        "ref": REF,
+        "state": "draft",
+        "invoice": invoice(),
+        "crm": system(1, "crm"),
+        "deal_id": "006A",
+        "deal_key": "crm:006A",
+        "erp": system(2, "erp"),
+        "erp_settings": {"subsidiary": "1"},
+        "billing_system": system(4, "billing"),
+        "erp_invoice": None,
+        "request": None,
+        "request_id": "",
+        "line_ids": {},
+        "sent": False,
+    }
+    return invoices.InvoiceSnapshot(**values | changes)
+
+
+def steps(draft: Any) -> list[tuple[str, str]]:
+    return [(action.name, action.kind) for action in draft.actions]
+
+
+@pytest.mark.parametrize("state", ["draft", "pm_approved"])
+def test_a_draft_is_shown_in_the_erp_pending_approval(state):
+    draft = invoices.plan(snapshot(state=state))
+    assert steps(draft) == [("erp.invoice", "push")]
+    assert draft.actions[0].body["status"] == "draft"
+
+
+def test_a_draft_that_shows_the_same_lines_is_left_alone():
+    assert steps(invoices.plan(snapshot(erp_invoice=in_erp()))) == [("erp.invoice", "unchanged")]
+
+
+def test_a_draft_with_other_lines_is_sent_again():
+    draft = invoices.plan(snapshot(erp_invoice=in_erp(net=gbp("20000"))))
+    assert steps(draft) == [("erp.invoice", "push")]
+
+
+def test_an_approved_invoice_is_posted_and_its_number_taken_over():
+    draft = invoices.plan(snapshot(state="approved", erp_invoice=in_erp()))
+    assert steps(draft) == [
+        ("erp.invoice", "unchanged"),
+        ("erp.invoice.post", "push"),
+        ("posted", "local"),
+    ]
+    assert draft.actions[1].read_back is True
+
+
+def test_an_invoice_that_the_erp_has_posted_is_not_posted_again():
+    draft = invoices.plan(snapshot(state="approved", erp_invoice=in_erp("INV10001")))
+    assert steps(draft) == [("erp.invoice.post", "unchanged"), ("posted", "local")]
+
+
+def test_a_posted_invoice_is_asked_for_with_its_lines_and_the_erps_tax():
+    taxed = invoice(number="INV10001", tax=gbp("6000"), total=gbp("36000"))
+    draft = invoices.plan(snapshot(state="posted", invoice=taxed, erp_invoice=in_erp("INV10001")))
+    names = [name for name, _ in steps(draft)]
+    assert names == [
+        "billing.invoice", "billing.invoice_line.L1", "billing.invoice_line.tax", "billing.invoice.finalize",
+        "billing.invoice.send", "crm.status", "announce", "issued",
+    ]  # fmt: skip
+    tax = next(action for action in draft.actions if action.name == "billing.invoice_line.tax")
+    assert tax.values["amount"] == "6000.00"
+
+
+def test_a_request_that_is_open_gets_no_further_lines():
+    draft = invoices.plan(snapshot(state="posted", request=request("open"), request_id="in_1"))
+    kinds = dict(steps(draft))
+    assert kinds["billing.invoice"] == "unchanged"
+    assert not [name for name in kinds if "invoice_line" in name or name.endswith("finalize")]
+    assert kinds["billing.invoice.send"] == "push"
+
+
+def test_a_request_that_was_sent_is_not_sent_twice():
+    draft = invoices.plan(snapshot(state="posted", request=request("open"), request_id="in_1", sent=True))
+    assert "billing.invoice.send" not in dict(steps(draft))
+
+
+def test_a_known_line_is_not_added_again():
+    draft = invoices.plan(
+        snapshot(state="posted", request=request("draft"), request_id="in_1", line_ids={"L1": "ii_1"})
+    )
+    assert dict(steps(draft))["billing.invoice_line.L1"] == "unchanged"
+
+
+def test_no_step_is_planned_twice():
+    for state in ("draft", "approved", "posted"):
+        names = [name for name, _ in steps(invoices.plan(snapshot(state=state)))]
+        assert len(names) == len(set(names)), state
+
+
+@pytest.mark.parametrize("state", ["issued", "paid", "cancelled"])
+def test_what_is_out_is_left_alone(state):
+    assert invoices.plan(snapshot(state=state)).actions == ()
+
+
+# ---- payments --------------------------------------------------------------------------------------------------------
+
+
+def payment(*, paid: str, applied: str, total: str = "36000") -> payments.PaymentSnapshot:
+    whole = Money.of(total, "GBP")
+
+    def open_after(amount: str) -> Money:
+        return Money.of(Decimal(total) - Decimal(amount), "GBP")
+
+    base = snapshot(
+        state="issued",
+        invoice=invoice(number="INV10001", total=whole),
+        erp_invoice=in_erp("INV10001", total=whole, balance=open_after(applied)),
+        request=request("open", total=whole, balance=open_after(paid)),
+        request_id="in_1",
+    )
+    return payments.PaymentSnapshot(base=base, today=date(2026, 12, 1))
+
+
+def test_what_was_paid_and_not_yet_applied_is_applied_to_its_invoice():
+    draft = payments.plan(payment(paid="36000", applied="0"))
+    cash = draft.actions[0]
+    assert (cash.name, cash.values["amount"]) == ("erp.payment", "36000.00")
+    assert cash.refs["invoice"] == ("invoice", REF)
+    assert draft.problems == ()
+    assert [name for name, _ in steps(draft)] == ["erp.payment", "payment", "crm.status", "announce"]
+
+
+def test_only_the_difference_is_applied():
+    draft = payments.plan(payment(paid="36000", applied="10000"))
+    assert draft.actions[0].values["amount"] == "26000.00"
+
+
+def test_a_part_payment_is_applied_and_is_work_for_receivables():
+    draft = payments.plan(payment(paid="10000", applied="0"))
+    assert [problem.code for problem in draft.problems] == ["PAY-SHORT"]
+    assert draft.problems[0].params["open"] == "26000.00"
+    assert "announce" not in dict(steps(draft))
+
+
+def test_money_that_is_applied_already_is_not_applied_again():
+    draft = payments.plan(payment(paid="36000", applied="36000"))
+    assert "erp.payment" not in dict(steps(draft))
+
+
+def test_each_payment_has_a_key_of_its_own():
+    first = payments.plan(payment(paid="10000", applied="0")).actions[0]
+    rest = payments.plan(payment(paid="36000", applied="10000")).actions[0]
+    assert first.key != rest.key
+    assert first.idempotency_key != rest.idempotency_key
+
+
+def test_nothing_is_applied_before_the_invoice_is_out():
+    base = replace(payment(paid="0", applied="0").base, request=None)
+    draft = payments.plan(payments.PaymentSnapshot(base=base, today=date(2026, 12, 1)))
+    assert draft.actions == ()
