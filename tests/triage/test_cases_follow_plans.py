@@ -104,6 +104,14 @@ def test_amounts_renew_and_unknown_stays_unknown(uk):
         assert case.held_amount is None
 
 
+def test_a_problem_that_knows_what_it_holds_is_worth_that_and_not_the_whole_transaction(uk):
+    short = problem("PAY-SHORT", params={"held": "1150.00"})
+    unknown = problem("TIME-UNAPPROVED", value="2026-10", params={"held": "unknown"})
+    report(fact(uk, short, unknown, amount="26450.00"))
+    held = dict(Case.objects.values_list("code", "held_amount"))
+    assert held == {"PAY-SHORT": Decimal("1150.00"), "TIME-UNAPPROVED": None}
+
+
 def test_a_problem_that_comes_back_within_thirty_days_reopens_its_case(uk):
     made = transaction()
     with time_machine.travel(datetime(2026, 9, 1, tzinfo=UTC)) as traveller:
