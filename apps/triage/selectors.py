@@ -2,7 +2,8 @@
 
 Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`case_detail`, :func:`cases_of_engagement`,
 :func:`cases_of_transaction`, :func:`cleared_by_mappings` · :func:`groups`, :func:`group_rows`, :func:`group` ·
-:func:`billing_held`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`, :func:`in_reporting` ·
+:func:`billing_held`,
+:func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`, :func:`in_reporting` ·
 :func:`mapping_candidates` · the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`.
 """
 
@@ -224,14 +225,42 @@ def billing_held(scope: Scope) -> list[Held]:
 
 def held_of(rows: QuerySet[Case]) -> list[Held]:
     """The same over any set of cases: each subject once."""
+    sums = _sums(_once(rows).values("currency"))
+    rates = reporting_rates(rows)
+    return [_held(line, rates) for line in sums]
+
+
+@dataclass(frozen=True)
+class EntityHeld:
+    """Billing held of one legal entity: per currency, and by how many subjects."""
+
+    legal_entity_id: int
+    held: list[Held]
+    subjects: int
+
+
+def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
+    """:func:`billing_held`, entity by entity; what belongs to no entity yet is left out."""
+    rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, legal_entity__isnull=False)
+    rates = reporting_rates(rows)
+    answer: dict[int, EntityHeld] = {}
+    for line in _sums(_once(rows).values("legal_entity_id", "currency").annotate(subjects=Count("id"))):
+        found = answer.setdefault(line["legal_entity_id"], EntityHeld(line["legal_entity_id"], [], 0))
+        held = [*found.held, _held(line, rates)]
+        answer[found.legal_entity_id] = EntityHeld(
+            found.legal_entity_id, held, found.subjects + line["subjects"]
+        )
+    return list(answer.values())
+
+
+def _once(rows: QuerySet[Case]) -> QuerySet[Case]:
+    """The oldest blocking case of each subject: its amount is held once, under its root cause."""
     once = (
         rows.exclude(severity=Severity.WARNING)
         .order_by("subject_kind", "subject_key", "id")
         .distinct("subject_kind", "subject_key")
     )
-    sums = _sums(Case.objects.filter(pk__in=once.values("pk")).order_by().values("currency"))
-    rates = reporting_rates(rows)
-    return [_held(line, rates) for line in sums]
+    return Case.objects.filter(pk__in=once.values("pk")).order_by()
 
 
 def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:

@@ -18,7 +18,6 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.approvals import selectors as approvals
-from apps.billing import selectors as billing
 from apps.canonical.money import Money
 from apps.connectors import selectors as connectors
 from apps.console.access import ConsoleRequest, permissions
@@ -117,7 +116,7 @@ def home_page(request: ConsoleRequest) -> HomePage:
         my_cases=mine,
         my_cases_count=mine_count,
         groups=groups,
-        deadlines=_deadlines(scope_of["prebill"]),
+        deadlines=_deadlines(scope_of["exception"]),
         health=health,
         moving=sum(health.open.get(state, 0) for state in ("pending", "running", "retrying", "waiting")),
         attention=sum(health.open.get(state, 0) for state in ("held", "suggested"))
@@ -150,19 +149,17 @@ def _deadlines(scope: Scope) -> list[Deadline]:
     """One line an entity that holds billing, the nearest deadline first."""
     if scope == NOTHING:
         return []
-    by_entity: dict[int, list[Any]] = {}
-    for figure in billing.billing_held(scope):
-        by_entity.setdefault(figure.legal_entity_id, []).append(figure)
-    entities = {row.pk: row for row in organization.entities(active=None)} if by_entity else {}
+    figures = triage.billing_held_by_entity(scope)
+    entities = {row.pk: row for row in organization.entities(active=None)} if figures else {}
     lines = [
         Deadline(
-            entities[entity_id],
-            organization.invoice_run_due(entities[entity_id], clock.now()),
-            [figure.held for figure in figures],
-            sum(figure.items for figure in figures),
-            sum(figure.unknown for figure in figures),
+            entities[figure.legal_entity_id],
+            organization.invoice_run_due(entities[figure.legal_entity_id], clock.now()),
+            [Money.of(held.amount, held.currency) for held in figure.held if held.currency],
+            figure.subjects,
+            sum(held.unknown for held in figure.held),
         )
-        for entity_id, figures in by_entity.items()
+        for figure in figures
     ]
     return sorted(lines, key=lambda line: line.due)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time_machine
 
-from apps.billing import services as billing_services
 from tests.console.queries import assert_rows_cost_nothing
 from tests.console.texts import text_of
 from tests.people import hire, stranger
@@ -26,28 +25,14 @@ def test_causes_are_shown_to_the_role_that_clears_them(world, signed_in):
 
 @time_machine.travel("2026-11-23T09:00:00+00:00", tick=True)
 def test_billing_held_stands_beside_the_invoice_run_deadline_of_its_entity(world, signed_in):
-    key = world.engagement()
-    billing_services.place_hold(
-        engagement_key=key,
-        legal_entity_id=world.uk.pk,
-        level="billing",
-        reason="Waiting",
-        source_ref="case:EX-1",
-    )
+    world.broken_deal(1, entity=world.uk)
+    world.broken_deal(2, entity=world.uk)
     page = text_of(signed_in("ana").get("/"))
     assert "Merridane Consulting Ltd due in 9 days · 2 Dec 2026 16:00" in page
-    assert "GBP 120,000.00" in page
+    assert "GBP 24,600.00" in page
 
 
 def test_amounts_of_other_entities_are_not_told(world, signed_in):
-    key = world.engagement()
-    billing_services.place_hold(
-        engagement_key=key,
-        legal_entity_id=world.uk.pk,
-        level="billing",
-        reason="Waiting",
-        source_ref="case:EX-1",
-    )
     world.broken_deal(1, entity=world.uk)
     page = text_of(signed_in("ana", world.be).get("/"))
     assert "No billing is held" in page
