@@ -24,7 +24,7 @@ demo: install  ## Run everything on this machine (ONCE=1: run the story on fresh
 	@exec $(BIN)/python -m pssync_console.runtime.demo $(if $(ONCE),--once)
 
 test: install  ## Run the tests (ARGS="tests/house -k floors", WORKERS=4)
-	$(BIN)/pytest -n $(WORKERS) --dist loadfile $(ARGS)
+	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 check: install  ## Style, types, floors, templates, deployment checks, missing migrations
 	$(BIN)/ruff check .

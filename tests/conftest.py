@@ -56,6 +56,7 @@ def _answers(url: str) -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=_minutes, reverse=True)
     answers: dict[str, bool] = {}
     for item in items:
         if item.get_closest_marker("needs_chromium") and not _chromium():
@@ -73,6 +74,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _safe(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.hostname}:{parts.port}"
+
+
+def _minutes(item: pytest.Item) -> int:
+    """The long tests start first, so that the other workers are busy beside them until the end."""
+    slow = item.get_closest_marker("slow")
+    return slow.kwargs.get("minutes", 1) if slow else 0
 
 
 @pytest.hookimpl(wrapper=True)

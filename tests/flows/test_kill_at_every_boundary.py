@@ -69,7 +69,7 @@ class Keeper:
                     self.world.start(name)
 
 
-@pytest.mark.slow
+@pytest.mark.slow(minutes=5)
 def test_a_worker_killed_at_every_boundary_loses_and_doubles_nothing(world: World):
     world.failpoints.write_text("every\n")
     control = world.control
