@@ -1,7 +1,7 @@
 """Apply: carry a plan out, action by action, each outcome journaled before the next one starts.
 
-Public surface: :func:`run_next`. Everything here happens under a lease. No network call is made inside a database
-transaction; a write whose outcome is not known is probed by its external key and never sent again blindly.
+Public surface: :func:`run_next`, :func:`fact_of`. Everything here happens under a lease. No network call is made inside a
+database transaction; a write whose outcome is not known is probed by its external key and never sent again blindly.
 """
 
 from __future__ import annotations
@@ -390,7 +390,7 @@ class _Run:
             fields.setdefault("finished_at", clock.now())
         self._move(state, why=reason, reason=reason, **fields)
         children.settled(self.transaction)
-        hooks.sync_finished.fire([_fact(self.transaction)])
+        hooks.sync_finished.fire([fact_of(self.transaction)])
 
     def _move(self, state: State, *, why: str = "", **fields: Any) -> None:
         transitions.move(self.transaction, to=state, why=why, **fields)
@@ -398,7 +398,7 @@ class _Run:
     def _report(self, problems: list[Problem], *, phase: str = "apply") -> None:
         """Tell triage what stands in the way now; what it no longer hears of has cleared (of what the phase can see)."""
         told = {"problems": [asdict(problem) for problem in problems], "phase": phase}
-        hooks.sync_planned.fire([_fact(self.transaction) | told])
+        hooks.sync_planned.fire([fact_of(self.transaction) | told])
 
     def _standing(self) -> list[Problem]:
         """What the last plan found: an error in reading, or later on, has not cleared it."""
@@ -439,7 +439,8 @@ def _poison(takeovers: int) -> str:
     return f"Workers died {takeovers} times on this subject without any progress; it is set aside."
 
 
-def _fact(transaction: Transaction) -> dict[str, Any]:
+def fact_of(transaction: Transaction) -> dict[str, Any]:
+    """What other rooms are told about a transaction."""
     return {
         "transaction_id": transaction.id,
         "transaction_ref": transaction.ref,

@@ -18,13 +18,14 @@ from django.db import connections, transaction
 
 from apps.canonical.objects import Deal
 from apps.connectors.spi import AdapterError
-from apps.core import clock, correlation
+from apps.core import clock, correlation, hooks
 from apps.core.errors import AppError, InvalidInput, NotFound, Stale, Unavailable
 from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.sync import queue
+from apps.sync import children, queue
+from apps.sync.apply import fact_of
 from apps.sync.flows import FLOWS
 from apps.sync.flows import deal as deal_flow
 from apps.sync.flows import flow as flow_named
@@ -171,13 +172,19 @@ def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> int:
 
 
 def cancel(*, transaction_id: int, by: Any, why: str) -> Transaction:
-    """Give a transaction up; what it has done stays done. Raises ``WrongState`` when it runs or has finished."""
+    """Give a transaction up; what it has done stays done, and who waits for it is woken and held.
+
+    Raises ``WrongState`` when it runs or has finished, ``NotFound``, ``NotAllowed``."""
     with transaction.atomic():
         row = Transaction.objects.select_related("subject").filter(id=transaction_id).first()
         if row is None:
             raise NotFound("There is no such transaction.")
         organization.require(by, "transaction.replay", legal_entity_id=row.legal_entity_id)
+        queue.lock_subject(row.subject.kind, row.subject.key)
+        row.refresh_from_db()
         transitions.move(row, to=State.CANCELLED, by=by, why=why, reason=why, finished_at=clock.now())
+        children.settled(row)
+        hooks.sync_finished.fire([fact_of(row)])
         return row
 
 
