@@ -1,0 +1,137 @@
+"""From the inbox to work: a change is a hint that names a subject, once, and a bad row stops no other."""
+
+from __future__ import annotations
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from apps.journal import services as journal
+from apps.journal.models import Inbox
+from apps.organization import services as organization
+from apps.records import services as records
+from apps.sync import intake, queue
+from apps.sync.models import Subject, Transaction
+from tests.sync.samples import deal
+
+pytestmark = pytest.mark.django_db
+WHEN = datetime(2026, 11, 23, 9, tzinfo=UTC)
+
+
+@pytest.fixture(autouse=True)
+def systems() -> dict[str, Any]:
+    kinds = {"crm": "salesforce", "psa": "kantata", "billing": "stripe"}
+    return {
+        code: organization.system_set(code=code, name=code, kind=code, vendor=vendor)
+        for code, vendor in kinds.items()
+    }
+
+
+def arrive(object_type: str, external_id: str, *, source: str = "crm", **change: Any) -> None:
+    journal.receive(
+        source=source,
+        event_id=uuid.uuid4().hex,
+        headers={},
+        body=b"{}",
+        changes=[
+            {"object_type": object_type, "external_id": external_id, "occurred_at": WHEN.isoformat()} | change
+        ],
+        correlation_id=str(uuid.uuid4()),
+    )
+
+
+def work() -> list[str]:
+    intake.take()
+    return [
+        f"{row.flow} {row.subject}" for row in Transaction.objects.select_related("subject").order_by("id")
+    ]
+
+
+def test_a_changed_deal_is_work_for_its_subject():
+    arrive("deal", "006A")
+    assert work() == ["deal.provision deal:crm:006A"]
+
+
+def test_many_changes_of_one_deal_are_one_piece_of_work():
+    for _ in range(5):
+        arrive("deal", "006A")
+    assert work() == ["deal.provision deal:crm:006A"]
+
+
+@pytest.mark.parametrize("change", [{"own_write": True}, {"external_id": "*"}])
+def test_our_own_echo_and_a_hint_without_a_record_are_no_work(change):
+    arrive("deal", change.get("external_id", "006A"), own_write=change.get("own_write", False))
+    assert work() == []
+    assert Inbox.objects.filter(done_at=None).count() == 0
+
+
+@pytest.mark.parametrize(("seen_at", "expected"), [(WHEN, 0), (WHEN.replace(hour=8), 1)])
+def test_what_we_have_read_since_is_not_read_again(systems, seen_at, expected):
+    records.observe(
+        system_id=systems["crm"].id,
+        object_type="deal",
+        external_id="006A",
+        body=deal(),
+        modified_at=seen_at,
+        key="crm:006A",
+    )
+    arrive("deal", "006A")
+    assert len(work()) == expected
+
+
+def test_a_changed_account_wakes_its_customers_and_the_deals_that_are_held_for_it():
+    queue.enqueue(
+        kind="customer",
+        key="crm:001A@erp",
+        flow="customer.sync",
+        trigger="test",
+        params={"entities": ["MER-UK"]},
+    )
+    held = queue.enqueue(kind="deal", key="crm:006A", flow="deal.provision", trigger="test")
+    queue.enqueue(kind="customer", key="crm:001AB@erp", flow="customer.sync", trigger="test")
+    Transaction.objects.update(state="succeeded")
+    Transaction.objects.filter(id=held.id).update(state="held", customer_key="crm:001A")
+    arrive("customer", "001A")
+    intake.take()
+    again = Transaction.objects.filter(state="pending").select_related("subject")
+    assert {str(row.subject) for row in again} == {"customer:crm:001A@erp", "deal:crm:006A"}
+    assert again.get(flow="customer.sync").params == {"entities": ["MER-UK"]}
+
+
+def test_work_delivered_for_a_project_we_do_not_know_is_nobodys():
+    arrive("milestone", "55", source="poll:psa", container_id="999")
+    assert work() == []
+
+
+def test_work_delivered_for_a_project_of_ours_is_its_engagements(systems):
+    records.link(
+        object_type="engagement",
+        key="ENG-2026-000001",
+        system_id=systems["psa"].id,
+        external_id="77",
+        linked_by="push",
+    )
+    arrive("time_entry", "55", source="poll:psa", container_id="77")
+    assert work() == ["delivery.sync delivery:ENG-2026-000001"]
+
+
+def test_an_invoice_that_is_not_ours_is_left_alone():
+    arrive("invoice", "in_unknown", source="billing")
+    assert work() == []
+
+
+def test_a_row_that_cannot_be_taken_is_kept_and_stops_no_other():
+    arrive("deal", "006A", source="vanished")
+    arrive("deal", "006B")
+    assert work() == ["deal.provision deal:crm:006B"]
+    kept = Inbox.objects.get(done_at=None)
+    assert kept.source == "vanished"
+    assert kept.attempts == 1
+
+
+def test_lists_of_parameters_are_united_and_other_values_replaced():
+    merged = queue.merge({"entities": ["A"], "chosen_id": "1"}, {"entities": ["B"], "chosen_id": "2"})
+    assert merged == {"entities": ["A", "B"], "chosen_id": "2"}
+    assert Subject.objects.count() == 0

@@ -1,0 +1,106 @@
+"""Steps on our own records: each may run again after a crash and then changes nothing more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+
+import pytest
+import time_machine
+
+from apps.billing import selectors as billing
+from apps.commercial import selectors as commercial
+from apps.core.errors import NotFound
+from apps.journal import selectors as journal
+from apps.sync import locals, queue
+from tests.billing import world
+from tests.commercial import world as deals
+
+pytestmark = pytest.mark.django_db
+TYPE = "psasync.engagement.provisioned.v1"
+
+
+@pytest.fixture(autouse=True)
+def november() -> Iterator[None]:
+    """Monday the 23rd, nine in the morning: the dated instalment is due."""
+    with time_machine.travel(datetime(2026, 11, 23, 9, tzinfo=UTC), tick=False):
+        yield
+
+
+@pytest.fixture
+def transaction():
+    return queue.enqueue(kind="deal", key="crm:006A", flow="deal.provision", trigger="test")
+
+
+def opened(transaction, firm) -> str:
+    world.customer(firm)
+    locals.run(
+        transaction,
+        "engagement_open",
+        {
+            "deal": deals.deal().model_dump(mode="json"),
+            "legal_entity_id": firm.entity.id,
+            "lines": deals.lines(),
+        },
+    )
+    return commercial.engagement_by_deal("crm:006A").key
+
+
+def test_an_engagement_is_opened_once_and_known_to_its_transaction(transaction):
+    firm = world.firm()
+    key = opened(transaction, firm)
+    assert opened(transaction, firm) == key
+    transaction.refresh_from_db()
+    assert transaction.engagement_key == key
+    assert commercial.current_terms(key).number == 1
+
+
+def test_opening_for_billing_asks_for_what_was_delivered(transaction):
+    key = opened(transaction, world.firm())
+    result = locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": []})
+    assert result.follow == (("delivery", key, "delivery.sync"),)
+    assert commercial.engagement(key).state == "active"
+    locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": []})
+    assert commercial.engagement(key).state == "active"
+
+
+def test_a_mapping_that_awaits_confirmation_holds_posting_once(transaction):
+    key = opened(transaction, world.firm())
+    for _ in range(2):
+        locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": [7]})
+    holds = billing.engagement_holds(key)
+    assert [(hold.level, hold.source_ref) for hold in holds] == [("posting", "mapping:7")]
+
+
+def test_an_engagement_is_announced_once_however_often_the_step_runs(transaction):
+    key = opened(transaction, world.firm())
+    for _ in range(3):
+        locals.run(transaction, "announce_engagement", {"deal_key": "crm:006A", "event_type": TYPE})
+    announced = journal.announced(subject=key, type=TYPE)
+    assert len(announced) == 1
+
+
+def test_readiness_tells_its_problems_beside_the_run_and_drafts_once(transaction):
+    key = world.engagement(world.firm())
+
+    def look(evidence: str) -> locals.Result:
+        body = world.milestone(key, evidence=evidence).model_dump(mode="json")
+        seen = {"engagement_key": key, "milestones": [body], "entries": []}
+        locals.run(transaction, "billing_observe", seen)
+        return locals.run(transaction, "billing_ready", {"engagement_key": key})
+
+    assert [problem.code for problem in look("").problems] == ["MS-NO-EVIDENCE"]
+    fixed = look("CERT-1")
+    assert fixed.problems == ()
+    assert fixed.message.startswith("Drafted on PB-")
+    assert look("CERT-1").message == "Nothing new to bill."
+
+
+def test_an_unknown_step_is_a_mistake_of_ours(transaction):
+    with pytest.raises(KeyError):
+        locals.run(transaction, "no_such_step", {})
+
+
+def test_a_step_for_an_engagement_that_is_not_there_is_refused(transaction):
+    with pytest.raises(NotFound):
+        locals.run(transaction, "engagement_activate", {"engagement_key": "ENG-0", "unconfirmed": []})
