@@ -52,7 +52,7 @@ def test_an_engagement_is_opened_once_and_known_to_its_transaction(transaction):
     assert opened(transaction, firm) == key
     transaction.refresh_from_db()
     assert transaction.engagement_key == key
-    assert commercial.current_terms(key).number == 1
+    assert commercial.current_terms(key).number == 0
 
 
 def test_opening_for_billing_asks_for_what_was_delivered(transaction):
