@@ -12,14 +12,12 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.db.models import F
-
 from apps.core import clock
 from apps.core.scope import EVERYTHING
 from apps.demo import deals
 from apps.demo.sandbox_client import SandboxControl
 from apps.sync import engine, ledger, polling
-from apps.sync.models import RUNNABLE, Action, PollCursor, Subject, Transaction
+from apps.sync.models import RUNNABLE, Action, PollCursor, Transaction
 from apps.triage import selectors as triage
 from tests.flows import acts
 from tests.flows.world import World
@@ -173,7 +171,3 @@ class Bench:
     def clear_faults(self) -> None:
         for system in ("crm", "erp", "erp-be", "psa", "billing"):
             self.control.clear_faults(system)
-
-    def lapse_everything(self) -> None:
-        """As if whoever held a subject had died: leases have run out."""
-        Subject.objects.exclude(lease_until=None).update(lease_until=F("lease_until") - LATER)

@@ -15,6 +15,7 @@ import pytest
 from apps.connectors import services as connectors
 from apps.connectors.models import Connection
 from apps.organization import selectors as organization
+from apps.sync import apply
 from apps.sync import services as sync
 from tests.flows import acts
 from tests.flows.bench import Bench
@@ -101,6 +102,23 @@ def test_a_write_that_never_arrived_is_sent_again(bench: Bench):
     provisioned_once(bench, before, deal_id)
     for name in SINGLE:
         assert outcomes(bench, deal_id, name) == ["unknown", "succeeded"], name
+
+
+def test_a_run_that_breaks_off_behind_its_write_is_probed_by_the_next_one(bench: Bench, monkeypatch: Any):
+    """The steps before it come out as unchanged; they do not use the probe up."""
+    before = bench.objects()
+    broken: list[str] = []
+
+    def reach(name: str) -> None:
+        if name.startswith("project.provision:erp.project:sent") and not broken:
+            broken.append(name)
+            raise RuntimeError("the worker breaks off here")
+
+    monkeypatch.setattr(apply, "reach", reach)
+    deal_id = bench.win(acts.PLATFORM)
+    assert broken
+    provisioned_once(bench, before, deal_id)
+    assert outcomes(bench, deal_id, "erp.project") == ["found"]
 
 
 def test_a_busy_system_is_asked_again(bench: Bench):
