@@ -13,7 +13,6 @@ import ipaddress
 import json
 import random
 import socket
-import time
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -40,8 +39,9 @@ log = structlog.get_logger(__name__)
 SCHEDULE = (5, 300, 1800, 7200, 18_000, 36_000, 50_400, 72_000, 86_400)
 _CONNECT, _READ = 5, 15
 _CLAIM = 10
-#: A claimed batch is worked off one by one: the lease covers all of it, resolution of names included.
-_LEASE_SECONDS = (_CONNECT + _READ + 5) * _CLAIM
+#: A claimed batch is worked off one by one; the lease of all that is left is renewed before each. It outlives one call,
+#: resolution of names included, and what a killed worker held is taken up soon.
+_LEASE_SECONDS = _CONNECT + _READ + 5
 
 
 @dataclass(frozen=True)
@@ -63,13 +63,12 @@ def deliver_outbox(*, limit: int = 200) -> int:
         session.trust_env = False
         while tried < limit:
             token = uuid.uuid4()
-            claimed_at = time.monotonic()
             claimed = _claim(token)
             if not claimed:
                 break
             for delivery in claimed:
                 tried += 1
-                if time.monotonic() - claimed_at > _LEASE_SECONDS - (_CONNECT + _READ + 5):
+                if not _keep(delivery.pk, token):
                     return delivered
                 delivered += _deliver(session, delivery, token)
     return delivered
@@ -102,6 +101,17 @@ def _wants(subscription: Subscription, event: Outbox) -> bool:
     if subscription.legal_entity_id not in (None, event.legal_entity_id):
         return False
     return not subscription.types or any(event.type.startswith(prefix) for prefix in subscription.types)
+
+
+def _keep(delivery_id: int, token: uuid.UUID) -> bool:
+    """Renew what this worker still holds. False when this delivery is no longer its own (it was thought dead)."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE journal_delivery SET lease_until = now() + make_interval(secs => %s)"
+            " WHERE lease_token = %s AND delivered_at IS NULL AND dead_at IS NULL RETURNING id",
+            [_LEASE_SECONDS, token],
+        )
+        return delivery_id in {row[0] for row in cursor.fetchall()}
 
 
 def _claim(token: uuid.UUID) -> list[Delivery]:

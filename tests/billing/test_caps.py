@@ -38,7 +38,7 @@ def test_what_crosses_the_cap_is_cut_and_the_rest_is_held_once():
     problems = services.problems(services.readiness(key))
     assert [problem["code"] for problem in problems] == ["CAP-EXCEEDED"]
     assert problems[0]["reason"] == (
-        "Billed GBP 381,200.00 and ready GBP 31,050.00 together exceed the agreed maximum of GBP 400,000.00: "
+        "Billed or drafted GBP 381,200.00 and ready GBP 31,050.00 together exceed the agreed maximum of GBP 400,000.00: "
         "GBP 18,800.00 can be billed, GBP 12,250.00 waits for a change order."
     )
     assert problems[0]["params"]["held"] == "12250.00"

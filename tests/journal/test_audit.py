@@ -11,6 +11,7 @@ from apps.core.scope import EVERYTHING, NOTHING, Scope
 from apps.journal import selectors, services
 from apps.journal.models import Audit, Seal
 from apps.journal.seals import SealsAhead, verify_seals
+from tests.journal.quiet import quiet
 
 
 def _record(ref: str = "PB-1", **values) -> None:
@@ -98,6 +99,7 @@ def test_search_pages_by_key_without_gap_or_repeat():
 def test_a_sealed_trail_verifies(process_database):
     for number in range(12):
         _record(f"PB-{number}", new={"amount": "12.50"})
+    quiet()
     assert services.seal_batch(limit=5) == 5
     assert services.seal_all() == 7
     assert services.seal_batch() == 0
@@ -115,6 +117,7 @@ def _around_the_triggers(statement: str, *parameters) -> None:
 def test_an_altered_row_is_named(process_database):
     for number in range(5):
         _record(f"PB-{number}", why="as agreed")
+    quiet()
     services.seal_all()
     victim = Audit.objects.get(object_ref="PB-3")
     _around_the_triggers("UPDATE journal_audit SET why = 'as we wished' WHERE id = %s", victim.id)
@@ -126,6 +129,7 @@ def test_an_altered_row_is_named(process_database):
 def test_a_removed_row_and_a_row_slipped_in_are_named(process_database):
     _record("PB-1")
     _record("PB-2")
+    quiet()
     services.seal_all()
     gone = Audit.objects.get(object_ref="PB-1")
     _around_the_triggers("DELETE FROM journal_audit WHERE id = %s", gone.id)
@@ -141,6 +145,7 @@ def test_a_removed_row_and_a_row_slipped_in_are_named(process_database):
 def test_a_seal_that_was_altered_or_taken_out_breaks_the_chain(process_database):
     for number in range(3):
         _record(f"PB-{number}")
+        quiet()
         services.seal_all()
     second = Seal.objects.order_by("id")[1]
     _around_the_triggers("DELETE FROM journal_seal WHERE id = %s", second.id)
@@ -172,6 +177,7 @@ def test_a_late_committer_is_in_a_later_seal_and_not_missed(process_database):
     finally:
         may_commit.set()
         thread.join(20)
+    quiet()
     assert services.seal_all() == 2
     assert {row.object_ref for row in Audit.objects.all()} == {"slow", "quick"}
     assert verify_seals() == []
@@ -182,6 +188,7 @@ def test_two_sealers_at_once_seal_each_row_once(process_database):
 
     for number in range(30):
         _record(f"PB-{number}")
+    quiet()
     results = together(*[lambda: services.seal_batch(limit=10)] * 4)
     assert sum(results) == 30
     assert verify_seals() == []
@@ -193,5 +200,6 @@ def test_a_counter_below_the_last_seal_is_loud_instead_of_missing_rows(process_d
         "INSERT INTO journal_seal (created_at, xid_from, xid_to, row_count, first_at, leaves, previous, digest)"
         " VALUES (now(), '0', '9000000000000', 0, now(), '', '', '')"
     )
+    quiet()
     with pytest.raises(SealsAhead, match="restore"):
         services.seal_all()

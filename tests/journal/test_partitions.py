@@ -12,6 +12,7 @@ from apps.journal import services
 from apps.journal.models import Audit
 from apps.journal.partitions import create_sql, drop_before, ensure_partitions, partitioned_tables, partitions
 from apps.journal.seals import verify_seals
+from tests.journal.quiet import quiet
 
 
 def _audit_at(at: datetime, ref: str) -> None:
@@ -82,11 +83,14 @@ def test_retired_months_are_dropped_whole_and_their_seals_stay_valid(process_dat
     with time_machine.travel("2030-03-05T00:00:00Z", tick=False):
         ensure_partitions(months_ahead=1)
         services.record(verb="v", object_type="t", object_ref="old")
+    quiet()
     services.seal_all()
     services.record(verb="v", object_type="t", object_ref="new")
+    quiet()
     services.seal_all()
     with time_machine.travel("2030-04-05T00:00:00Z", tick=False):
         services.record(verb="v", object_type="t", object_ref="kept")
+    quiet()
     services.seal_all()
     for name in [p.name for p in partitions("journal_audit") if p.until and p.until.year < 2030]:
         with connection.cursor() as cursor:

@@ -180,7 +180,7 @@ def test_what_was_paid_and_not_yet_applied_is_applied_to_its_invoice():
     assert (cash.name, cash.values["amount"]) == ("erp.payment", "36000.00")
     assert cash.refs["invoice"] == ("invoice", REF)
     assert draft.problems == ()
-    assert [name for name, _ in steps(draft)] == ["erp.payment", "payment", "crm.status", "announce"]
+    assert [name for name, _ in steps(draft)] == ["erp.payment", "crm.status", "announce", "payment"]
 
 
 def test_only_the_difference_is_applied():

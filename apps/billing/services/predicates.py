@@ -344,7 +344,7 @@ def cap_predicate(*, cap: Money | None, params: dict[str, Money] | None) -> Pred
     if cap is None or params is None:
         return _ok("cap", label)
     reason = _(
-        "Billed %(billed)s and ready %(ready)s together exceed the agreed maximum of %(cap)s: "
+        "Billed or drafted %(billed)s and ready %(ready)s together exceed the agreed maximum of %(cap)s: "
         "%(billable)s can be billed, %(excess)s waits for a change order."
     ) % {"cap": cap, **params}
     return Predicate(

@@ -1,7 +1,8 @@
 """Flow ``payment.apply``: what a customer paid on the billing platform reaches ERP, CRM and console.
 
 Public surface: :data:`FLOW`. Subject key: the prebill's reference, shared with ``invoice.sync`` so that the two never
-overlap. Cash application stays in the ERP: a payment is applied to exactly the invoice it names, never by guess.
+overlap. Cash application stays in the ERP: a payment is applied to exactly the invoice it names, never by guess, and cash that
+the ERP has applied by itself counts as paid here too.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from apps.canonical.objects import Invoice, PaymentStatus
 from apps.core import clock
 from apps.sync.flows import invoice as invoices
 from apps.sync.flows.base import Context, Flow
-from apps.sync.plans import Draft, PlannedAction, Problem, local, push
+from apps.sync.plans import Draft, PlannedAction, Problem, local, push, unchanged
 
 
 @dataclass(frozen=True)
@@ -43,21 +44,17 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     booked: Invoice = base.erp_invoice.body  # type: ignore[assignment]
     if asked.total is None or asked.balance is None or booked.total is None or booked.balance is None:
         return Draft((), summary=f"{base.ref} shows no totals yet.")
-    paid, applied = asked.total - asked.balance, booked.total - booked.balance
-    steps: list[PlannedAction] = []
-    if paid.amount > applied.amount:
-        steps.append(_apply_cash(snapshot, paid - applied, paid))
+    asked_paid, applied = asked.total - asked.balance, booked.total - booked.balance
+    paid = max(asked_paid, applied, key=lambda money: money.amount)
+    problems = tuple(_short(snapshot, asked, paid))
+    if asked_paid.amount <= applied.amount and base.invoice.balance == asked.total - paid:
+        why = f"{paid} of {asked.total} is paid, as known."
+        return Draft((unchanged("payment", why),), problems, summary=f"{base.ref}: nothing new was paid.")
     status = _status(snapshot, asked, paid)
-    steps.append(
-        local(
-            "payment",
-            f"{paid} of {asked.total} is paid.",
-            verb="payment_observed",
-            ref=base.ref,
-            status=status.model_dump(mode="json"),
-        )
-    )
     words = status.status.replace("_", " ")
+    steps: list[PlannedAction] = []
+    if asked_paid.amount > applied.amount:
+        steps.append(_apply_cash(snapshot, asked_paid - applied, asked_paid))
     steps.append(
         invoices.status_push(
             base, words.capitalize(), invoice_status=status.status, paid_amount=str(paid.amount)
@@ -73,15 +70,21 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
                 event_type=invoices.PAID_TYPE,
             )
         )
-    return Draft(tuple(steps), tuple(_short(snapshot, asked, paid)), summary=f"{base.ref} is {words}.")
+    # Last: what we know of the money says that ERP and CRM have been told.
+    steps.append(
+        local(
+            "payment",
+            f"{paid} of {asked.total} is paid.",
+            verb="payment_observed",
+            ref=base.ref,
+            status=status.model_dump(mode="json"),
+        )
+    )
+    return Draft(tuple(steps), problems, summary=f"{base.ref} is {words}.")
 
 
 def _total(invoice: Invoice) -> Money:
     return invoice.total or invoice.net
-
-
-def _balance(invoice: Invoice) -> Money:
-    return invoice.balance or _total(invoice)
 
 
 def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) -> PlannedAction:
@@ -106,21 +109,23 @@ def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) ->
 
 def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentStatus:
     word: Literal["paid", "part_paid", "unpaid"] = "part_paid" if paid.amount > 0 else "unpaid"
-    if _balance(asked).amount <= 0 and paid.amount > 0:
+    still_open = _total(asked) - paid
+    if still_open.amount <= 0 and paid.amount > 0:
         word = "paid"
     return PaymentStatus(
         key=f"{snapshot.base.ref}-payment",
         invoice_key=snapshot.base.ref,
         status=word,
         paid=paid,
-        balance=_balance(asked),
+        balance=still_open,
         reference=snapshot.base.request_id,
     )
 
 
 def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Problem]:
     """A part payment is work for receivables at once: is it a dispute, a deduction or a first instalment?"""
-    if not paid.amount or _balance(asked).amount <= 0:
+    still_open = _total(asked) - paid
+    if not paid.amount or still_open.amount <= 0:
         return []
     return [
         Problem(
@@ -129,12 +134,12 @@ def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Probl
             "invoice",
             "balance",
             "",
-            f"{paid} was paid on {snapshot.base.invoice.number} over {asked.total}; {_balance(asked)} is open.",
+            f"{paid} was paid on {snapshot.base.invoice.number} over {asked.total}; {still_open} is open.",
             {
                 "paid": str(paid.amount),
                 "total": str(_total(asked).amount),
-                "open": str(_balance(asked).amount),
-                "held": str(_balance(asked).amount),
+                "open": str(still_open.amount),
+                "held": str(still_open.amount),
             },
         )
     ]
