@@ -14,6 +14,7 @@ import pytest
 
 from apps.connectors import services as connectors
 from apps.connectors.models import Connection
+from apps.journal import selectors as journal
 from apps.organization import selectors as organization
 from apps.sync import apply
 from apps.sync import services as sync
@@ -119,6 +120,26 @@ def test_a_run_that_breaks_off_behind_its_write_is_probed_by_the_next_one(bench:
     assert broken
     provisioned_once(bench, before, deal_id)
     assert outcomes(bench, deal_id, "erp.project") == ["found"]
+
+
+@pytest.mark.parametrize("step", ["engagement", "announce", "crm.status"])
+def test_a_run_that_breaks_off_between_two_steps_leaves_none_of_them_out(
+    bench: Bench, monkeypatch: Any, step: str
+):
+    before = bench.objects()
+    broken: list[str] = []
+
+    def reach(name: str) -> None:
+        if name == f"deal.provision:{step}:journaled" and not broken:
+            broken.append(name)
+            raise RuntimeError("the worker breaks off here")
+
+    monkeypatch.setattr(apply, "reach", reach)
+    deal_id = bench.win(acts.PLATFORM)
+    assert broken
+    provisioned_once(bench, before, deal_id)
+    key = bench.provisioning(deal_id).engagement_key
+    assert len(journal.announced(subject=key, type="psasync.engagement.provisioned.v1")) == 1
 
 
 def test_a_busy_system_is_asked_again(bench: Bench):

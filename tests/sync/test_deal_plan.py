@@ -21,11 +21,11 @@ def codes(draft):
     return [problem.code for problem in draft.problems]
 
 
-def test_a_healthy_deal_becomes_customer_engagement_rates_project_status_and_announcement():
+def test_a_healthy_deal_becomes_customer_engagement_rates_project_announcement_and_status():
     draft = plan(snapshot())
     assert codes(draft) == []
     assert [action.name for action in draft.actions] == [
-        "customer", "engagement", "rate_card", "project", "crm.status", "announce",
+        "customer", "engagement", "rate_card", "project", "announce", "crm.status",
     ]  # fmt: skip
 
 

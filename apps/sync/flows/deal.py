@@ -272,6 +272,16 @@ def _project_steps(snapshot: DealSnapshot, deal: Deal) -> list[PlannedAction]:
         child("project", "Creates the project.", kind="project", key=deal.key, flow="project.provision")
     )
     steps.append(
+        local(
+            "announce",
+            "Announces the engagement to subscribers.",
+            verb="announce_engagement",
+            deal_key=deal.key,
+            event_type=ANNOUNCE_TYPE,
+        )
+    )
+    # Last: that the CRM has been told is how a later run knows that nothing is left to do.
+    steps.append(
         push(
             "crm.status",
             "Tells the CRM that the engagement is ready.",
@@ -285,15 +295,6 @@ def _project_steps(snapshot: DealSnapshot, deal: Deal) -> list[PlannedAction]:
                 "status": "Provisioned",
                 "message": "Customer, project, billing rules and rates are in place.",
             },
-        )
-    )
-    steps.append(
-        local(
-            "announce",
-            "Announces the engagement to subscribers.",
-            verb="announce_engagement",
-            deal_key=deal.key,
-            event_type=ANNOUNCE_TYPE,
         )
     )
     return steps
