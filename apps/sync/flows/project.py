@@ -54,9 +54,9 @@ def gather(context: Context) -> ProjectSnapshot:
         as_of=clock.now(),
         meta=Meta(
             label=row.name,
+            customer=base.customer_name(row.customer_key),
             legal_entity_id=row.legal_entity_id,
             engagement_key=row.key,
-            currency=engagement.currency,
         ),
         engagement=engagement,
         schedule=schedule,

@@ -50,9 +50,9 @@ def gather(context: Context) -> RateCardSnapshot:
         as_of=clock.now(),
         meta=Meta(
             label=f"Rates of {engagement.name}",
+            customer=base.customer_name(engagement.customer_key),
             legal_entity_id=engagement.legal_entity_id,
             engagement_key=engagement.key,
-            currency=card.currency,
         ),
         card=card,
         erp=erp_route.system,
