@@ -25,7 +25,7 @@ from apps.records import services as record_services
 from apps.sync import children, followers, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
-from apps.sync.leases import Lease, renew
+from apps.sync.leases import Lease, LeaseLost, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, Plan, State, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem
@@ -34,6 +34,8 @@ from apps.sync.pushes import build_push, redacted
 log = structlog.get_logger(__name__)
 #: A worker that dies this often on one subject without any progress meets poison.
 POISON_TAKEOVERS = 8
+#: Parameter of a transaction whose worker was lost: its next write is looked for before it is sent.
+PROBE_FIRST = "probe_first"
 GATHER = PlannedAction("gather", "unchanged", "Reads what is needed for the plan.")
 
 
@@ -53,7 +55,14 @@ def run_next(lease: Lease) -> bool:
         return False
     own = found.subject.key if found.subject.kind == "delivery" else ""
     with correlation.bind(found.correlation_id), followers.at_work(own):
-        _Run(lease, found).go()
+        try:
+            _Run(lease, found).go()
+        except LeaseLost:
+            log.warning("lease_lost", transaction=found.ref)
+            raise
+        except Exception:
+            log.exception("transaction_crashed", transaction=found.ref)
+            raise
     return True
 
 
@@ -65,15 +74,19 @@ class _Run:
         self.transaction = transaction
         self.flow = flow_named(transaction.flow)
         self.plan: Plan | None = None
-        self.probe_first = lease.taken_over
+        self.probe_first = lease.taken_over or bool(transaction.params.get(PROBE_FIRST))
         self.beside: list[Problem] = []
         self.context = Context(key=transaction.subject.key, params=transaction.params)
         self.settled = ledger.settled_names(transaction.id)
 
     def go(self) -> None:
         transaction = self.transaction
-        if transaction.state != State.RUNNING:
-            self._move(State.RUNNING, started_at=transaction.started_at or clock.now(), not_before=None)
+        started_at = transaction.started_at or clock.now()
+        if transaction.state != State.RUNNING and not self._move(
+            State.RUNNING, started_at=started_at, not_before=None
+        ):
+            return  # cancelled or replayed just now
+        self._remember_takeover()
         try:
             if self.lease.takeovers >= POISON_TAKEOVERS:
                 self._set_aside(_poison(self.lease.takeovers))
@@ -85,6 +98,26 @@ class _Run:
             self._finish(draft)
         except Stop:
             return
+
+    def _remember_takeover(self) -> None:
+        """A run may come to rest before its first write (a reading failed, a step is waited for); the next must know."""
+        if self.probe_first and not self.transaction.params.get(PROBE_FIRST):
+            self._set_params({PROBE_FIRST: True})
+
+    def _forget_takeover(self) -> None:
+        self.probe_first = False
+        if self.transaction.params.get(PROBE_FIRST):
+            self._set_params({PROBE_FIRST: False})
+
+    def _set_params(self, values: dict[str, Any], **fields: Any) -> None:
+        """Change parameters under the subject's row, so that nothing that was asked for meanwhile is overwritten."""
+        with db.atomic():
+            renew(self.lease)
+            self.transaction.refresh_from_db(fields=["params"])
+            self.transaction.params |= values
+            for name, value in fields.items():
+                setattr(self.transaction, name, value)
+            self.transaction.save(update_fields=["params", *fields])
 
     # -- plan -----------------------------------------------------------------------------------------------------
 
@@ -98,6 +131,8 @@ class _Run:
         except AppError as error:
             self._refused(0, GATHER, error, started)
         meta: Meta = snapshot.meta
+        expected = self.transaction.expected_digest
+        former = self._standing() if expected else []
         with db.atomic():
             renew(self.lease)
             self.plan = Plan.objects.create(
@@ -108,7 +143,10 @@ class _Run:
                 **draft.as_json(),
             )
             self._describe(meta)
-            self._report(list(draft.problems), phase="plan")
+            # A plan that is not run clears nothing: what led to the preview stays with a person.
+            refused = bool(expected) and expected != draft.digest
+            problems = list(draft.problems) or (former if refused else [])
+            self._report(problems, phase="plan")
         reach(f"{self.transaction.flow}:planned")
         return draft, meta
 
@@ -140,9 +178,7 @@ class _Run:
                 expected_digest="",
             )
         if expected:
-            self.transaction.expected_digest = ""
-            self.transaction.params |= {"started_by_person": True}
-            self.transaction.save(update_fields=["expected_digest", "params"])
+            self._set_params({"started_by_person": True}, expected_digest="")
         writes = [action for action in draft.actions if action.kind != "unchanged"]
         if not writes or all(action.kind == "blocked" for action in writes):
             return
@@ -178,7 +214,7 @@ class _Run:
                 self._local(seq, action, started)
             case _:
                 self._push(seq, action, started)
-                self.probe_first = False
+                self._forget_takeover()
 
     def _ask_child(self, seq: int, action: PlannedAction, started: datetime) -> None:
         renew(self.lease)
@@ -191,7 +227,18 @@ class _Run:
                 State.HELD,
                 reason=f"Its step “{action.name}” ({child.ref}) was {child.state}, not carried out.",
             )
-        raise Stop  # children.ask has put it to waiting
+        self._look_again()  # children.ask has put it to waiting
+        raise Stop
+
+    def _look_again(self) -> None:
+        """News that came while it ran may say that it need not wait, or for something else."""
+        with db.atomic():
+            renew(self.lease)
+            self.transaction.refresh_from_db(fields=["again", "state"])
+            if self.transaction.again and self.transaction.state == State.WAITING:
+                self._move(
+                    State.PENDING, why="Something changed while it ran; it is planned again.", again=False
+                )
 
     def _link(self, seq: int, action: PlannedAction, started: datetime) -> None:
         with db.atomic():
@@ -389,11 +436,12 @@ class _Run:
         if state in (State.OBSERVED, State.DEAD, State.CANCELLED):
             fields.setdefault("finished_at", clock.now())
         self._move(state, why=reason, reason=reason, **fields)
+        log.info("transaction_rested", ref=self.transaction.ref, flow=self.transaction.flow, state=str(state))
         children.settled(self.transaction)
         hooks.sync_finished.fire([fact_of(self.transaction)])
 
-    def _move(self, state: State, *, why: str = "", **fields: Any) -> None:
-        transitions.move(self.transaction, to=state, why=why, **fields)
+    def _move(self, state: State, *, why: str = "", **fields: Any) -> bool:
+        return transitions.move(self.transaction, to=state, why=why, **fields)
 
     def _report(self, problems: list[Problem], *, phase: str = "apply") -> None:
         """Tell triage what stands in the way now; what it no longer hears of has cleared (of what the phase can see)."""
@@ -408,7 +456,7 @@ class _Run:
     def _set_aside(self, reason: str) -> NoReturn:
         problem = Problem("INT-POISON", "", self.transaction.subject.kind, "", "", reason)
         with db.atomic():
-            renew(self.lease)
+            renew(self.lease, progress=True)  # the count has done its work; a replay gets a chance of its own
             self._report([*self._standing(), problem])
             self._rest_in(State.DEAD, reason=reason)
         raise Stop

@@ -25,6 +25,9 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
         dependency = (
             Dependency.objects.filter(parent=parent, action=action.name).select_related("child").first()
         )
+        if dependency is not None and dependency.child.subject_id != subject.id:
+            dependency.delete()  # the plan has changed: the step is another subject's now
+            dependency = None
         if dependency is None:
             child = queue.enqueue(
                 kind=subject.kind,

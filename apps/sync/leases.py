@@ -75,15 +75,17 @@ def renew(lease: Lease, *, progress: bool = False) -> None:
 
 _RELEASE = """
 UPDATE sync_subject SET lease_until = NULL, lease_owner = '', ready_at = (
-    SELECT min(coalesce(t.not_before, now())) FROM sync_transaction t
+    SELECT coalesce(t.not_before, now()) FROM sync_transaction t
     WHERE t.subject_id = sync_subject.id AND t.state IN ('pending', 'running', 'retrying')
+    ORDER BY t.id LIMIT 1
 ) WHERE id = %s AND lease_token = %s
 """
 
 
 def release(lease: Lease) -> bool:
-    """Give the subject back; it is ready again when its next transaction is due. False if the lease was lost.
+    """Give the subject back; it is ready again when its oldest transaction is due. False if the lease was lost.
 
+    The oldest, since that is what is worked on next: were a later one to make it ready, workers would claim it for nothing.
     Two statements on purpose: the second sees what was enqueued while this one waited for the row."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(

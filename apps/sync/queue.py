@@ -1,6 +1,6 @@
 """The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
 
-Public surface: :func:`enqueue`, :func:`wake`. Locks are always taken in the order subject → transaction.
+Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`. Locks are always taken in the order subject → transaction.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ import uuid
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import QuerySet
 
 from apps.core import clock, correlation
 from apps.journal import services as journal
@@ -27,14 +28,15 @@ def enqueue(
     correlation_id: uuid.UUID | str | None = None,
     by: Any = None,
     why: str = "",
+    expected_digest: str = "",
 ) -> Transaction:
     """Ask for ``flow`` on a subject. There is at most one open transaction per subject and flow: a second request joins it
-    (waiting for a person → planned again; running → planned again afterwards). Returns the open transaction."""
+    (waiting for a person or a step → planned again; running → planned again afterwards), and a dead letter comes back to
+    life: parents wait for that very transaction. Returns the open transaction."""
     with transaction.atomic():
         subject = lock_subject(kind, key, priority=PRIORITIES[flow])
-        found = (
-            Transaction.objects.filter(subject=subject, flow=flow, state__in=OPEN).select_for_update().first()
-        )
+        rows = Transaction.objects.filter(subject=subject, flow=flow)
+        found = rows.filter(state__in=OPEN).select_for_update().first() or _dead_letter(rows)
         if found is None:
             found = Transaction.objects.create(
                 ref=journal.next_ref("TX", year=True),
@@ -42,6 +44,7 @@ def enqueue(
                 flow=flow,
                 trigger=trigger,
                 params=params or {},
+                expected_digest=expected_digest,
                 correlation_id=correlation_id or correlation.current(),
                 legal_entity_id=subject.legal_entity_id,
                 created_at=clock.now(),
@@ -56,9 +59,25 @@ def enqueue(
                 correlation_id=str(found.correlation_id),
             )
         else:
-            _join(found, params or {}, by=by, why=why or trigger)
+            _join(found, params or {}, by=by, why=why or trigger, expected_digest=expected_digest)
+            journal.record(
+                verb="transaction.joined",
+                object_type="transaction",
+                object_ref=found.ref,
+                by=by,
+                legal_entity_id=found.legal_entity_id,
+                engagement_key=found.engagement_key,
+                new={"trigger": trigger},
+                why=why,
+                correlation_id=str(correlation_id or correlation.current()),
+            )
         make_ready(subject.id)
         return found
+
+
+def _dead_letter(rows: QuerySet[Transaction]) -> Transaction | None:
+    last = rows.order_by("-id").select_for_update().first()
+    return last if last is not None and last.state == State.DEAD else None
 
 
 def lock_subject(kind: str, key: str, *, priority: int = 5) -> Subject:
@@ -67,16 +86,22 @@ def lock_subject(kind: str, key: str, *, priority: int = 5) -> Subject:
     return Subject.objects.select_for_update().get(kind=kind, key=key)
 
 
-def _join(found: Transaction, params: dict[str, Any], *, by: Any, why: str) -> None:
+def _join(
+    found: Transaction, params: dict[str, Any], *, by: Any, why: str, expected_digest: str = ""
+) -> None:
     merged = merge(found.params, params)
     if merged != found.params:
         found.params = merged
         found.save(update_fields=["params"])
-    if found.state in (State.RUNNING, State.WAITING):
+    if found.state == State.RUNNING:
         found.again = True
         found.save(update_fields=["again"])
-    elif found.state in (State.HELD, State.SUGGESTED):
-        transitions.move(found, to=State.PENDING, by=by, why=why, attempts=0)
+    elif found.state in (State.WAITING, State.HELD, State.SUGGESTED):
+        fields: dict[str, Any] = {"attempts": 0, "again": False, "expected_digest": expected_digest}
+        transitions.move(found, to=State.PENDING, by=by, why=why, **fields)
+    elif found.state == State.DEAD:
+        fresh = {"attempts": 0, "not_before": None, "finished_at": None, "expected_digest": expected_digest}
+        transitions.move(found, to=State.PENDING, by=by, why=why, **fresh)
 
 
 def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:

@@ -1,7 +1,7 @@
 """Verbs of sync: ask for work, preview it, replay it, cancel it, check a deal before it closes.
 
-Public surface: :func:`enqueue`, :func:`preview`, :func:`replay`, :func:`cancel`, :func:`deal_validate`, :func:`gate_set`,
-:func:`ProposedMapping` (what an overlay is made of).
+Public surface: :func:`enqueue`, :func:`preview`, :func:`read_token`, :func:`replay`, :func:`cancel`, :func:`deal_validate`,
+:func:`gate`, :func:`gate_set`, :func:`wake_transaction`, :class:`ProposedMapping` (what an overlay is made of).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django.db import connections, transaction
 from apps.canonical.objects import Deal
 from apps.connectors.spi import AdapterError
 from apps.core import clock, correlation, hooks
-from apps.core.errors import AppError, InvalidInput, NotFound, Stale, Unavailable
+from apps.core.errors import AppError, InvalidInput, NotAllowed, NotFound, Stale, Unavailable, WrongState
 from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
@@ -30,7 +30,7 @@ from apps.sync.flows import FLOWS
 from apps.sync.flows import deal as deal_flow
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
-from apps.sync.models import Gate, State, Transaction
+from apps.sync.models import OPEN, Gate, State, Transaction
 from apps.sync.plans import Draft
 from apps.sync.queue import enqueue
 
@@ -126,49 +126,71 @@ def replay(
     what cannot run is skipped and said, never silently."""
     answer: dict[str, Any] = {"replayed": [], "skipped": []}
     for row in Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id"):
-        organization.require(
-            by, "transaction.replay", legal_entity_id=row.legal_entity_id, engagement_key=row.engagement_key
-        )
+        _require_replay(by, row)
         digest = (tokens or {}).get(row.id, "")
-        if tokens and not digest:
+        if tokens is not None and not digest:
             _skip(answer, row, "It was not part of the preview.")
-        elif row.state == State.RUNNING:
-            _skip(answer, row, "It is running at this moment.")
-        elif row.state == State.WAITING:
-            _skip(answer, row, "It waits for another transaction, which has to finish first.")
+            continue
+        done, reason = _replay_one(row, digest, by=by, why=why)
+        if done is None:
+            _skip(answer, row, reason)
         else:
-            answer["replayed"].append(_replay_one(row, digest, by=by, why=why))
+            answer["replayed"].append(done)
     return answer
+
+
+def _require_replay(by: Any, row: Transaction) -> None:
+    """Raises ``NotAllowed``; a transaction that nobody has placed yet needs a role in all entities."""
+    place = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
+    organization.require(by, "transaction.replay", **place)
+    if not organization.scope_of(by, "transaction.replay").allows(**place):
+        raise NotAllowed(f"{row.ref} has no legal entity yet; it needs a role in all of them.")
 
 
 def _skip(answer: dict[str, Any], row: Transaction, reason: str) -> None:
     answer["skipped"].append({"transaction_id": row.id, "ref": row.ref, "label": row.label, "reason": reason})
 
 
-def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> int:
+#: States in which somebody else has the transaction in hand, and what a person is told then.
+_IN_HAND = {
+    State.RUNNING: "It is running at this moment.",
+    State.PENDING: "It is about to run.",
+    State.WAITING: "It waits for another transaction, which has to finish first.",
+}
+
+
+def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> tuple[int | None, str]:
+    """The transaction that runs now, or why none does. Decided under the subject's lock."""
+    why = why or "Replayed by a person."
     with transaction.atomic():
         queue.lock_subject(row.subject.kind, row.subject.key)
         row.refresh_from_db()
-        if row.state in (State.HELD, State.SUGGESTED, State.DEAD, State.RETRYING):
+        open_one = Transaction.objects.filter(subject=row.subject, flow=row.flow, state__in=OPEN).first()
+        current = open_one or row
+        if current.state in _IN_HAND:
+            other = f" ({current.ref})" if current.pk != row.pk else ""
+            return None, f"{_IN_HAND[State(current.state)]}{other}"
+        if current.state in (State.HELD, State.SUGGESTED, State.DEAD, State.RETRYING):
             fields: dict[str, Any] = {
                 "expected_digest": digest,
                 "attempts": 0,
                 "not_before": None,
                 "finished_at": None,
             }
-            transitions.move(row, to=State.PENDING, by=by, why=why or "Replayed by a person.", **fields)
-            queue.make_ready(row.subject_id)
-            return row.id
+            transitions.move(current, to=State.PENDING, by=by, why=why, **fields)
+            queue.make_ready(current.subject_id)
+            return current.pk, ""
         again = enqueue(
             kind=row.subject.kind,
             key=row.subject.key,
             flow=row.flow,
             trigger="replay",
-            params=row.params,
+            params={name: value for name, value in row.params.items() if name != "started_by_person"},
             by=by,
             why=why,
+            expected_digest=digest,
         )
-        return again.id
+        return again.pk, ""
 
 
 def cancel(*, transaction_id: int, by: Any, why: str) -> Transaction:
@@ -179,9 +201,11 @@ def cancel(*, transaction_id: int, by: Any, why: str) -> Transaction:
         row = Transaction.objects.select_related("subject").filter(id=transaction_id).first()
         if row is None:
             raise NotFound("There is no such transaction.")
-        organization.require(by, "transaction.replay", legal_entity_id=row.legal_entity_id)
+        _require_replay(by, row)
         queue.lock_subject(row.subject.kind, row.subject.key)
         row.refresh_from_db()
+        if row.state == State.RUNNING:
+            raise WrongState(f"{row.ref} is running at this moment; wait until it has come to rest.")
         transitions.move(row, to=State.CANCELLED, by=by, why=why, reason=why, finished_at=clock.now())
         children.settled(row)
         hooks.sync_finished.fire([fact_of(row)])

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import pytest
 from django.db import connection, connections
 
+from apps.connectors.spi import AdapterError, ErrorKind
+from apps.core import clock
 from apps.core.errors import InvalidInput, WrongState
 from apps.core.scope import EVERYTHING
 from apps.sync import apply, engine, leases, locals, queue
 from apps.sync import services as sync
+from apps.sync.flows import FLOWS
+from apps.sync.flows.base import Flow
+from apps.sync.flows.names import PRIORITIES
 from apps.sync.models import Action, Gate, Plan, State, Subject, Transaction
-from apps.sync.plans import Draft, Problem, blocked
+from apps.sync.plans import Draft, Problem, blocked, child
 from apps.triage import selectors as triage
 from tests.people import hire
 from tests.sync.steps import FLOW_NAME, Steps, after, counted, moving, now, work
@@ -296,3 +302,127 @@ def test_what_was_done_before_a_takeover_is_not_done_again_as_a_journaled_step(s
     work()
     rows = Action.objects.filter(transaction_id=found.id).values_list("name", "outcome")
     assert list(rows) == [("count.journal", "done")]
+
+
+# ---- what must not get stuck -----------------------------------------------------------------------------------------
+
+
+def test_a_later_request_does_not_spin_behind_one_that_will_be_retried(steps: Steps, monkeypatch):
+    """Two flows of one subject: the older waits for its retry, the newer waits its turn without keeping workers busy."""
+    monkeypatch.setitem(FLOWS, "test.other", Flow("test.other", "steps", "Other", steps.gather, steps.plan))
+    monkeypatch.setitem(PRIORITIES, "test.other", 5)
+    older = steps.ask("spin")
+    due = clock.now() + timedelta(minutes=5)
+    Transaction.objects.filter(id=older.id).update(state="retrying", not_before=due)
+    queue.enqueue(kind="steps", key="spin", flow="test.other", trigger="test")
+    assert engine.work_once() == 0
+    assert Subject.objects.get(key="spin").ready_at == due
+    Transaction.objects.filter(id=older.id).update(not_before=None)
+    queue.make_ready(older.subject_id)
+    work()
+    assert set(Transaction.objects.filter(subject__key="spin").values_list("state", flat=True)) <= {
+        "succeeded",
+        "observed",
+    }
+
+
+def test_what_was_set_aside_as_poison_runs_when_it_is_replayed(steps: Steps):
+    found = steps.ask("cured")
+    Subject.objects.filter(key="cured").update(takeovers=apply.POISON_TAKEOVERS)
+    work()
+    assert now(found).state == "dead"
+    sync.replay(transaction_ids=[found.id], by=hire("ada"), why="The new version is deployed.")
+    work()
+    assert (now(found).state, steps.done["cured"]) == ("succeeded", 1)
+
+
+def test_news_for_a_dead_letter_bring_it_back_so_that_its_parent_goes_on(steps: Steps):
+    steps.plans["child-revived"] = Draft((counted("child-revived"),))
+    parent = steps.ask("parent-revived", after("child-revived"), counted("parent-revived"))
+    engine.work_once()
+    child = Transaction.objects.get(subject__key="child-revived")
+    Subject.objects.filter(key="child-revived").update(takeovers=apply.POISON_TAKEOVERS)
+    work()
+    assert (now(child).state, now(parent).state) == ("dead", "waiting")
+    assert queue.enqueue(kind="steps", key="child-revived", flow=FLOW_NAME, trigger="news").id == child.id
+    work()
+    assert (now(child).state, now(parent).state) == ("succeeded", "succeeded")
+
+
+def test_news_for_a_waiting_parent_let_it_ask_for_something_else(steps: Steps):
+    """The deal names another account now: nobody will ever clear the first one's duplicate."""
+    problem = Problem("CUS-DUP", "customer", "customer", "name", "x", "Two of them.")
+    steps.plans["account-a"] = Draft((blocked("stop", "Two."),), (problem,))
+    steps.plans["account-b"] = Draft((counted("account-b"),))
+
+    def step(key):
+        return child("customer", f"Waits for {key}.", kind="steps", key=key, flow=FLOW_NAME)
+
+    parent = steps.ask("moved-deal", step("account-a"), counted("moved-deal"))
+    work()
+    assert now(parent).state == "waiting"
+    steps.ask("moved-deal", step("account-b"), counted("moved-deal"))
+    work()
+    assert (now(parent).state, steps.done["account-b"], steps.done["moved-deal"]) == ("succeeded", 1, 1)
+
+
+def test_news_during_the_run_that_begins_to_wait_are_looked_at_before_it_waits(steps: Steps):
+    problem = Problem("CUS-DUP", "customer", "customer", "name", "y", "Two of them.")
+    steps.plans["early-child"] = Draft((blocked("stop", "Two."),), (problem,))
+    seen = []
+
+    def plan(context):
+        seen.append(context.key)
+        if len(seen) == 1:
+            queue.enqueue(kind="steps", key="early", flow=FLOW_NAME, trigger="news")
+            return Draft((after("early-child"),))
+        return Draft((counted("early"),))
+
+    parent = steps.ask("early", draft=plan)
+    work()
+    assert (now(parent).state, steps.done["early"]) == ("succeeded", 1)
+
+
+def test_a_running_transaction_cannot_be_cancelled_under_its_worker(steps: Steps):
+    found = steps.ask("busy")
+    Transaction.objects.filter(id=found.id).update(state="running")
+    with pytest.raises(WrongState):
+        sync.cancel(transaction_id=found.id, by=hire("ada"), why="Too late.")
+    work()
+    assert now(found).state == "succeeded"
+
+
+def test_a_transaction_that_was_cancelled_as_its_worker_began_does_nothing(steps: Steps):
+    found = steps.ask("just-cancelled")
+    (lease,) = leases.claim(limit=1)
+    stale = now(found)
+    sync.cancel(transaction_id=found.id, by=hire("ada"), why="Entered twice.")
+    apply._Run(lease, stale).go()
+    leases.release(lease)
+    assert now(found).state == "cancelled"
+    assert "just-cancelled" not in steps.done
+
+
+def test_a_lost_worker_is_remembered_over_a_run_that_comes_to_rest_before_its_first_write(
+    steps: Steps,
+):
+    """Taken over, then the very reading fails: the run after it must still look before it sends."""
+    probed = []
+
+    def reading_fails(context):
+        if not probed:
+            probed.append("failed")
+            raise AdapterError(ErrorKind.TRANSIENT, "The system is not available right now.")
+        return Draft((counted("lost"),))
+
+    found = steps.ask("lost", draft=reading_fails)
+    (lease,) = leases.claim(limit=1)
+    _expire(lease)
+    engine.work_once()
+    assert now(found).state == "retrying"
+    fresh = leases.Lease(lease.subject_id, lease.token, taken_over=False, takeovers=0)
+    assert apply._Run(fresh, now(found)).probe_first is True
+    until = time.monotonic() + 10
+    while now(found).state != "succeeded" and time.monotonic() < until:
+        work()
+    assert now(found).state == "succeeded"
