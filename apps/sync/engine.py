@@ -76,11 +76,10 @@ def work_once() -> int:
         try:
             worked = apply.run_next(lease)
         except LeaseLost:
-            log.warning("lease_lost", subject_id=lease.subject_id)
             return 0
         except Exception:
-            # What this run last sent may be unjournaled: let the lease lapse, so that the next holder probes first.
-            log.exception("transaction_crashed", subject_id=lease.subject_id)
+            # Logged where its correlation id is known. What this run last sent may be unjournaled: let the lease lapse, so
+            # that the next holder probes first. Not released, so the failure is not swallowed: takeovers are counted.
             _lapse(lease)
             return 0
         leases.release(lease)

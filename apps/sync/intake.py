@@ -42,15 +42,20 @@ def _take_one() -> bool:
     with transaction.atomic():
         rows = journal.inbox_claim(limit=1)
         for row in rows:
-            try:
-                with transaction.atomic(), correlation.bind(row.correlation_id):
-                    _take_row(row)
-            except Exception as error:
-                log.exception("inbox_row_failed", inbox_id=row.id)
-                journal.inbox_failed(id=row.id, message=str(error))
-            else:
-                journal.inbox_done(ids=[row.id])
+            with correlation.bind(row.correlation_id):
+                _settle(row)
         return bool(rows)
+
+
+def _settle(row: Any) -> None:
+    try:
+        with transaction.atomic():
+            _take_row(row)
+    except Exception as error:
+        log.exception("inbox_row_failed", inbox_id=row.id)
+        journal.inbox_failed(id=row.id, message=str(error))
+    else:
+        journal.inbox_done(ids=[row.id])
 
 
 def _take_row(row: Any) -> None:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 import random
+import uuid
 from dataclasses import replace
 from decimal import Decimal
 from typing import Any
 
 import pytest
 import requests
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from apps.connectors.models import Connection
 from apps.connectors.secrets import decrypt
@@ -18,11 +21,13 @@ from apps.journal import selectors as journal
 from apps.journal.models import Inbox
 from apps.organization import selectors as organization
 from apps.records import selectors as records
-from apps.sync.models import Transaction
+from apps.sync.models import Action, Transaction
 from tests.api.doors import deal_changed, signed
 from tests.flows import acts
 from tests.flows.bench import Bench
 
+#: Every system that a provisioning writes to.
+SYSTEMS = ("crm", "erp", "psa", "billing")
 HALF_KNOWN = replace(acts.SMALL, name="Half-known", schedule=())
 
 
@@ -251,3 +256,35 @@ def test_an_account_without_an_address_is_a_case_until_the_account_is_corrected(
     bench.settle()
     assert bench.cases(f"crm:{deal_id}") == [("CUS-ADDRESS", "resolved")]
     assert bench.added(before) == acts.SMALL_OBJECTS
+
+
+# ---- one id from the door to the announcement ------------------------------------------------------------------------
+
+
+def test_one_correlation_id_follows_an_event_through_rows_log_lines_calls_and_the_announcement(bench: Bench):
+    wanted = str(uuid.uuid4())
+    deal_id = bench.deal(acts.SMALL)
+    bench.close(deal_id)
+    bench.control.lose("crm")
+    body = json.dumps(deal_changed(deal_id)).encode()
+    seen_before = {name: len(bench.control.requests(name)) for name in SYSTEMS}
+    answer = post(bench, body, signed(body, secret=secret()) | {"X-Correlation-Id": wanted})
+    assert (answer.status_code, answer.headers["X-Correlation-Id"]) == (202, wanted)
+    assert wanted in bench.world.log("web")
+
+    with capture_logs(processors=[merge_contextvars]) as lines:
+        bench.settle()
+
+    assert Inbox.objects.filter(correlation_id=wanted).count() == 1
+    transaction = Transaction.objects.get(subject__key=f"crm:{deal_id}", flow="deal.provision")
+    assert str(transaction.correlation_id) == wanted
+    children = Transaction.objects.filter(correlation_id=wanted).values_list("flow", flat=True)
+    assert {"customer.sync", "project.provision"} <= set(children)
+    assert Action.objects.filter(correlation_id=wanted, outcome="succeeded").count() >= 5
+    rested = [line for line in lines if line["event"] == "transaction_rested"]
+    assert {line["correlation_id"] for line in rested if line["ref"] == transaction.ref} == {wanted}
+    for name in SYSTEMS:
+        calls = bench.control.requests(name)[seen_before[name] :]
+        assert any(call["correlation_id"] == wanted for call in calls), f"no call to {name} carried it"
+    announced = journal.announced(subject=transaction.engagement_key)
+    assert {str(row.correlation_id) for row in announced} == {wanted}
