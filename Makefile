@@ -26,12 +26,13 @@ demo: install  ## Run everything on this machine (ONCE=1: run the story on fresh
 test: install  ## Run the tests (ARGS="tests/house -k floors", WORKERS=4)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
-check: install  ## Style, types, floors, templates, deployment checks, missing migrations
+check: install  ## Style, types, floors, templates, house rules, deployment checks, missing migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/djlint --lint --quiet templates
+	$(BIN)/pytest -q tests/house
 	env -i PATH="$$PATH" ENV_FILE=/dev/null PSSYNC_ENV=production SECRET_KEY=$$($(BIN)/python -c 'import secrets; print(secrets.token_urlsafe(64))') \
 	  SECRETS_KEYS=$$($(BIN)/python -c 'from cryptography.fernet import Fernet; print(Fernet.generate_key().decode())') \
 	  ALLOWED_HOSTS=console.example.com DATABASE_URL=postgresql://pssync@db.example.com/pssync \
