@@ -43,8 +43,8 @@ else:
     DATABASE_URL = env.text("DATABASE_URL", "") or runtime.database_url()
     CELERY_BROKER_URL = env.text("CELERY_BROKER_URL", "") or runtime.broker_url()
 SECRET_KEY_FALLBACKS = env.words("SECRET_KEY_FALLBACKS", "")
-CSRF_TRUSTED_ORIGINS = env.words("CSRF_TRUSTED_ORIGINS", "")
-CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", CELERY_BROKER_URL)
+CSRF_TRUSTED_ORIGINS = env.origins("CSRF_TRUSTED_ORIGINS")
+CELERY_BROKER_URL = env.broker("CELERY_BROKER_URL", CELERY_BROKER_URL, production=PRODUCTION)
 for _number, _key in enumerate(SECRETS_KEYS, start=1):
     try:
         Fernet(_key)
@@ -253,7 +253,7 @@ SPECTACULAR_SETTINGS = {
     "REDOC_DIST": "SIDECAR",
 }
 # Where this console is reached from outside (links in messages, CloudEvents sources).
-PUBLIC_URL = env.text(
+PUBLIC_URL = env.address(
     "PUBLIC_URL", f"http://127.0.0.1:{env.integer('WEB_PORT', 8000, minimum=1, maximum=65535)}"
 )
 
@@ -287,7 +287,7 @@ CELERY_BEAT_SCHEDULE = {
 }
 
 # ---- Money: figures of several currencies are also shown in this one -------------------------------------------------
-REPORTING_CURRENCY = env.text("REPORTING_CURRENCY", "GBP")
+REPORTING_CURRENCY = env.currency("REPORTING_CURRENCY", "GBP")
 
 # ---- Engine --------------------------------------------------------------------------------------------------------
 SYNC_LEASE_SECONDS = env.integer("SYNC_LEASE_SECONDS", 60, minimum=1)
@@ -298,6 +298,8 @@ SYNC_POLL_SECONDS = env.integer("SYNC_POLL_SECONDS", 15, minimum=1)
 SYNC_MAX_ATTEMPTS = env.integer("SYNC_MAX_ATTEMPTS", 8, minimum=1)
 SYNC_RETRY_BASE_SECONDS = env.integer("SYNC_RETRY_BASE_SECONDS", 2, minimum=1)
 SYNC_RETRY_CAP_SECONDS = env.integer("SYNC_RETRY_CAP_SECONDS", 300, minimum=1)
+if SYNC_RETRY_BASE_SECONDS > SYNC_RETRY_CAP_SECONDS:
+    raise ImproperlyConfigured("SYNC_RETRY_BASE_SECONDS must not be longer than SYNC_RETRY_CAP_SECONDS.")
 HTTP_CONNECT_TIMEOUT = env.integer("HTTP_CONNECT_TIMEOUT", 5, minimum=1)
 HTTP_READ_TIMEOUT = env.integer("HTTP_READ_TIMEOUT", 30, minimum=1)
 if SYNC_LEASE_SECONDS <= HTTP_CONNECT_TIMEOUT + HTTP_READ_TIMEOUT:
@@ -307,8 +309,11 @@ if SYNC_LEASE_SECONDS <= HTTP_CONNECT_TIMEOUT + HTTP_READ_TIMEOUT:
     )
 # Hosts on loopback or private networks that adapters may call all the same (the sandbox, a gateway inside).
 OUTBOUND_ALLOW_PRIVATE = env.words("OUTBOUND_ALLOW_PRIVATE", "" if PRODUCTION else "127.0.0.1,localhost")
-SANDBOX_URL = env.text(
-    "SANDBOX_URL", f"http://127.0.0.1:{env.integer('SANDBOX_PORT', 9100, minimum=1, maximum=65529)}"
+# Its seven ports follow this one.
+SANDBOX_URL = env.address(
+    "SANDBOX_URL",
+    f"http://127.0.0.1:{env.integer('SANDBOX_PORT', 9100, minimum=1, maximum=65529)}",
+    port=True,
 )
 
 # ---- Logs ----------------------------------------------------------------------------------------------------------

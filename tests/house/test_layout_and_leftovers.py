@@ -17,7 +17,8 @@ TOP = {
 # Spelt apart, or this file would find itself.
 LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 TEXTS = (".py", ".html", ".css", ".js", ".md", ".toml", ".in", ".txt", ".sql", "Makefile", "Procfile", "run")
-VARIABLE = re.compile(r"""(?:env|environment)\.(?:text|integer|boolean|choice|words)\(\s*["'](\w+)["']""")
+READERS = "text|integer|boolean|choice|words|address|origins|currency"
+VARIABLE = re.compile(rf"""(?:env|environment)\.(?:{READERS})\(\s*["'](\w+)["']""")
 
 
 def layout_findings(names: list[str]) -> list[str]:

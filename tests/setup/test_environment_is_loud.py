@@ -59,8 +59,30 @@ def test_a_secret_may_lie_in_a_file(monkeypatch, tmp_path):
             "starts with postgresql://, not mysql://…",
         ),
         ("", lambda: environment.database("X", "postgresql://h/"), "must name a database"),
-        ("", lambda: environment.broker("X", "sqs://key:pw@"), "must start with redis://"),
+        (
+            "",
+            lambda: environment.broker("X", "sqs://key:pw@"),
+            r"redis://, rediss://, redis\+socket://, amqp://, amqps:// or memory://, not sqs://…",
+        ),
+        (
+            "",
+            lambda: environment.broker("X", "memory://", production=True),
+            r"redis://, rediss://, redis\+socket://, amqp:// or amqps:// in production, not memory://…",
+        ),
         ("", lambda: environment.broker("X", "localhost"), "a text without a scheme"),
+        ("console.example.com", lambda: environment.address("X", ""), "X must be an address like https://"),
+        ("ftp://console.example.com", lambda: environment.address("X", ""), "not ftp://…"),
+        ("https://me:pw@example.com", lambda: environment.address("X", ""), "X must be an address"),
+        ("https://", lambda: environment.address("X", ""), "X must be an address"),
+        ("https://example.com:70000", lambda: environment.address("X", ""), "X must be an address"),
+        ("https://example.com/?a=1", lambda: environment.address("X", ""), "X must be an address"),
+        ("https://a b.example.com", lambda: environment.address("X", ""), "X must be an address"),
+        ("http://127.0.0.1", lambda: environment.address("X", "", port=True), "X must end with its port"),
+        ("http://127.0.0.1:1/x", lambda: environment.address("X", "", port=True), "X must end with its port"),
+        ("https://a.example.com,b.example.com", lambda: environment.origins("X"), "X must hold origins"),
+        ("https://a.example.com/path", lambda: environment.origins("X"), "without a path"),
+        ("XYZ", lambda: environment.currency("X", "GBP"), "X must be an ISO 4217 currency code"),
+        ("gbp", lambda: environment.currency("X", "GBP"), "such as GBP, not 'gbp'"),
     ],
 )
 def test_nonsense_is_refused_with_the_name_of_the_variable(monkeypatch, value, read, sentence):
@@ -68,6 +90,19 @@ def test_nonsense_is_refused_with_the_name_of_the_variable(monkeypatch, value, r
     with pytest.raises(ImproperlyConfigured, match=sentence) as error:
         read()
     assert "pw" not in str(error.value)
+
+
+def test_addresses_origins_and_currencies_are_taken_as_meant(monkeypatch):
+    monkeypatch.setenv("X", "https://console.example.com:8443/")
+    assert environment.address("X", "") == "https://console.example.com:8443"
+    assert environment.address("X", "", port=True) == "https://console.example.com:8443"
+    assert environment.address("X_NOT_SET", "http://[::1]:8000") == "http://[::1]:8000"
+    monkeypatch.setenv("X", "https://console.example.com, https://*.example.org")
+    assert environment.origins("X") == ["https://console.example.com", "https://*.example.org"]
+    assert environment.origins("X_NOT_SET") == []
+    monkeypatch.setenv("X", "JPY")
+    assert environment.currency("X", "GBP") == "JPY"
+    assert environment.broker("X", "memory://") == "memory://"
 
 
 def _check(tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
@@ -89,6 +124,15 @@ def _check(tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
         ({"SECRETS_KEYS": "short"}, "SECRETS_KEYS holds as key 1 something that is not a Fernet key"),
         ({"DEBUG": "true"}, "DEBUG must not be on"),
         ({"SYNC_LEASE_SECONDS": "30"}, "SYNC_LEASE_SECONDS must be longer than"),
+        ({"REPORTING_CURRENCY": "POUND"}, "REPORTING_CURRENCY must be an ISO 4217 currency code"),
+        ({"PUBLIC_URL": "console.example.com"}, "PUBLIC_URL must be an address like https://"),
+        ({"SANDBOX_URL": "http://127.0.0.1"}, "SANDBOX_URL must end with its port"),
+        ({"CSRF_TRUSTED_ORIGINS": "console.example.com"}, "CSRF_TRUSTED_ORIGINS must hold origins"),
+        (
+            {"SYNC_RETRY_BASE_SECONDS": "301"},
+            "SYNC_RETRY_BASE_SECONDS must not be longer than SYNC_RETRY_CAP_SECONDS",
+        ),
+        ({"CELERY_BROKER_URL": "memory://"}, "or amqps:// in production, not memory://…"),
         ({"PSSYNC_ENV": "prod"}, "PSSYNC_ENV must be one of embedded, production"),
     ],
 )
