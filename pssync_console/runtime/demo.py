@@ -33,6 +33,8 @@ BASE_DIR = Path(__file__).resolve().parent.parent.parent
 SANDBOX_PORTS = 7
 HEALTH_SECONDS = 90
 STOP_SECONDS = 15
+#: Addresses of things that are not the story's own.
+FOREIGN = ("DATABASE_URL", "CELERY_BROKER_URL", "SANDBOX_URL", "PUBLIC_URL")
 
 
 def main() -> int:
@@ -61,9 +63,10 @@ class DemoError(Exception):
 def _environment(*, once: bool) -> None:
     """Settle ports, data folder and the environment that all processes share."""
     if once:
-        # The story must neither meet the demo's data nor a database that somebody works on.
-        for name in ("DATABASE_URL", "DATABASE_URL_FILE", "CELERY_BROKER_URL", "CELERY_BROKER_URL_FILE"):
+        # The story must meet neither the demo's data, nor a database that somebody works on, nor a foreign sandbox.
+        for name in FOREIGN:
             os.environ.pop(name, None)
+            os.environ.pop(f"{name}_FILE", None)
         os.environ["ENV_FILE"] = os.devnull
         os.environ["PSSYNC_HOME"] = tempfile.mkdtemp(prefix="pssync-story-")
         atexit.register(shutil.rmtree, os.environ["PSSYNC_HOME"], ignore_errors=True)
