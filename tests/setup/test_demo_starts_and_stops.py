@@ -18,7 +18,9 @@ import pytest
 from tests.house.scan import ROOT
 
 pytestmark = pytest.mark.slow
-UP_SECONDS, DOWN_SECONDS = 120, 45
+#: What the product promises: the first start makes and migrates the database, a later one finds both.
+FIRST_UP_SECONDS, LATER_UP_SECONDS = 90, 15
+DOWN_SECONDS = 45
 
 
 @pytest.fixture
@@ -30,7 +32,7 @@ def base(free_port_block) -> int:
 @pytest.fixture
 def demo(home, tmp_path, base) -> Iterator[Callable[[], subprocess.Popen[str]]]:
     """Starts the supervisor on free ports and a data folder of its own; kills what is left at the end."""
-    taken = ("DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "PSSYNC_TEST_SLOT")
+    taken = ("DATABASE_URL", "CELERY_BROKER_URL", "DJANGO_SETTINGS_MODULE", "PSSYNC_TEST_SLOT", "SANDBOX_URL")
     environment = {name: value for name, value in os.environ.items() if name not in taken} | {
         "PSSYNC_HOME": str(home),
         "ENV_FILE": os.devnull,
@@ -67,8 +69,10 @@ def _belonging_to(home: Path) -> list[psutil.Process]:
     return found
 
 
-def _wait_until_up(process: subprocess.Popen[str], port: int, log: Path) -> None:
-    deadline = time.monotonic() + UP_SECONDS
+def _wait_until_up(
+    process: subprocess.Popen[str], port: int, log: Path, *, within: int = FIRST_UP_SECONDS
+) -> None:
+    deadline = time.monotonic() + within
     while time.monotonic() < deadline:
         assert process.poll() is None, log.read_text()
         try:
@@ -77,13 +81,13 @@ def _wait_until_up(process: subprocess.Popen[str], port: int, log: Path) -> None
                 return
         except OSError:
             time.sleep(0.2)
-    pytest.fail(f"not up within {UP_SECONDS} s:\n{log.read_text()}")
+    pytest.fail(f"not up within {within} s:\n{log.read_text()}")
 
 
 def test_ctrl_c_stops_everything_and_it_starts_again_on_the_same_data(demo, home, base, tmp_path):
-    for ending in (signal.SIGINT, signal.SIGTERM):
+    for ending, seconds in ((signal.SIGINT, FIRST_UP_SECONDS), (signal.SIGTERM, LATER_UP_SECONDS)):
         process = demo()
-        _wait_until_up(process, base + 7, tmp_path / "log")
+        _wait_until_up(process, base + 7, tmp_path / "log", within=seconds)
         names = {" ".join(found.cmdline()) for found in _belonging_to(home)}
         for part in ("gunicorn", "celery", "apps.sandbox", "postgres", "valkey"):
             assert any(part in name for name in names), f"{part} does not run"
