@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from apps.canonical.objects import Customer
+from apps.canonical.objects import Address, Customer
 from apps.connectors.adapters.netsuite.adapter import NetSuiteAdapter
 from apps.connectors.adapters.netsuite.customers import significant_word
 from apps.connectors.spi import AdapterError, ErrorKind, Push
@@ -286,6 +286,28 @@ def test_an_update_writes_only_the_fields_it_was_given(netsuite, erp):
         "typed@aldergate.example",
         "+44 1",
     )
+    assert netsuite.probe(change).external_id == one
+
+
+def test_a_new_billing_address_leaves_the_other_addresses_of_the_customer_alone(netsuite, erp):
+    one = netsuite.push(creation()).external_id
+    depot = {
+        "label": "Depot",
+        "defaultShipping": True,
+        "addressBookAddress": {"addr1": "9 Dock Road", "city": "Hull", "country": {"id": "GB"}},
+    }
+    [billing] = erp.record("customer")["addressBook"]["items"]
+    erp.patch("customer", one, {"addressBook": {"items": [depot, billing]}})
+    moved = Address(line1="2 New Street", city="Leeds", postal_code="LS1 1AA", country="GB")
+    change = creation(
+        canonical(billing_address=moved), operation="update", external_id=one, fields=("billing_address",)
+    )
+    netsuite.push(change)
+    lines = erp.record("customer")["addressBook"]["items"]
+    assert [line["addressBookAddress"]["addr1"] for line in lines] == ["9 Dock Road", "2 New Street"]
+    assert (lines[0]["label"], lines[0]["defaultShipping"]) == ("Depot", True)
+    [found] = netsuite.find(object_type="customer", by="id", value=one)
+    assert found.body.billing_address == moved, "nothing of the former one is left"
     assert netsuite.probe(change).external_id == one
 
 

@@ -15,7 +15,8 @@ from urllib.parse import urlsplit
 
 from moneyed import CURRENCIES
 
-from apps.canonical.objects import Address, Customer
+from apps.canonical.objects import Customer
+from apps.connectors.adapters.netsuite.addresses import address_book, read_address, with_other_addresses
 from apps.connectors.adapters.netsuite.client import (
     decimal,
     is_true,
@@ -190,7 +191,7 @@ def _observed(words: Vocabulary, record: Mapping[str, Any]) -> Observed:
         email=str(record.get("email") or ""),
         phone=str(record.get("phone") or ""),
         website=str(record.get("url") or ""),
-        billing_address=_address(record),
+        billing_address=read_address(record),
         legal_entities=tuple(words.entity_code(found) for found in subsidiaries),
     )
     return Observed(
@@ -222,26 +223,12 @@ def _currencies(words: Vocabulary, record: Mapping[str, Any], primary: str) -> l
     return [code for code in dict.fromkeys([primary, *listed]) if code in CURRENCIES]
 
 
-def _address(record: Mapping[str, Any]) -> Address:
-    lines = items(record.get("addressBook"))
-    chosen = next((line for line in lines if is_true(line.get("defaultBilling"))), lines[0] if lines else {})
-    held = chosen.get("addressBookAddress") or chosen.get("addressbookAddress") or {}
-    country = ref_id(held.get("country")).upper()
-    return Address(
-        line1=str(held.get("addr1") or ""),
-        line2=str(held.get("addr2") or ""),
-        city=str(held.get("city") or ""),
-        region=str(held.get("state") or ""),
-        postal_code=str(held.get("zip") or ""),
-        country=country if re.fullmatch(r"[A-Z]{2}", country) else None,
-    )
-
-
 # -- canonical → NetSuite --------------------------------------------------------------------------
 
 
 def customer_write(words: Vocabulary, push: Push) -> Write:
-    """``create``: everything, by our external id. ``update``: only ``push.fields``, by internal id."""
+    """``create``: everything, by our external id. ``update``: only ``push.fields``, by internal id; of the addresses only the
+    billing one."""
     body = push.body
     if not isinstance(body, Customer):
         raise AdapterError(ErrorKind.CONTRACT_DRIFT, "A customer write needs a customer.", code="INT-SCHEMA")
@@ -253,7 +240,11 @@ def customer_write(words: Vocabulary, push: Push) -> Write:
         }
         if not push.fields:
             wanted = {name: value for name, value in wanted.items() if value is not None}
-        replace = "addressBook" if "addressBook" in wanted else ""
+        replace = ""
+        if "addressBook" in wanted:
+            replace = "addressBook"
+            record = words.client.get("customer", push.external_id) or {}
+            wanted["addressBook"] = with_other_addresses(wanted["addressBook"]["items"][0], record)
         return Write("customer", wanted, internal_id=push.external_id, replace=replace)
     # Whether a customer is active is the ERP's to say: a repeated upsert must not wake one that was closed there.
     wanted = {
@@ -309,26 +300,10 @@ def _vendor(words: Vocabulary, body: Customer, push: Push, field: str) -> dict[s
             {"currency": reference(words.currency_id(body.currency, push.settings))} if body.currency else {}
         )
     if field == "billing_address":
-        return _address_book(body.billing_address)
+        return address_book(body.billing_address)
     if field.startswith("billing_address."):
-        return _address_book(body.billing_address)
+        return address_book(body.billing_address)
     return {}
-
-
-def _address_book(address: Address) -> dict[str, Any]:
-    parts = {
-        "addr1": address.line1,
-        "addr2": address.line2,
-        "city": address.city,
-        "state": address.region,
-        "zip": address.postal_code,
-    }
-    held: dict[str, Any] = {name: text for name, text in parts.items() if text}
-    if address.country:
-        held["country"] = reference(address.country)
-    if not held:
-        return {}
-    return {"addressBook": {"items": [{"defaultBilling": True, "addressBookAddress": held}]}}
 
 
 def enable_write(words: Vocabulary, push: Push) -> Write:
