@@ -19,6 +19,7 @@ from django.db import IntegrityError, models, transaction
 from django.utils.translation import gettext as _
 from moneyed import CURRENCIES
 
+from apps.canonical import taxids
 from apps.core.errors import InvalidInput
 from apps.journal import services as journal
 from apps.organization.errors import RoleConflict
@@ -136,10 +137,19 @@ def grant_engagement(*, user: User, engagement_key: str, by: User | None = None)
 
 
 def entity_set(*, code: str, by: User | None = None, **fields: Any) -> LegalEntity:
-    """Create or change the legal entity ``code``; only given fields change."""
+    """Create or change the legal entity ``code``; only given fields change. Raises :class:`InvalidInput` for what is
+    no currency, or no tax id of the entity's country."""
     currency = fields.get("currency")
     if currency is not None and currency not in CURRENCIES:
         raise _invalid("currency", _("%(code)s is not a currency of ISO 4217.") % {"code": currency})
+    if {"tax_id", "country"} & set(fields):
+        held = LegalEntity.objects.filter(code=code).first() or LegalEntity(code=code)
+        country, tax_id = fields.get("country", held.country), fields.get("tax_id", held.tax_id)
+        if taxids.fault(country, tax_id):
+            raise _invalid(
+                "tax_id",
+                _("“%(id)s” is no valid tax id of %(country)s.") % {"id": tax_id, "country": country},
+            )
     return _set(LegalEntity, {"code": code}, fields, "legal_entity", code, by)
 
 

@@ -1,6 +1,6 @@
 """Plans as plain values: what would be done, in what order, and what stands in the way.
 
-Public surface: :class:`PlannedAction`, :class:`Problem`, :class:`Draft`, :func:`digest_of`.
+Public surface: :class:`PlannedAction`, :class:`Problem`, :class:`Draft`, :func:`digest_of`, :func:`shown`.
 A plan is a pure function of its snapshot; the same snapshot gives the same digest on every machine.
 """
 
@@ -129,6 +129,21 @@ def local(name: str, why: str, *, verb: str, **arguments: Any) -> PlannedAction:
 def blocked(name: str, why: str) -> PlannedAction:
     """A step that a problem keeps from being planned."""
     return PlannedAction(name, "blocked", why)
+
+
+def shown(draft: Draft) -> list[dict[str, Any]]:
+    """The steps as callers of previews and checks get them."""
+    return [
+        {
+            "name": action.name,
+            "kind": action.kind,
+            "system": action.system,
+            "object_type": action.object_type,
+            "operation": action.operation,
+            "why": action.why,
+        }
+        for action in draft.actions
+    ]
 
 
 #: What is decided between preview and run without changing what is done: row ids of a mapping that the run itself adds.

@@ -6,32 +6,27 @@ Public surface: :func:`enqueue`, :func:`preview`, :func:`read_token`, :func:`rep
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import asdict
 from typing import Any
 
 from django.core import signing
-from django.db import connections, transaction
+from django.db import transaction
 
-from apps.canonical.objects import Deal
 from apps.connectors.spi import AdapterError
-from apps.core import clock, correlation, hooks
-from apps.core.errors import AppError, InvalidInput, NotAllowed, NotFound, Stale, Unavailable, WrongState
+from apps.core import clock, hooks
+from apps.core.errors import AppError, InvalidInput, NotAllowed, NotFound, Stale, WrongState
 from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.sync import children, queue
 from apps.sync.apply import fact_of
+from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
-from apps.sync.flows import deal as deal_flow
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
 from apps.sync.models import OPEN, Gate, State, Transaction
-from apps.sync.plans import Draft
+from apps.sync.plans import shown
 from apps.sync.queue import enqueue
 
 __all__ = [
@@ -99,22 +94,8 @@ def _preview_one(row: Transaction, overlay: tuple[ProposedMapping, ...]) -> dict
         "codes": codes,
         "reason": draft.problems[0].reason if draft.problems else draft.summary,
         "digest": draft.digest,
-        "actions": _actions(draft),
+        "actions": shown(draft),
     }
-
-
-def _actions(draft: Draft) -> list[dict[str, Any]]:
-    return [
-        {
-            "name": action.name,
-            "kind": action.kind,
-            "system": action.system,
-            "object_type": action.object_type,
-            "operation": action.operation,
-            "why": action.why,
-        }
-        for action in draft.actions
-    ]
 
 
 def replay(
@@ -249,62 +230,3 @@ def gate(*, legal_entity_id: int, flow: str) -> str:
     """How far the flow may go for the entity; ``off`` when nobody has said."""
     row = Gate.objects.filter(legal_entity_id=legal_entity_id, flow=flow).first()
     return row.mode if row else Gate.Mode.OFF.value
-
-
-def deal_validate(
-    *, system_code: str, deal_id: str | None = None, deal: Deal | None = None, deadline_seconds: float = 2.0
-) -> dict[str, Any]:
-    """Would this deal provision? Gather and plan, nothing is written anywhere.
-
-    Asked by the CRM before closing, so the deal is treated as if it were won. Within the deadline the answer is live; past it
-    (or when the CRM cannot be reached) it comes from the records, with the time they were seen. Raises :class:`NotFound`
-    for an unknown deal, :class:`Unavailable` when neither source answers."""
-    system = organization.system(system_code)
-    if system is None or system.kind != "crm":
-        raise NotFound(f"There is no CRM “{system_code}”.")
-    key = f"{system_code}:{deal_id or (deal.key.partition(':')[2] if deal else '')}"
-    started = time.monotonic()
-    pool = ThreadPoolExecutor(max_workers=1)
-    context = Context(key=key, deadline=started + deadline_seconds)
-    try:
-        snapshot = pool.submit(_gather_apart, context, deal, correlation.current()).result(
-            timeout=deadline_seconds
-        )
-    except (FutureTimeout, AdapterError):
-        snapshot = _gather(Context(key=key, live=False), deal)
-        if snapshot.deal is None:
-            raise Unavailable(
-                "The CRM did not answer in time and this deal has not been seen before."
-            ) from None
-    finally:
-        pool.shutdown(wait=False, cancel_futures=True)
-    if snapshot.deal is None:
-        raise NotFound(f"There is no deal {deal_id} in {system.name}.")
-    draft = deal_flow.plan(deal_flow.as_won(snapshot))
-    return {
-        "ok": not draft.problems,
-        "as_of": snapshot.as_of,
-        "live": snapshot.live,
-        "actions": _actions(draft),
-        "problems": [asdict(problem) for problem in draft.problems],
-        "digest": draft.digest,
-        "legal_entity_code": snapshot.deal.legal_entity_code,
-    }
-
-
-def _gather(context: Context, deal: Deal | None) -> Any:
-    if deal is None:
-        return deal_flow.gather(context)
-    code, _, external_id = context.key.partition(":")
-    return deal_flow.gather_deal(
-        context, system=organization.system(code), external_id=external_id, deal=deal, as_of=clock.now()
-    )
-
-
-def _gather_apart(context: Context, deal: Deal | None, correlation_id: str) -> Any:
-    """In a thread of its own, so that a slow CRM cannot hold the request; the thread closes its own connections."""
-    try:
-        with correlation.bind(correlation_id):
-            return _gather(context, deal)
-    finally:
-        connections.close_all()

@@ -143,3 +143,12 @@ def test_a_country_without_known_holidays_has_weekends(uk):
     services.entity_set(code="MER-UK", country="AQ")
     uk.refresh_from_db()
     assert len(selectors.working_days(uk, 2026, 11)) == 21
+
+
+def test_an_entitys_tax_id_must_be_one_of_its_country(uk):
+    with pytest.raises(InvalidInput, match="GB123456789"):
+        services.entity_set(code="MER-UK", tax_id="GB123456789")
+    assert services.entity_set(code="MER-UK", tax_id="GB980780684").tax_id == "GB980780684"
+    with pytest.raises(InvalidInput, match="no valid tax id of DE"):
+        services.entity_set(code="MER-UK", country="DE")
+    assert selectors.entity("MER-UK").country == "GB"

@@ -69,7 +69,9 @@ class Entity:
     pk: int = 1
     code: str = "MER-UK"
     name: str = "Merridane Consulting Ltd"
+    country: str = "GB"
     currency: str = "GBP"
+    tax_id: str = "GB980780684"
     active: bool = True
     successor_id: int | None = None
     successor: Any = None

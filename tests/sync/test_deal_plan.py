@@ -110,6 +110,29 @@ def test_a_customer_that_cannot_be_billed_is_held_before_it_is_created(change, c
     assert [action.kind for action in draft.actions] == ["blocked"]
 
 
+def test_a_vat_id_of_another_member_state_is_said_with_both_countries():
+    berlin = Address(line1="1 Allee", city="Berlin", postal_code="10115", country="DE")
+    draft = plan(snapshot(customer=customer(tax_id="FR40303265045", billing_address=berlin)))
+    assert codes(draft) == ["CUS-TAXID-INVALID"]
+    assert draft.problems[0].reason == (
+        "“FR40303265045” of Corvane Insurance Ltd is no valid tax id of DE: "
+        "a VAT id of DE begins with DE, not with FR."
+    )
+
+
+def test_a_greek_vat_id_begins_with_el():
+    athens = Address(line1="1 Odos", city="Athens", postal_code="10431", country="GR")
+    assert codes(plan(snapshot(customer=customer(tax_id="EL094259216", billing_address=athens)))) == []
+
+
+def test_a_wrong_tax_id_of_our_own_entity_stops_its_deals():
+    draft = plan(snapshot(entity=Entity(tax_id="GB123456789")))
+    assert codes(draft) == ["CUS-TAXID-INVALID"]
+    problem = draft.problems[0]
+    assert (problem.step, problem.object_type, problem.value) == ("deal", "legal_entity", "GB123456789")
+    assert "Merridane Consulting Ltd" in problem.reason
+
+
 def test_terms_and_currency_unknown_to_the_erp_are_two_problems():
     draft = plan(snapshot(terms_known=False, currency_known=False))
     assert codes(draft) == ["CUS-CURRENCY", "CUS-TERMS"]

@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from apps.core import clock
 from apps.journal import services as journal
 from apps.journal.models import Inbox
 from apps.organization import services as organization
 from apps.records import services as records
 from apps.sync import intake, queue
-from apps.sync.models import Subject, Transaction
-from tests.sync.samples import deal
+from apps.sync.models import Plan, Subject, Transaction
+from tests.sync.samples import customer, deal
 
 pytestmark = pytest.mark.django_db
 WHEN = datetime(2026, 11, 23, 9, tzinfo=UTC)
@@ -69,16 +70,62 @@ def test_our_own_echo_and_a_hint_without_a_record_are_no_work(change):
 
 @pytest.mark.parametrize(("seen_at", "expected"), [(WHEN, 0), (WHEN.replace(hour=8), 1)])
 def test_what_we_have_read_since_is_not_read_again(systems, seen_at, expected):
+    read(systems, modified_at=seen_at)
+    planned("crm:006A")
+    arrive("deal", "006A")
+    intake.take()
+    assert Transaction.objects.filter(state="pending").count() == expected
+
+
+def read(systems, *, modified_at=WHEN) -> None:
     records.observe(
         system_id=systems["crm"].id,
         object_type="deal",
         external_id="006A",
         body=deal(),
-        modified_at=seen_at,
+        modified_at=modified_at,
         key="crm:006A",
     )
+
+
+def planned(key: str, *, state: str = "succeeded") -> Transaction:
+    """The deal's own run, which has come to rest."""
+    made = queue.enqueue(kind="deal", key=key, flow="deal.provision", trigger="test")
+    Plan.objects.create(transaction=made, digest="", actions=[], problems=[], as_of=clock.now())
+    Transaction.objects.filter(id=made.id).update(state=state)
+    return made
+
+
+@pytest.mark.parametrize("state", ["held", "succeeded"])
+def test_a_deal_that_somebody_else_has_read_since_its_plan_is_planned_again(systems, state):
+    """A preview, or the check before closing, shows the corrected deal before its event arrives."""
+    planned("crm:006A", state=state)
+    read(systems)
     arrive("deal", "006A")
-    assert len(work()) == expected
+    intake.take()
+    assert Transaction.objects.filter(state="pending").count() == 1
+
+
+def test_a_deal_that_was_only_checked_before_closing_is_still_work(systems):
+    read(systems)
+    arrive("deal", "006A")
+    assert work() == ["deal.provision deal:crm:006A"]
+
+
+def test_an_account_that_another_deal_has_read_still_wakes_the_deals_that_are_held_for_it(systems):
+    records.observe(
+        system_id=systems["crm"].id,
+        object_type="customer",
+        external_id="001A",
+        body=customer(),
+        modified_at=WHEN,
+        key="crm:001A",
+    )
+    held = planned("crm:006B", state="held")
+    Transaction.objects.filter(id=held.id).update(customer_key="crm:001A")
+    arrive("customer", "001A")
+    intake.take()
+    assert Transaction.objects.get(id=held.id).state == "pending"
 
 
 def test_a_changed_account_wakes_its_customers_and_the_deals_that_are_held_for_it():
@@ -132,6 +179,6 @@ def test_a_row_that_cannot_be_taken_is_kept_and_stops_no_other():
 
 
 def test_lists_of_parameters_are_united_and_other_values_replaced():
-    merged = queue.merge({"entities": ["A"], "chosen_id": "1"}, {"entities": ["B"], "chosen_id": "2"})
-    assert merged == {"entities": ["A", "B"], "chosen_id": "2"}
+    merged = queue.merge({"entities": ["A"], "started_by": "1"}, {"entities": ["B"], "started_by": "2"})
+    assert merged == {"entities": ["A", "B"], "started_by": "2"}
     assert Subject.objects.count() == 0

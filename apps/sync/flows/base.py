@@ -1,7 +1,7 @@
 """What a flow is: gather a snapshot, plan it purely. And the readers that every gather uses.
 
-Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`, :func:`read_many`, :func:`link_id`,
-:func:`customer_name`.
+Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`, :func:`read_many`, :func:`seen_many`,
+:func:`link_id`, :func:`customer_name`.
 """
 
 from __future__ import annotations
@@ -26,13 +26,20 @@ from apps.sync.plans import Draft
 
 @dataclass(frozen=True)
 class Context:
-    """What a gather is asked for. ``overlay`` holds proposed mappings of a simulation; ``live`` false reads records only."""
+    """What a gather is asked for. ``overlay`` holds proposed mappings of a simulation; ``live`` false reads records only.
+
+    ``seen`` is filled by the readers: when each record that was read instead of its system had been shown to us."""
 
     key: str
     params: dict[str, Any] = field(default_factory=dict)
     overlay: tuple[Any, ...] = ()
     live: bool = True
     deadline: float | None = None
+    seen: list[datetime] = field(default_factory=list, compare=False)
+
+    def oldest(self, now: datetime) -> datetime:
+        """When the oldest of what was read had been seen; ``now`` when everything came from the systems themselves."""
+        return min(self.seen, default=now)
 
     def seconds_left(self) -> float | None:
         return None if self.deadline is None else max(0.0, self.deadline - time.monotonic())
@@ -99,12 +106,32 @@ def read_one(context: Context, *, system: Any, object_type: str, external_id: st
         found = read_many(context, system=system, object_type=object_type, by="id", value=external_id)
         return found[0] if found else None
     row = records.record(system.id, object_type, external_id)
-    if row is None or row.deleted:
-        return None
+    return None if row is None or row.deleted else _as_seen(context, row)
+
+
+#: Rungs of a search → the field of the canonical object that holds the value.
+_FIELDS = {"key": "key", "tax_id": "tax_id", "registration": "registration_number", "name": "name"}
+
+
+def seen_many(context: Context, *, system: Any, object_type: str, by: str, value: str) -> Sequence[Observed]:
+    """What :func:`read_many` finds, among the records alone: by id, or equal in the field that ``by`` stands for. What only
+    the system can compare (a domain, another spelling) finds nothing here."""
+    if by in ("id", "claimed_id"):
+        one = records.record(system.id, object_type, value)
+        rows = [one] if one is not None and not one.deleted else []
+    elif by in _FIELDS:
+        rows = records.find(system_id=system.id, object_type=object_type, field=_FIELDS[by], value=value)
+    else:
+        rows = []
+    return [_as_seen(context, row) for row in rows]
+
+
+def _as_seen(context: Context, row: Any) -> Observed:
+    context.seen.append(row.observed_at)
     return Observed(
-        object_type=object_type,
-        external_id=external_id,
-        body=OBJECTS[object_type].model_validate(row.body),
+        object_type=row.object_type,
+        external_id=row.external_id,
+        body=OBJECTS[row.object_type].model_validate(row.body),
         version=row.version,
         modified_at=row.modified_at,
         url=row.url,

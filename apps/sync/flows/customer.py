@@ -3,18 +3,17 @@
 Public surface: :data:`FLOW`. Subject key: ``<customer key>@<erp system code>``; ``params["entities"]`` lists the legal
 entities that sell to it. The ladder: (1) our link, (2) ERP record under our external key, (3) the ERP id the CRM claims,
 (4) tax id in the same country, (5) registration number, (6) domain or name in the same country, (7) similar name. Rungs 1
-to 4 link by themselves when exactly one record is found; 5 to 7 only suggest, a person decides.
+to 4 link by themselves when exactly one record is found; 5 to 7 only suggest, a person decides. A record that is known takes
+over what the CRM owns and has changed (:mod:`apps.sync.flows.masterdata`).
 """
 
 from __future__ import annotations
 
-import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
-
-from rapidfuzz import fuzz
+from typing import Any, cast
 
 from apps.canonical.money import Money
 from apps.canonical.objects import Customer
@@ -22,30 +21,21 @@ from apps.connectors.spi import Observed
 from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
-from apps.sync.flows import base
+from apps.sync.flows import base, masterdata
 from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.flows.matching import Candidate, candidate_of, climb, push_key
 from apps.sync.models import OPEN, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, push, unchanged
 
-#: Rungs that link by themselves, in order; then rungs that only suggest.
-EXACT = ("key", "claimed_id", "tax_id")
-SUGGEST = ("registration", "domain", "name")
-SIMILAR_ENOUGH = 88.0
-_LEGAL_FORM = re.compile(
-    r"\b(ltd|limited|plc|inc|llc|corp|corporation|bv|nv|sa|sas|gmbh|ag|ab|as|oy|spa|srl)\b\.?", re.I
-)
-
-
-@dataclass(frozen=True)
-class Candidate:
-    """An ERP record that may be this customer. ``rung`` says why; ``score`` is 0 to 100."""
-
-    rung: str
-    score: float
-    external_id: str
-    name: str
-    url: str
-    inactive: bool
+_WORDS = {
+    "name": "the name",
+    "tax_id": "the tax id",
+    "registration_number": "the registration number",
+    "email": "the e-mail address",
+    "phone": "the telephone number",
+    "website": "the website",
+    "billing_address": "the billing address",
+}
 
 
 @dataclass(frozen=True)
@@ -68,16 +58,13 @@ class CustomerSnapshot:
     suggested: tuple[Candidate, ...] = ()
     billing_id: str = ""
     crm_knows: bool = False
+    #: Who is right about which field of the customer, by the ownership rules in force.
+    owners: Mapping[str, governance.Ownership] = field(default_factory=dict)
 
     @property
     def record(self) -> Observed | None:
-        """The one ERP record that is this customer, linked, chosen by a person or matched exactly."""
+        """The one ERP record that is this customer, linked or matched exactly."""
         return self.linked or (self.exact[0] if len(self.exact) == 1 else None)
-
-
-def push_key(customer_key: str) -> str:
-    """Our external key of a customer in a vendor system: letters, digits, ``-`` and ``_`` only (NetSuite's eid rule)."""
-    return "cus-" + re.sub(r"[^A-Za-z0-9_-]", "-", customer_key)
 
 
 def gather(context: Context) -> CustomerSnapshot:
@@ -87,6 +74,7 @@ def gather(context: Context) -> CustomerSnapshot:
     known = (organization.entity(code) for code in sorted(context.params.get("entities", [])))
     entities = tuple(entity for entity in known if entity is not None)
     account = base.read_one(context, system=crm, object_type="customer", external_id=crm_id)
+    read_at = clock.now()
     customer = account.body if account else None
     first = entities[0] if entities else None
     held = _held(customer_key)
@@ -103,7 +91,6 @@ def gather(context: Context) -> CustomerSnapshot:
     linked_id = base.link_id("customer", customer_key, erp)
     shared = {
         "key": context.key,
-        "as_of": clock.now(),
         "meta": meta,
         "customer": customer,
         "crm": crm,
@@ -115,15 +102,17 @@ def gather(context: Context) -> CustomerSnapshot:
         "linked_id": linked_id,
         "billing_id": base.link_id("customer", customer_key, billing_system),
         "crm_knows": bool(base.link_id("customer_ref", customer_key, crm)),
+        "owners": masterdata.owners(entity.id for entity in entities),
     }
-    known_id = linked_id or str(context.params.get("chosen_id", ""))
-    if customer is None or not (known_id or context.live):
-        return CustomerSnapshot(**shared)
-    if known_id:
-        linked = base.read_one(context, system=erp, object_type="customer", external_id=known_id)
-        return CustomerSnapshot(**shared, linked=linked)
-    rung, exact, suggested = _climb(context, erp, customer)  # type: ignore[arg-type]
-    return CustomerSnapshot(**shared, exact_rung=rung, exact=exact, suggested=suggested)
+    if customer is None:
+        return CustomerSnapshot(**shared, as_of=context.oldest(read_at))
+    if linked_id:
+        linked = base.read_one(context, system=erp, object_type="customer", external_id=linked_id)
+        return CustomerSnapshot(**shared, as_of=context.oldest(read_at), linked=linked)
+    rung, exact, suggested = climb(context, erp, customer)  # type: ignore[arg-type]
+    return CustomerSnapshot(
+        **shared, as_of=context.oldest(read_at), exact_rung=rung, exact=exact, suggested=suggested
+    )
 
 
 def _held(customer_key: str) -> Money | None:
@@ -158,58 +147,6 @@ def _settings(entity: Any, customer: Any, context: Context) -> dict[str, Any]:
     }
 
 
-def _climb(
-    context: Context, erp: Any, customer: Customer
-) -> tuple[str, tuple[Observed, ...], tuple[Candidate, ...]]:
-    looked_for = {
-        "key": push_key(customer.key),
-        "claimed_id": customer.claimed_erp_id,
-        "tax_id": customer.tax_id,
-        "registration": customer.registration_number,
-        "domain": _domain(customer),
-        "name": customer.name,
-    }
-    for rung in EXACT:
-        found = _look(context, erp, rung, looked_for[rung], customer)
-        if found:
-            return rung, found, ()
-    suggested: dict[str, Candidate] = {}
-    for rung in SUGGEST:
-        for seen in _look(context, erp, rung, looked_for[rung], customer):
-            candidate = _candidate(rung, seen, customer)
-            if candidate.score >= SIMILAR_ENOUGH or rung == "registration":
-                suggested.setdefault(candidate.external_id, candidate)
-    return "", (), tuple(sorted(suggested.values(), key=lambda c: (-c.score, c.external_id)))
-
-
-def _look(context: Context, erp: Any, rung: str, value: str, customer: Customer) -> tuple[Observed, ...]:
-    if not value:
-        return ()
-    country = customer.billing_address.country or ""
-    found = base.read_many(
-        context, system=erp, object_type="customer", by=rung, value=value, extra={"country": country}
-    )
-    if rung in ("key", "claimed_id") or not country:
-        return tuple(found)
-    return tuple(seen for seen in found if seen.body.billing_address.country in (None, country))  # type: ignore[attr-defined]
-
-
-def _candidate(rung: str, seen: Observed, customer: Customer) -> Candidate:
-    name = seen.body.name  # type: ignore[attr-defined]
-    score = round(fuzz.token_sort_ratio(normal_name(customer.name), normal_name(name)), 1)
-    return Candidate(rung, score, seen.external_id, name, seen.url, bool(seen.facts.get("inactive")))
-
-
-def normal_name(name: str) -> str:
-    """Lower case without legal form and punctuation: ``Corvane Insurance Ltd.`` → ``corvane insurance``."""
-    return " ".join(re.sub(r"[^\w\s]", " ", _LEGAL_FORM.sub(" ", name.lower())).split())
-
-
-def _domain(customer: Customer) -> str:
-    site = re.sub(r"^https?://(www\.)?", "", customer.website.strip().lower()).split("/")[0]
-    return site or customer.email.rpartition("@")[2].lower()
-
-
 def plan(snapshot: CustomerSnapshot) -> Draft:
     customer = snapshot.customer
     if customer is None:
@@ -227,6 +164,7 @@ def plan(snapshot: CustomerSnapshot) -> Draft:
         return Draft((blocked("erp.customer", "A person decides which customer it is."),), (undecided,))
     actions = [
         _erp_step(snapshot, customer),
+        *_correction(snapshot, customer),
         *_entity_steps(snapshot, customer),
         _billing_step(snapshot, customer),
     ]
@@ -260,7 +198,7 @@ def _undecidable(snapshot: CustomerSnapshot, customer: Customer) -> Problem | No
             "status",
             record.external_id,
             f"{customer.name} is inactive in {erp} (record {record.external_id}).",
-            {"candidates": [_evidence(_candidate(snapshot.exact_rung or "link", record, customer))]},
+            {"candidates": [_evidence(candidate_of(snapshot.exact_rung or "link", record, customer))]},
         )
     if record is None and snapshot.suggested:
         best = snapshot.suggested[0]
@@ -279,7 +217,7 @@ def _undecidable(snapshot: CustomerSnapshot, customer: Customer) -> Problem | No
 
 def _ambiguous(snapshot: CustomerSnapshot, customer: Customer) -> Problem:
     rung = snapshot.exact_rung
-    candidates = [_candidate(rung, seen, customer) for seen in snapshot.exact]
+    candidates = [candidate_of(rung, seen, customer) for seen in snapshot.exact]
     names = " and ".join(f"{c.name} ({c.external_id})" for c in candidates)
     by_tax_id = rung == "tax_id"
     because = f"share the tax id {customer.tax_id}" if by_tax_id else "carry the same external id"
@@ -312,12 +250,11 @@ def _erp_step(snapshot: CustomerSnapshot, customer: Customer) -> PlannedAction:
             "erp.customer", why, system=snapshot.erp, object_type="customer", external_id=snapshot.linked_id
         )
     if snapshot.record is not None:
-        rung = snapshot.exact_rung or "person"
+        rung = snapshot.exact_rung
         reason = {
             "key": "it carries our external key",
             "claimed_id": "the CRM names this record",
             "tax_id": "same tax id and country",
-            "person": "a person chose it",
         }
         return PlannedAction(
             "erp.customer",
@@ -344,6 +281,34 @@ def _erp_step(snapshot: CustomerSnapshot, customer: Customer) -> PlannedAction:
         body=customer,
         settings=snapshot.settings[first.code],
     )
+
+
+def _correction(snapshot: CustomerSnapshot, customer: Customer) -> list[PlannedAction]:
+    """What the CRM owns and the ERP's record shows differently is written to the record; nothing when all is the same."""
+    if snapshot.record is None:
+        return []
+    shown = cast(Customer, snapshot.record.body)
+    found = masterdata.corrections(erp=shown, crm=customer, owners=snapshot.owners)
+    if not found:
+        return []
+    names = ", ".join(_WORDS[one.field] for one in found)
+    rules = "; ".join(one.rule for one in found)
+    return [
+        push(
+            "erp.customer_update",
+            f"The CRM owns {names} of {customer.name} and says something else than {snapshot.erp.name} ({rules}).",
+            system=snapshot.erp,
+            object_type="customer",
+            operation="update",
+            key=push_key(customer.key),
+            link_key=customer.key,
+            external_id=snapshot.record.external_id,
+            body=customer,
+            fields=tuple(one.field for one in found),
+            changes=tuple({"field": one.field, "old": one.old, "new": one.new} for one in found),
+            rule=rules,
+        )
+    ]
 
 
 def _entity_steps(snapshot: CustomerSnapshot, customer: Customer) -> list[PlannedAction]:

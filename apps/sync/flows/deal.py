@@ -18,6 +18,7 @@ from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync.flows import base, checks
 from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.models import State, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, child, local, push, unchanged
 
 ANNOUNCE_TYPE = "psasync.engagement.provisioned.v1"
@@ -54,24 +55,22 @@ def gather(context: Context) -> DealSnapshot:
     """Read the deal and its account (live), and what we know around them. Raises ``AdapterError``."""
     system, external_id = base.split_key(context.key)
     observed = base.read_one(context, system=system, object_type="deal", external_id=external_id)
-    as_of = clock.now()
     if observed is None:
         engagement = commercial.engagement_by_deal(context.key)
         return DealSnapshot(
-            context.key, as_of, context.live, system=system, external_id=external_id, engagement=engagement
+            context.key,
+            clock.now(),
+            context.live,
+            system=system,
+            external_id=external_id,
+            engagement=engagement,
         )
-    if not context.live:
-        seen = records.record(system.id, "deal", external_id)
-        as_of = seen.observed_at if seen else as_of
-    return gather_deal(
-        context, system=system, external_id=external_id, deal=cast(Deal, observed.body), as_of=as_of
-    )
+    return gather_deal(context, system=system, external_id=external_id, deal=cast(Deal, observed.body))
 
 
-def gather_deal(
-    context: Context, *, system: Any, external_id: str, deal: Deal, as_of: datetime
-) -> DealSnapshot:
+def gather_deal(context: Context, *, system: Any, external_id: str, deal: Deal) -> DealSnapshot:
     """The rest of the snapshot for a deal document at hand (also used before closing, when the CRM sends it along)."""
+    now = clock.now()
     customer = _customer(context, system, deal)
     entity = organization.entity(deal.legal_entity_code) if deal.legal_entity_code else None
     routes = _routes(entity)
@@ -80,7 +79,7 @@ def gather_deal(
     terms = commercial.current_terms(engagement.key) if engagement else None
     return DealSnapshot(
         key=context.key,
-        as_of=as_of,
+        as_of=context.oldest(now),
         live=context.live,
         meta=_meta(deal, customer, entity, engagement),
         system=system,
@@ -92,7 +91,7 @@ def gather_deal(
         or (entity is not None and commercial.has_entity_rates(entity.id, deal.currency)),
         engagement=engagement,
         known_digest=terms.digest if terms else "",
-        customer_linked=_customer_linked(customer, routes),
+        customer_linked=_customer_linked(customer, routes) and _customer_enabled(customer, entity, routes),
         project_linked=_project_linked(engagement, routes),
         erp=routes.get("erp"),
         psa=routes.get("psa"),
@@ -144,6 +143,25 @@ def _customer_linked(customer: Customer | None, routes: dict[str, Any]) -> bool:
     return customer is not None and all(
         s is not None and base.link_id("customer", customer.key, s) for s in needed
     )
+
+
+def _customer_enabled(customer: Customer | None, entity: Any, routes: dict[str, Any]) -> bool:
+    """Whether the ERP's customer serves this entity too: an earlier deal may have been another entity's."""
+    erp = routes.get("erp")
+    if customer is None or erp is None:
+        return False
+    route = organization.route(entity.id, "erp")
+    subsidiary = str((route.settings if route else {}).get("subsidiary") or "")
+    seen = records.record(erp.id, "customer", base.link_id("customer", customer.key, erp))
+    shown = {str(one) for one in seen.facts.get("subsidiaries", [])} if seen else set()
+    return not subsidiary or subsidiary in shown or _synchronised_for(customer, entity, erp)
+
+
+def _synchronised_for(customer: Customer, entity: Any, erp: Any) -> bool:
+    done = Transaction.objects.filter(
+        subject__kind="customer", subject__key=f"{customer.key}@{erp.code}", state=State.SUCCEEDED
+    )
+    return done.filter(flow="customer.sync", params__entities__contains=[entity.code]).exists()
 
 
 def _project_linked(engagement: Any, routes: dict[str, Any]) -> bool:
