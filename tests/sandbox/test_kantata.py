@@ -130,12 +130,14 @@ def test_a_set_version_makes_card_versions_and_can_be_cloned(psa):
     psa.make("rate_cards", "rate_card", title="Standard EUR", currency="EUR", rate_card_set_id=card_set)
     first = psa.make("rate_card_set_versions", "rate_card_set_version", rate_card_set_id=card_set,
                      effective_date="2026-01-01")  # fmt: skip
-    [version] = first["rate_card_version_ids"]
+    [version] = psa.ids(f"/rate_card_versions?rate_card_set_version_id={first['id']}")
     psa.make("rate_card_roles", "rate_card_role", rate_card_version_id=version, role_id="7", rate=15000)
     twice = {"rate_card_role": {"rate_card_version_id": version, "role_id": "7", "rate": 1}}
     assert psa.call("POST", "/rate_card_roles", twice).status_code == 422
     body = {"rate_card_set_version": {"rate_card_set_id": card_set, "effective_date": "2026-12-01"}}
-    cloned = psa.call("POST", f"/rate_card_set_versions?clone_id={first['id']}", body).json()
+    cloned = psa.call(
+        "POST", f"/rate_card_set_versions?clone_id={first['id']}&include=rate_card_versions", body
+    ).json()
     new = cloned["rate_card_set_versions"][cloned["results"][0]["id"]]["rate_card_version_ids"][0]
     roles = psa.call("GET", f"/rate_card_roles?rate_card_version_id={new}").json()["rate_card_roles"]
     assert [role["rate"] for role in roles.values()] == [15000]

@@ -1,11 +1,11 @@
 """Resources, fields and filters of the emulated account.
 
-Source: the OpenAPI documents that Kantata publishes at developer.kantata.com (API v1); request properties, required
-lists and list parameters of the resources named here, as far as they were read (see docs/sandbox.md).
+Source: the OpenAPI documents that Kantata publishes at developer.kantata.com (API v1), as far as they were read;
+``docs/sandbox.md`` (Fidelity) says which lists are from general knowledge.
 
 Notation of a field: ``name:type`` with type s (text), i (integer), n (number), b (boolean), d (date), dt (date-time),
 id>resource, ids>resource, o (object), l (list); suffix ``!`` required on create, ``~`` read-only.
-Public surface: RESOURCES, Resource, Field, COMMON_FILTERS, REFERENCE, REFERABLE.
+Public surface: RESOURCES, Resource, Field, COMMON_FILTERS, REFERENCE, REFERABLE, PLAIN, association.
 """
 
 from dataclasses import dataclass, field
@@ -58,8 +58,8 @@ _TABLE = {
     "invoices": ("invoice", "Invoice", "invoice",
         "workspace_ids:ids>workspaces invoice_date:d due_date:d title:s message:s currency:s status:s~ total_in_cents:i~"
         " balance_in_cents:i~ additional_items:l time_entry_ids:ids>time_entries expense_ids:ids>expenses"
-        " billing_milestone_ids:ids>billing_milestones user_id:id>users~ payment_schedule:s recipient_id:id>users"
-        " additional_notes:s paid_at:dt~ tax_percent:n", "status"),
+        " billing_milestone_ids:ids>billing_milestones user_id:id>users~ payment_schedule:i recipient_id:id>users"
+        " additional_notes:s paid_at:dt~ tax_rate:n", "status"),
     "external_payments": ("external_payment", "ExternalPayment", "external_payment",
         "invoice_id:id>invoices! amount_in_cents:i! payment_date:d! notes:s", "invoice_id"),
     "workspace_resources": ("workspace_resource", "WorkspaceResource", "workspace_resource",
@@ -128,6 +128,8 @@ COMMON_FILTERS = {
 }
 # Fields that a list or show only gives when optional_fields names them.
 OPTIONAL = {"workspaces": {"target_margin", "default_rate"}, "stories": {"followers_ids"}}
+# An id of another record is answered only when the request includes the association; these are fields of their own.
+PLAIN = {"workspaces": {"rate_card_id"}}
 STORY_STATES = {"task": ("not started", "started", "needs info", "completed"),
                 "milestone": ("not started", "started", "completed"),
                 "deliverable": ("not started", "started", "completed"), "issue": ("new", "fixed", "resolved")}  # fmt: skip
@@ -171,6 +173,14 @@ def _resource(plural: str) -> Resource:
     own |= {f"{name}s" for name, f in fields.items() if f.type == "id"}
     own |= {name[:-1] for name, f in fields.items() if f.type == "ids"}
     return Resource(plural, singular, subject, event, fields, frozenset(own | COMMON_FILTERS))
+
+
+def association(field: Field) -> str:
+    """The name by which ``include`` asks for the records of an id field: story_id → story, time_entry_ids → time_entries."""
+    if field.type == "id":
+        return field.name.removesuffix("_id")
+    name = field.name.removesuffix("_ids")
+    return f"{name[:-1]}ies" if name.endswith("y") else f"{name.removesuffix('s')}s"
 
 
 RESOURCES = {plural: _resource(plural) for plural in _TABLE}

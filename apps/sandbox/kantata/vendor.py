@@ -4,13 +4,14 @@ Public surface: Kantata (a Vendor).
 """
 
 import hashlib
+from collections.abc import Sequence, Set
 from datetime import timedelta
 
 from ..core import auth, clock
 from ..core.http import Request, Response, Router
 from ..core.systems import NoSuchRecord, Vendor
 from .errors import error, refuse
-from .fields import COMMON_FILTERS, OPTIONAL, REFERABLE, RESOURCES
+from .fields import COMMON_FILTERS, OPTIONAL, PLAIN, REFERABLE, RESOURCES, association
 from .records import Account
 
 BASE = "/api/v1"
@@ -241,17 +242,16 @@ class Kantata(Vendor):
         return not wanted or any(fits(reference) for reference in references)
 
     def _envelope(self, request: Request, plural: str, docs: list, total: int, page: int, size: int) -> dict:
-        optional = OPTIONAL.get(plural, set()) - set(request.query.get("optional_fields", "").split(","))
-        shown = {}
-        for doc in docs:
-            shown[doc["id"]] = {k: v for k, v in doc.items() if k not in optional}
+        asked = set(request.query.get("optional_fields", "").split(","))
+        included = [name for name in request.query.get("include", "").split(",") if name]
+        shown = {doc["id"]: _shown(plural, doc, asked, included) for doc in docs}
         answer: dict = {
             "count": total,
             "results": [{"key": plural, "id": doc["id"]} for doc in docs],
             plural: shown,
             "meta": {"count": total, "page_count": -(-total // size), "page_number": page, "page_size": size},
         }
-        for name in filter(None, request.query.get("include", "").split(",")):
+        for name in included:
             self._include(plural, name, docs, shown, answer)
         return answer
 
@@ -264,7 +264,8 @@ class Kantata(Vendor):
                 shown[doc["id"]]["external_reference_ids"] = [r["id"] for r in references]
                 found.update({r["id"]: r for r in references})
             return
-        field = resource.fields.get(f"{name}_id") or resource.fields.get(f"{name.removesuffix('s')}_ids")
+        linked = (f for f in resource.fields.values() if f.type in ("id", "ids"))
+        field = next((f for f in linked if association(f) == name), None)
         if field is not None:
             target = answer.setdefault(field.target, {})
             for doc in docs:
@@ -272,7 +273,7 @@ class Kantata(Vendor):
                 for id_ in [ids] if isinstance(ids, str) else ids:
                     other = self.system.get(field.target, id_)
                     if other:
-                        target[id_] = other
+                        target[id_] = _shown(field.target, other)
             return
         child = RESOURCES.get(name)
         back = f"{resource.singular}_id"
@@ -282,7 +283,7 @@ class Kantata(Vendor):
         for doc in docs:
             children = self.system.find(name, back, doc["id"])
             shown[doc["id"]][f"{child.singular}_ids"] = [c["id"] for c in children]
-            target.update({c["id"]: c for c in children})
+            target.update({c["id"]: _shown(name, c) for c in children})
 
     # -- subscribed events -----------------------------------------------------------------------
 
@@ -348,6 +349,20 @@ class Kantata(Vendor):
         before = self.system.delete(kind, id_)
         if emit:
             self.account.news(kind, "deleted", before, None)
+
+
+def _shown(plural: str, doc: dict, asked: Set[str] = frozenset(), included: Sequence[str] = ()) -> dict:
+    """A record as it is answered: optional fields when asked for, ids of other records when these are included."""
+    fields, plain = RESOURCES[plural].fields, PLAIN.get(plural, ())
+    hidden = OPTIONAL.get(plural, set()) - asked
+    hidden |= {
+        name
+        for name, field in fields.items()
+        if field.type in ("id", "ids") and name not in plain and association(field) not in included
+    }
+    shown = {name: value for name, value in doc.items() if name not in hidden}
+    # Ids are texts, but for those that are fields of their own.
+    return shown | {name: int(doc[name]) for name in plain if (doc.get(name) or "").isdigit()}
 
 
 def _window(query: dict[str, str]) -> tuple[int, int]:

@@ -1,7 +1,8 @@
 """Record types and fields of the emulated account; what is not listed is refused as the vendor refuses it.
 
-Source: SuiteTalk REST API Browser 2026.1 (system.netsuite.com/help/helpcenter/en_US/APIs/REST_API_Browser) and the
-SuiteScript Records Browser for the billing rate card, billing class and charge rule.
+Names follow the SuiteTalk REST API Browser (system.netsuite.com/help/helpcenter/en_US/APIs/REST_API_Browser) and the
+SuiteScript Records Browser for the billing rate card, billing class and charge rule; ``docs/sandbox.md`` (Fidelity) says
+which lists were written from documentation read and which from general knowledge.
 
 Notation of a field: ``name:type`` with type s (text), i (integer), n (number), b (boolean), d (date), dt (date-time),
 e (an ``{id, refName}`` choice), o (sub-record), ref>type, refs>type (multi-select); suffix ``!`` required on create,

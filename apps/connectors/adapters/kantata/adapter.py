@@ -136,7 +136,7 @@ class KantataAdapter:
         if not workspace_id.isdigit():
             return []
         plural, _, include, read = _READS[object_type]
-        params = {"workspace_id": workspace_id, "include": include}
+        params = {"workspace_ids": workspace_id, "include": include}
         if extra.get("updated_after"):
             params["updated_after"] = str(extra["updated_after"])
         return [
@@ -146,7 +146,7 @@ class KantataAdapter:
         ]
 
     def _timesheet(self, submission_id: str) -> list[Observed]:
-        found = self.client.one("timesheet_submissions", submission_id)
+        found = self.client.one("timesheet_submissions", submission_id, include="time_entries")
         ids = [str(one) for one in found.records[0].get("time_entry_ids") or []] if found else []
         if not ids:
             return []
@@ -161,13 +161,13 @@ class KantataAdapter:
         self._known(push)
         if push.object_type == "rate_card":
             return ratecards.push_rate_card(self.client, push)
-        plural, model, _, _ = _READS[push.object_type]
+        plural, model, include, _ = _READS[push.object_type]
         singular = plural.removesuffix("s")
         values = _values(push)
         if push.operation == "update":
             record, answer = self.client.update(plural, singular, self._external_id(push), values)
             return self._outcome(push, record, created=False, exchange=answer.exchange)
-        there = self.client.referred(plural, model, push.key)
+        there = self.client.referred(plural, model, push.key, include=include)
         if there is not None:
             return self._outcome(push, there.records[0], created=False, exchange=there.answer.exchange)
         message = (
@@ -176,7 +176,8 @@ class KantataAdapter:
             else ""
         )
         reference = self.client.reference(model, push.key, message=message)
-        record, answer = self.client.create(plural, singular, {**values, "external_reference": reference})
+        values["external_reference"] = reference
+        record, answer = self.client.create(plural, singular, values, include=include)
         return self._outcome(push, record, created=True, exchange=answer.exchange)
 
     def probe(self, push: Push) -> Outcome | None:
@@ -184,13 +185,13 @@ class KantataAdapter:
         self._known(push)
         if push.object_type == "rate_card":
             return ratecards.find_complete(self.client, push)
-        plural, model, _, _ = _READS[push.object_type]
+        plural, model, include, _ = _READS[push.object_type]
         if push.operation == "update":
             found = self.client.one(plural, self._external_id(push))
             if found is None or not _holds(_values(push), found.records[0]):
                 return None
         else:
-            found = self.client.referred(plural, model, push.key)
+            found = self.client.referred(plural, model, push.key, include=include)
             if found is None:
                 return None
         return self._outcome(push, found.records[0], created=push.operation == "create", exchange=None)

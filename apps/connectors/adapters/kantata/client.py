@@ -111,8 +111,11 @@ class Client:
 
     # -- writing -------------------------------------------------------------------------------
 
-    def create(self, plural: str, singular: str, values: Mapping[str, Any]) -> tuple[dict[str, Any], Answer]:
-        answer = self.http.post(f"{self.base}/{plural}", json={singular: dict(values)})
+    def create(
+        self, plural: str, singular: str, values: Mapping[str, Any], *, include: str = ""
+    ) -> tuple[dict[str, Any], Answer]:
+        asked = f"?include={quote(include, safe=',')}" if include else ""
+        answer = self.http.post(f"{self.base}/{plural}{asked}", json={singular: dict(values)})
         return self._written(answer), answer
 
     def update(

@@ -23,9 +23,10 @@ from apps.connectors.adapters.kantata.client import Client, Listing
 from apps.connectors.protocols.convert import built, day, instant, refused
 from apps.connectors.spi import Observed
 
+# The id of another record is answered only when that record is included.
 ENGAGEMENT_INCLUDE = "external_references"
-MILESTONE_INCLUDE = "external_references,story"
-TIME_INCLUDE = "story,role,user,active_submission"
+MILESTONE_INCLUDE = "external_references,story,workspace,invoices"
+TIME_INCLUDE = "story,role,user,active_submission,workspace,invoice"
 #: Names of the account-defined fields on billing milestones.
 MILESTONE_FIELDS = {"state": "state", "accepted_at": "accepted_at", "evidence": "acceptance_reference"}
 _SERVICE = re.compile(r"^Service (\S+)$")

@@ -100,6 +100,7 @@ def _lists(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
         "updated_after": _stamp(at.since),
         "updated_before": _stamp(until),
         "order": "updated_at:asc",
+        "include": "workspace",
     }
     found = client.page(plural, params, number=at.page, size=size)
     told = [

@@ -104,7 +104,7 @@ def _rates(client: Client, version_id: str) -> dict[str, tuple[str, int]]:
     """Role id → (id of its rate, rate in minor units)."""
     return {
         str(found["role_id"]): (str(found["id"]), int(found.get("rate") or 0))
-        for page in client.pages("rate_card_roles", {"rate_card_version_id": version_id})
+        for page in client.pages("rate_card_roles", {"rate_card_version_id": version_id, "include": "role"})
         for found in page.records
     }
 
