@@ -26,10 +26,13 @@ def on_approvals_decided(facts: list[dict[str, Any]]) -> None:
 
 
 def on_mappings_settled(facts: list[dict[str, Any]]) -> None:
-    """A confirmed mapping releases the drafts that waited for it."""
+    """A confirmed mapping releases the drafts that waited for it; a refused one keeps them, and says so."""
     for fact in facts:
+        source_ref = f"mapping:{fact['mapping_id']}"
         if fact["state"] == "confirmed":
-            holds.lift_hold(source_ref=f"mapping:{fact['mapping_id']}")
+            holds.lift_hold(source_ref=source_ref)
+        elif fact["state"] in ("rejected", "retired"):
+            holds.explain_hold(source_ref=source_ref, reason=holds.MAPPING_REFUSED)
 
 
 def on_records_observed(facts: list[dict[str, Any]]) -> None:

@@ -1,6 +1,6 @@
 """Verbs of the governance room.
 
-Public surface: :func:`mapping_add`, :func:`mapping_change`, :func:`mapping_adopt`.
+Public surface: :func:`mapping_add`, :func:`mapping_change`, :func:`mapping_adopt`, :func:`still_unconfirmed`.
 
 Segregation of duties: adding a *missing* mapping under the entity's threshold takes effect at once and goes to the review
 list; changing one, one that touches tax or revenue accounts, one over the threshold or of unknown exposure needs a second
@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -68,7 +69,11 @@ def mapping_add(
                 % {"source": source, "target": active.target_label or active.target}
             )
         ledger = kind in TOUCHES_LEDGER
-        at_once = not ledger and _under_threshold(legal_entity, exposure)
+        at_once = (
+            not ledger
+            and _under_threshold(legal_entity, exposure)
+            and not _said_otherwise(kind, legal_entity, source, target)
+        )
         return _create(
             kind=kind,
             legal_entity=legal_entity,
@@ -180,6 +185,22 @@ def settle(*, mapping_id: int, approved: bool, by: Any, digest: str, comment: st
         if former_state == MappingState.EFFECTIVE or approved:
             _raise_version()
         hooks.mappings_settled.fire([_fact(row)])
+
+
+def still_unconfirmed(*, mapping_ids: Iterable[int]) -> list[tuple[int, bool]]:
+    """Those that nobody has confirmed, each with whether it was refused; locked, so that no review ends meanwhile.
+
+    For who must place a hold until a review ends: call inside the database transaction that places it.
+    """
+    wanted = sorted(set(mapping_ids))
+    rows = {row.pk: row for row in Mapping.objects.select_for_update().filter(pk__in=wanted).order_by("pk")}
+    found = []
+    for mapping_id in wanted:
+        row = rows.get(mapping_id)
+        if row is None or (row.state != MappingState.CONFIRMED and row.confirmed_by_id is None):
+            out_of_use = row is not None and row.state in (MappingState.REJECTED, MappingState.RETIRED)
+            found.append((mapping_id, out_of_use))
+    return found
 
 
 def content_digest(row: Mapping) -> str:
@@ -309,6 +330,16 @@ def _require_add(by: Any, legal_entity: Any) -> None:
 def _active(kind: str, legal_entity: Any, source: str, *, lock: bool = False) -> Mapping | None:
     rows = Mapping.objects.filter(kind=kind, legal_entity=legal_entity, source=source, state__in=ACTIVE)
     return (rows.select_for_update() if lock else rows).first()
+
+
+def _said_otherwise(kind: str, legal_entity: Any, source: str, target: str) -> bool:
+    """A second person refused this very pair before, or for all entities the value means something else: then adding it
+    is a change, however small."""
+    refused = Mapping.objects.filter(
+        kind=kind, legal_entity=legal_entity, source=source, target=target, state=MappingState.REJECTED
+    )
+    general = Mapping.objects.filter(kind=kind, legal_entity=None, source=source, state__in=ACTIVE)
+    return refused.exists() or general.exclude(target=target).exists()
 
 
 def _under_threshold(legal_entity: Any, exposure: Money | None) -> bool:

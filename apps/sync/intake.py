@@ -20,7 +20,7 @@ from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import queue
-from apps.sync.models import OPEN, State, Subject, Transaction
+from apps.sync.models import OPEN, Plan, State, Subject, Transaction
 
 log = structlog.get_logger(__name__)
 #: ``(kind, key, flow, params)`` of the work a change asks for.
@@ -78,11 +78,11 @@ def _work(system: Any, change: dict[str, Any]) -> Iterable[Work]:
     """The subjects that a change concerns; none when it tells us nothing new."""
     match system.kind, change["object_type"]:
         case "crm", "deal":
-            if not _already_known(system, change):
-                yield "deal", f"{system.code}:{change['external_id']}", "deal.provision", {}
+            key = f"{system.code}:{change['external_id']}"
+            if not (_already_known(system, change) and _planned_since(system, change, "deal", key)):
+                yield "deal", key, "deal.provision", {}
         case "crm", "customer":
-            if not _already_known(system, change):
-                yield from _customer_work(f"{system.code}:{change['external_id']}")
+            yield from _customer_work(system, change)
         case "psa", _:
             key = records.key_of(system.id, "engagement", change.get("container_id") or "")
             if key:
@@ -101,15 +101,30 @@ def _already_known(system: Any, change: dict[str, Any]) -> bool:
     return bool(occurred and seen and seen.modified_at and seen.modified_at >= occurred)
 
 
+def _planned_since(system: Any, change: dict[str, Any], kind: str, key: str) -> bool:
+    """Whether the subject's own run has seen what we hold: a preview, a check before closing or another deal of the customer
+    reads it too, and does nothing about it."""
+    seen = records.record(system.id, change["object_type"], change["external_id"])
+    plans = Plan.objects.filter(transaction__subject__kind=kind, transaction__subject__key=key)
+    as_of = plans.order_by("-id").values_list("as_of", flat=True).first()
+    return bool(seen and as_of and as_of >= seen.observed_at)
+
+
 def _instant(value: Any) -> datetime | None:
     return parse_datetime(value) if isinstance(value, str) else value
 
 
-def _customer_work(customer_key: str) -> Iterable[Work]:
+def _customer_work(system: Any, change: dict[str, Any]) -> Iterable[Work]:
     """Our customers made of this account, and its deals that wait for a person: the fix may be in the account."""
+    customer_key = f"{system.code}:{change['external_id']}"
+    known = _already_known(system, change)
     for subject in Subject.objects.filter(kind="customer", key__startswith=f"{customer_key}@"):
         last = Transaction.objects.filter(subject=subject).order_by("-id").first()
-        if last is not None:
+        if last is None:
+            continue
+        if last.state == State.HELD or not (
+            known and _planned_since(system, change, "customer", subject.key)
+        ):
             yield "customer", subject.key, "customer.sync", {"entities": last.params.get("entities", [])}
     held = Transaction.objects.filter(
         customer_key=customer_key, state__in=OPEN, flow="deal.provision"

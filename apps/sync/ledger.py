@@ -88,6 +88,14 @@ def was_settled(*, kind: str, key: str, name: str) -> bool:
     return Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED).exists()
 
 
+def last_key(*, kind: str, key: str, name: str) -> str:
+    """The idempotency key (a digest of the content) of the last write of this name for the subject; "" when none is known."""
+    ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
+    rows = Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED)
+    written = rows.exclude(idempotency_key="").order_by("-id").values_list("idempotency_key", flat=True)
+    return written.first() or ""
+
+
 def settled_names(transaction_id: int) -> set[str]:
     """The actions of this transaction that have been done."""
     rows = Action.objects.filter(transaction_id=transaction_id, outcome__in=SETTLED)

@@ -15,6 +15,7 @@ from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, Time
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
 from apps.core.errors import WrongState
+from apps.governance import services as governance
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.records import selectors as records
@@ -44,13 +45,15 @@ def engagement_open(
 
 def engagement_activate(transaction: Transaction, *, engagement_key: str, unconfirmed: list[int]) -> Result:
     engagement = commercial_selectors.engagement(engagement_key)
+    # First: a review that ends from here on waits for us, and then lifts the hold that it finds.
+    waiting = governance.still_unconfirmed(mapping_ids=unconfirmed)
     billing.schedule_load(engagement_key=engagement_key)
-    for mapping_id in unconfirmed:
+    for mapping_id, refused in waiting:
         billing.place_hold(
             engagement_key=engagement_key,
             legal_entity_id=engagement.legal_entity_id,
             level="posting",
-            reason="A new mapping awaits the controller's confirmation; drafts wait until then.",
+            reason=billing.MAPPING_REFUSED if refused else billing.MAPPING_WAITS,
             source_ref=f"mapping:{mapping_id}",
         )
     commercial.engagement_activate(key=engagement_key)

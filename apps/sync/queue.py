@@ -1,6 +1,7 @@
 """The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
 
-Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`. Locks are always taken in the order subject → transaction.
+Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`.
+Locks are always taken in the order subject → transaction.
 """
 
 from __future__ import annotations

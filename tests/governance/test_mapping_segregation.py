@@ -252,3 +252,25 @@ def test_two_people_mapping_one_value_at_once_make_one_mapping(process_database)
     )
     assert outcomes(results)["AlreadyMapped"] == 2
     assert Mapping.objects.count() == 1
+
+
+def test_a_pair_that_was_refused_is_not_in_effect_by_adding_it_again(uk):
+    ada = hire("ada")
+    review(add(uk, ada), hire("carla"), "reject")
+    assert meaning(uk) is None
+    again = add(uk, ada)
+    assert (again.state, meaning(uk)) == ("proposed", None)
+
+
+def test_another_partner_after_a_refusal_is_a_first_answer_again(uk):
+    ada = hire("ada")
+    review(add(uk, ada), hire("carla"), "reject")
+    assert add(uk, ada, target="78").state == "effective"
+
+
+def test_an_entity_that_wants_to_mean_something_else_than_all_others_needs_a_second_person(uk):
+    services.mapping_adopt(
+        kind="service_item", legal_entity=None, source="AIR-510", target="70", target_label="", why="Set-up."
+    )
+    assert add(uk, hire("ada")).state == "proposed"
+    assert meaning(uk).target == "70"

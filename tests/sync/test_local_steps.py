@@ -10,11 +10,14 @@ import time_machine
 
 from apps.billing import selectors as billing
 from apps.commercial import selectors as commercial
+from apps.core import clock, hooks
 from apps.core.errors import NotFound
+from apps.governance.models import Mapping
 from apps.journal import selectors as journal
 from apps.sync import locals, queue
 from tests.billing import world
 from tests.commercial import world as deals
+from tests.people import hire
 
 pytestmark = pytest.mark.django_db
 TYPE = "psasync.engagement.provisioned.v1"
@@ -104,3 +107,43 @@ def test_an_unknown_step_is_a_mistake_of_ours(transaction):
 def test_a_step_for_an_engagement_that_is_not_there_is_refused(transaction):
     with pytest.raises(NotFound):
         locals.run(transaction, "engagement_activate", {"engagement_key": "ENG-0", "unconfirmed": []})
+
+
+def mapping(state: str) -> Mapping:
+    return Mapping.objects.create(
+        kind="service_item",
+        source="AIR-510",
+        target="77",
+        state=state,
+        confirmed_by=hire("carla") if state == "confirmed" else None,
+        created_at=clock.now(),
+    )
+
+
+def test_a_mapping_confirmed_before_the_engagement_opens_for_billing_holds_nothing(transaction):
+    """Its review ended between the plan and this step: nobody would ever lift the hold again."""
+    key = opened(transaction, world.firm())
+    done = mapping("confirmed")
+    locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": [done.pk]})
+    assert not billing.engagement_holds(key)
+
+
+@pytest.mark.parametrize("state", ["rejected", "retired"])
+def test_a_mapping_refused_before_the_engagement_opens_for_billing_keeps_its_drafts(transaction, state):
+    key = opened(transaction, world.firm())
+    refused = mapping(state)
+    locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": [refused.pk]})
+    [hold] = billing.engagement_holds(key)
+    assert (hold.level, "refused or replaced" in hold.reason) == ("posting", True)
+
+
+def test_a_refusal_after_provisioning_keeps_the_hold_and_says_so(transaction):
+    key = opened(transaction, world.firm())
+    waiting = mapping("effective")
+    locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": [waiting.pk]})
+    assert "awaits the controller" in billing.engagement_holds(key)[0].reason
+    hooks.mappings_settled.deliver(
+        "apps.billing.receivers.on_mappings_settled", [{"mapping_id": waiting.pk, "state": "rejected"}]
+    )
+    [hold] = billing.engagement_holds(key)
+    assert (hold.lifted_at, "refused or replaced" in hold.reason) == (None, True)

@@ -211,3 +211,24 @@ def test_nothing_is_applied_before_the_invoice_is_out():
     base = replace(payment(paid="0", applied="0").base, request=None)
     draft = payments.plan(payments.PaymentSnapshot(base=base, today=date(2026, 12, 1)))
     assert draft.actions == ()
+
+
+def test_a_draft_with_the_same_lines_but_another_tax_code_or_date_is_sent_again():
+    first = invoices.plan(snapshot()).actions[0]
+    shown = in_erp()
+    assert steps(invoices.plan(snapshot(erp_invoice=shown, draft_key=first.idempotency_key))) == [
+        ("erp.invoice", "unchanged")
+    ]
+    exempt = snapshot(
+        erp_invoice=shown,
+        draft_key=first.idempotency_key,
+        erp_settings={"subsidiary": "1", "tax_code_id": "exempt"},
+    )
+    assert steps(invoices.plan(exempt)) == [("erp.invoice", "push")]
+    later = snapshot(
+        state="approved",
+        erp_invoice=shown,
+        draft_key=first.idempotency_key,
+        invoice=invoice(invoice_on=date(2026, 12, 1)),
+    )
+    assert steps(invoices.plan(later))[:2] == [("erp.invoice", "push"), ("erp.invoice.post", "push")]

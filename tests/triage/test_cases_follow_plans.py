@@ -227,3 +227,15 @@ def test_a_persons_fix_that_helped_is_told_from_one_that_resolved_by_itself(uk):
     report(fact(uk))
     case.refresh_from_db()
     assert (case.state, case.how) == ("resolved", "manual")
+
+
+def test_a_hold_does_not_outlive_its_case_when_a_later_report_did_not_know_the_engagement(uk, engagement):
+    changed = problem("AMD-UNAPPROVED", step="deal")
+    report(fact(uk, changed, engagement_key=engagement))
+    assert len(holds(engagement)) == 1
+    report(fact(uk, changed, engagement_key=""))
+    assert Case.objects.get().engagement_key == engagement
+    Case.objects.update(engagement_key="")
+    report(fact(uk))
+    assert Case.objects.get().state == "resolved"
+    assert holds(engagement) == []

@@ -4,7 +4,7 @@ Public surface: everything in ``__all__``. Reads are in :mod:`apps.billing.selec
 """
 
 from apps.billing.services.accounts import opening_set
-from apps.billing.services.holds import lift_hold, place_hold
+from apps.billing.services.holds import MAPPING_REFUSED, MAPPING_WAITS, explain_hold, lift_hold, place_hold
 from apps.billing.services.invoices import due_date, invoice_issued, invoice_posted, payment_observed
 from apps.billing.services.items import milestone_key, milestone_observe, schedule_load, time_observe
 from apps.billing.services.prebills import (
@@ -17,9 +17,12 @@ from apps.billing.services.predicates import ItemReadiness, Predicate, problems
 from apps.billing.services.readiness import readiness
 
 __all__ = [
+    "MAPPING_REFUSED",
+    "MAPPING_WAITS",
     "ItemReadiness",
     "Predicate",
     "due_date",
+    "explain_hold",
     "invoice_issued",
     "invoice_posted",
     "lift_hold",

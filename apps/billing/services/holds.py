@@ -14,6 +14,12 @@ from apps.core import clock, hooks
 from apps.core.errors import InvalidInput
 from apps.journal import services as journal
 
+MAPPING_WAITS = "A new mapping awaits the controller's confirmation; drafts wait until then."
+MAPPING_REFUSED = (
+    "The mapping that this engagement's billing codes come from was refused or replaced before it was confirmed; "
+    "its drafts are not released."
+)
+
 
 def place_hold(
     *,
@@ -71,6 +77,18 @@ def lift_hold(*, source_ref: str, engagement_key: str | None = None, by: Any = N
             evaluate_account(account)
         hooks.billing_changed.fire([{"engagement_key": key} for key in keys])
     return lifted
+
+
+def explain_hold(*, source_ref: str, reason: str) -> int:
+    """Say anew why the open holds of a source stand; returns how many. Their level stays, so nothing is evaluated."""
+    with transaction.atomic():
+        changed = 0
+        for hold in Hold.objects.select_for_update().filter(source_ref=source_ref, lifted_at__isnull=True):
+            hold.reason = reason
+            hold.save(update_fields=["reason"])
+            _record("hold.explained", hold, by=None, why=reason)
+            changed += 1
+    return changed
 
 
 def _record(verb: str, hold: Hold, *, by: Any, why: str) -> None:

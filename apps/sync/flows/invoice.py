@@ -51,6 +51,8 @@ class InvoiceSnapshot:
     line_ids: dict[str, str]
     #: The request for payment was sent before, by an earlier run.
     sent: bool
+    #: What the draft in the ERP was last written from ("" = not by us, or not known any more).
+    draft_key: str = ""
 
 
 def gather(context: Context) -> InvoiceSnapshot:
@@ -84,6 +86,7 @@ def gather(context: Context) -> InvoiceSnapshot:
         erp_settings=_erp_settings(context, erp_route, prebill.legal_entity_id, invoice),
         billing_system=billing_system,
         sent=ledger.was_settled(kind="invoice", key=context.key, name="billing.invoice.send"),
+        draft_key=ledger.last_key(kind="invoice", key=context.key, name="erp.invoice"),
         erp_invoice=_read(context, erp_route.system, base.link_id("invoice", context.key, erp_route.system)),
         request=_read(context, billing_system, request_id),
         request_id=request_id,
@@ -132,11 +135,18 @@ def plan(snapshot: InvoiceSnapshot) -> Draft:
 
 def _erp_draft(snapshot: InvoiceSnapshot) -> PlannedAction:
     seen = snapshot.erp_invoice
-    if seen is not None and _same_content(seen.body, snapshot.invoice):  # type: ignore[arg-type]
+    wanted = _erp_draft_push(snapshot)
+    # Tax code, dates, terms and PO are no part of what the lines show, so what was sent last must be the same too.
+    as_sent = snapshot.draft_key in ("", wanted.idempotency_key)
+    if seen is not None and as_sent and _same_content(seen.body, snapshot.invoice):  # type: ignore[arg-type]
         why = f"Draft {seen.external_id} shows the same lines."
         return unchanged(
             "erp.invoice", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id
         )
+    return wanted
+
+
+def _erp_draft_push(snapshot: InvoiceSnapshot) -> PlannedAction:
     return push(
         "erp.invoice",
         f"Draft invoice over {snapshot.invoice.net} in {snapshot.erp.name}, pending approval.",

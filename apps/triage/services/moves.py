@@ -60,5 +60,6 @@ def place_hold(case: Case) -> None:
 
 
 def lift_hold(case: Case, *, by: Any) -> None:
-    if case.severity == Severity.BLOCKING_BILLING and case.engagement_key:
-        billing.lift_hold(source_ref=source_ref(case), engagement_key=case.engagement_key, by=by)
+    """By its source alone: whatever engagement it was placed on, no hold outlives its case."""
+    if case.severity == Severity.BLOCKING_BILLING:
+        billing.lift_hold(source_ref=source_ref(case), by=by)

@@ -244,6 +244,8 @@ def _refresh(case: Case, fact: Fact, problem: Fact, *, phase: str) -> None:
     """The same problem again: renew what it says; a fix under way that did not help goes back to its queue."""
     fields = _facts_of(fact, problem)
     had_hold = case.engagement_key
+    # A run that failed before it knew its engagement says nothing about it.
+    fields["engagement_key"] = fields["engagement_key"] or had_hold
     for name, value in fields.items():
         setattr(case, name, value)
     if phase == "plan":
