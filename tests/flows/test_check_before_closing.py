@@ -16,6 +16,7 @@ from apps.core import clock
 from apps.core.errors import NotFound, Unavailable
 from apps.organization import selectors as organization
 from apps.sync import services as sync
+from apps.sync.flows import base
 from apps.sync.models import Transaction
 from tests.flows import acts
 from tests.flows.bench import Bench
@@ -41,7 +42,9 @@ def test_an_open_deal_is_checked_as_if_it_were_won_and_nothing_is_written(bench:
     deal_id = bench.deal(acts.PLATFORM)
     answer = ask(deal_id, deadline_seconds=10.0)
     assert (answer["ok"], answer["live"], codes(answer)) == (True, True, [])
-    assert [action["name"] for action in answer["actions"]][:2] == ["customer", "engagement"]
+    assert [action["name"] for action in answer["actions"]][:5] == [
+        "customer", "erp.customer", "billing.customer", "crm.customer_ref", "engagement",
+    ]  # fmt: skip
     assert answer["legal_entity_code"] == "MER-UK"
     assert bench.added(before) == {}
     assert Transaction.objects.count() == runs
@@ -106,3 +109,76 @@ def test_the_same_question_has_the_same_digest(bench: Bench):
     assert first["digest"] == second["digest"]
     bench.control.patch("crm", "Opportunity", deal_id, {"PO_Number__c": "PO-99"})
     assert ask(deal_id, deadline_seconds=10.0)["digest"] != first["digest"]
+
+
+def twins(bench: Bench, tax_id: str) -> list[str]:
+    """Two records of one tax id in the ERP."""
+    return [
+        bench.control.create(
+            "erp",
+            "customer",
+            {"companyName": name, "isPerson": False, "subsidiary": {"id": "1"}, "vatRegNumber": tax_id},
+        )["id"]
+        for name in ("Double Holdings", "Double Trading")
+    ]
+
+
+def test_a_duplicate_in_the_erp_is_said_before_closing_and_still_when_nothing_answers(bench: Bench):
+    twins(bench, "GB239529827")
+    deal_id = bench.deal(acts.SMALL, account=bench.account(Tax_Id__c="GB239529827"))
+    before, runs = bench.objects(), Transaction.objects.count()
+    answer = ask(deal_id, deadline_seconds=10.0)
+    assert (answer["ok"], answer["live"], codes(answer)) == (False, True, ["CUS-DUP"])
+    assert "Double Holdings" in answer["problems"][0]["reason"]
+    assert {"erp.customer": "blocked"}.items() <= {a["name"]: a["kind"] for a in answer["actions"]}.items()
+    assert bench.added(before) == {}
+    assert Transaction.objects.count() == runs
+
+    seen_until = clock.now()
+    for system in ("crm", "erp"):
+        bench.control.fault(system, "status", status=503, times=None)
+    again = ask(deal_id, deadline_seconds=10.0)
+    assert (again["live"], codes(again)) == (False, ["CUS-DUP"])
+    assert again["as_of"] <= seen_until
+
+
+def test_a_record_that_is_closed_in_the_erp_is_said_before_closing(bench: Bench):
+    number = twins(bench, "GB244155576")
+    bench.control.delete("erp", "customer", number[0])
+    bench.control.patch("erp", "customer", number[1], {"isInactive": True})
+    deal_id = bench.deal(acts.SMALL, account=bench.account(Tax_Id__c="GB244155576"))
+    assert codes(ask(deal_id, deadline_seconds=10.0)) == ["CUS-INACTIVE"]
+
+
+def test_an_erp_that_is_down_leaves_the_answer_to_the_records(bench: Bench):
+    deal_id = bench.deal(acts.SMALL)
+    bench.control.fault("erp", "status", status=503, times=None)
+    answer = ask(deal_id, deadline_seconds=10.0)
+    assert (answer["ok"], answer["live"]) == (True, False)
+
+
+def test_an_answer_from_records_is_as_old_as_the_oldest_of_them(bench: Bench):
+    account = bench.account()
+    deal_id = bench.deal(acts.SMALL, account=account)
+    crm = organization.system("crm")
+    ask(deal_id, deadline_seconds=10.0)
+    account_seen = clock.now()
+    [seen] = connectors.find(system_id=crm.id, object_type="deal", by="id", value=deal_id)
+    base.observe(system=crm, observed=seen)
+    assert account_seen < clock.now()
+    bench.control.fault("crm", "status", status=503, times=None)
+    from_records = ask(deal_id, deadline_seconds=10.0)
+    assert (from_records["live"], from_records["as_of"] <= account_seen) == (False, True)
+    assert isinstance(seen.body, Deal)
+    sent_along = sync.deal_validate(system_code="crm", deal=seen.body, deadline_seconds=10.0)
+    assert (sent_along["live"], sent_along["as_of"] <= account_seen) == (False, True)
+
+
+def test_an_account_that_nobody_has_seen_is_not_said_to_be_missing(bench: Bench):
+    deal_id = bench.deal(acts.SMALL)
+    crm = organization.system("crm")
+    [seen] = connectors.find(system_id=crm.id, object_type="deal", by="id", value=deal_id)
+    bench.control.fault("crm", "status", status=503, times=None)
+    assert isinstance(seen.body, Deal)
+    with pytest.raises(Unavailable, match="account has not been seen"):
+        sync.deal_validate(system_code="crm", deal=seen.body, deadline_seconds=10.0)
