@@ -84,9 +84,9 @@ def _work(system: Any, change: dict[str, Any]) -> Iterable[Work]:
         case "crm", "customer":
             yield from _customer_work(system, change)
         case "psa", _:
-            key = records.key_of(system.id, "engagement", change.get("container_id") or "")
-            if key:
-                yield "delivery", key, "delivery.sync", {}
+            engagement_key = records.key_of(system.id, "engagement", change.get("container_id") or "")
+            if engagement_key:
+                yield "delivery", engagement_key, "delivery.sync", {}
         case (("billing" | "erp"), "invoice"):
             ref = records.key_of(system.id, "invoice", change["external_id"])
             prebill = billing.prebill(ref) if ref else None
