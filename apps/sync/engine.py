@@ -77,7 +77,7 @@ def work_once() -> int:
             worked = apply.run_next(lease)
         except LeaseLost:
             return 0
-        except Exception:
+        except Exception:  # noqa: BLE001 - logged in run_next, where the correlation id is bound
             # Logged where its correlation id is known. What this run last sent may be unjournaled: let the lease lapse, so
             # that the next holder probes first. Not released, so the failure is not swallowed: takeovers are counted.
             _lapse(lease)
