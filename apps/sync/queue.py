@@ -101,7 +101,12 @@ def _join(
         fields: dict[str, Any] = {"attempts": 0, "again": False, "expected_digest": expected_digest}
         transitions.move(found, to=State.PENDING, by=by, why=why, **fields)
     elif found.state == State.DEAD:
-        fresh = {"attempts": 0, "not_before": None, "finished_at": None, "expected_digest": expected_digest}
+        fresh: dict[str, Any] = {
+            "attempts": 0,
+            "not_before": None,
+            "finished_at": None,
+            "expected_digest": expected_digest,
+        }
         transitions.move(found, to=State.PENDING, by=by, why=why, **fresh)
 
 

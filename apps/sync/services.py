@@ -122,7 +122,7 @@ def replay(
 
 def _require_replay(by: Any, row: Transaction) -> None:
     """Raises ``NotAllowed``; a transaction that nobody has placed yet needs a role in all entities."""
-    place = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
+    place: dict[str, Any] = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
     organization.require(by, "transaction.replay", **place)
     if not organization.scope_of(by, "transaction.replay").allows(**place):
         raise NotAllowed(f"{row.ref} has no legal entity yet; it needs a role in all of them.")
