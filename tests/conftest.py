@@ -14,6 +14,7 @@ With ``CI=true`` a skipped test is a failed test.
 from __future__ import annotations
 
 import fcntl
+import itertools
 import os
 import shutil
 import socket
@@ -131,6 +132,7 @@ def django_db_setup(
         connections.close_all()
         with _maintenance() as server:
             _drop(server, template)
+            _drop_leftovers(server, connection.settings_dict["NAME"])
             server.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                     sql.Identifier(template), sql.Identifier(connection.settings_dict["NAME"])
@@ -173,13 +175,16 @@ def module_database(django_db_setup: None, django_db_blocker) -> Iterator[Proces
         yield made
 
 
+_clones = itertools.count(1)
+
+
 @contextmanager
 def _cloned(suffix: str, blocker) -> Iterator[ProcessDatabase]:
     original = connection.settings_dict["NAME"]
-    name = f"{original}_{suffix}"
+    # A name of this run only: a worker that outlived a broken run must never find its way to our work.
+    name = f"{original}_{suffix}_{os.getpid()}_{next(_clones)}"
     with blocker.unblock():
         with _maintenance() as server:
-            _drop(server, name)
             server.execute(
                 sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
                     sql.Identifier(name), sql.Identifier(f"{original}_template")
@@ -206,6 +211,17 @@ def _maintenance() -> psycopg.Connection:
 
 def _drop(server: psycopg.Connection, name: str) -> None:
     server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
+def _drop_leftovers(server: psycopg.Connection, original: str) -> None:
+    """Databases of a run that was broken off; on a server of the run's own nobody else has any of this name."""
+    if os.environ.get("DATABASE_URL"):
+        return
+    rows = server.execute(
+        r"SELECT datname FROM pg_database WHERE datname ~ %s", [rf"^{original}_(process|module)_\d"]
+    )
+    for (name,) in rows.fetchall():
+        _drop(server, name)
 
 
 def _url(name: str) -> str:

@@ -114,6 +114,8 @@ class Keeper:
 @pytest.mark.slow(minutes=5)
 def test_a_worker_killed_at_every_boundary_loses_and_doubles_nothing(world: World):
     world.failpoints.write_text("every\n")
+    # One thread of one pump at a time: a kill hits exactly the boundary it is meant for, not another subject's beside it.
+    world.env |= {"SYNC_PUMP_SLOTS": "1", "SYNC_PUMP_THREADS": "1"}
     control = world.control
     before = objects(world)
     with Keeper(world) as keeper:
@@ -145,13 +147,15 @@ def test_a_worker_killed_at_every_boundary_loses_and_doubles_nothing(world: Worl
 
 def journaled_boundaries() -> set[str]:
     """The boundaries that the action journal knows: behind every settled step, and for a write also before it is sent and
-    between sent and journaled."""
+    between sent and journaled. A write whose answer was lost (journaled as unknown) has crossed the latter another way."""
     from apps.sync.models import Action, Transaction
 
     flows = dict(Transaction.objects.values_list("id", "flow"))
+    lost = set(Action.objects.filter(outcome="unknown").values_list("transaction_id", "name"))
     rows = Action.objects.filter(outcome__in=SETTLED).values_list("transaction_id", "name", "idempotency_key")
     found = set()
     for transaction_id, name, idempotency_key in rows:
         points = ("before_send", "sent", "journaled") if idempotency_key else ("journaled",)
-        found |= {f"{flows[transaction_id]}:{name}:{point}" for point in points}
+        crossed = (point for point in points if point != "sent" or (transaction_id, name) not in lost)
+        found |= {f"{flows[transaction_id]}:{name}:{point}" for point in crossed}
     return found
