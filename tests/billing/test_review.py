@@ -177,6 +177,22 @@ def test_a_prebill_that_was_sent_back_returns_by_itself_when_its_lines_change_at
 
 
 @pytest.mark.django_db
+def test_who_submitted_a_prebill_does_not_sign_it_even_after_its_lines_changed_by_themselves():
+    firm = world.firm()
+    key = world.time_and_materials(firm)
+    services.time_observe(entry=world.hours(key, 1, "8"))
+    prebill = services.prebill_draft(engagement_key=key)
+    services.prebill_send_back(prebill=prebill, by=firm.pm, reason="Wait for Friday")
+    prebill.refresh_from_db()
+    services.prebill_submit(prebill=prebill, by=firm.pm, comment="Friday is in")
+    services.time_observe(entry=world.hours(key, 2, "1"))
+    grown = services.prebill_draft(engagement_key=key)
+    assert (grown.pk, grown.lines.count()) == (prebill.pk, 2)
+    with pytest.raises(SegregationOfDuties):
+        approve(grown, firm.pm)
+
+
+@pytest.mark.django_db
 def test_the_same_decision_told_twice_changes_nothing():
     firm = world.firm()
     prebill = approve(drafted(firm), firm.pm)

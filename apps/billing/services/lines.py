@@ -127,7 +127,11 @@ def refresh(prebill: Prebill) -> bool:
 
 
 def ask_approval(prebill: Prebill, *, by: Any = None) -> None:
-    """Ask for both signatures on the present content; an open request for other content is withdrawn by that."""
+    """Ask for both signatures on the present content; an open request for other content is withdrawn by that.
+
+    Who submitted it stays its maker when the content changes by itself, and so may not sign it."""
+    former = approvals_read.open_request(KIND, prebill.ref)
+    maker = by or (former.requested_by if former is not None else None)
     approvals.request(
         kind=KIND,
         subject_type=KIND,
@@ -136,7 +140,7 @@ def ask_approval(prebill: Prebill, *, by: Any = None) -> None:
         digest=prebill.digest,
         legal_entity_id=prebill.legal_entity_id,
         engagement_key=prebill.engagement_key,
-        by=by,
+        by=maker,
         steps=[
             {"verb": "prebill.approve_pm", "label": str(_("Project manager"))},
             {"verb": "prebill.approve_finance", "label": str(_("Finance"))},
