@@ -16,11 +16,11 @@ from apps.sync.models import State, Transaction
 
 _at_work: ContextVar[str] = ContextVar("engagement_at_work", default="")
 #: States of a prebill in which other systems have something to learn.
-TO_SEND = frozenset({"draft", "approved", "posted"})
+TO_SEND = frozenset({"draft", "approved", "posted", "void"})
 
 
 def prebills_moved(facts: list[Fact]) -> None:
-    """A draft is shown in the ERP, an approved prebill posted, a posted one sent for payment."""
+    """A draft is shown in the ERP, an approved prebill posted, a posted one sent for payment, a void one taken back."""
     for fact in facts:
         if fact["state"] in TO_SEND:
             queue.enqueue(

@@ -257,3 +257,19 @@ def test_a_dated_instalment_is_billed_on_its_day_without_any_event(bench: Bench)
     tomorrow = clock.now() + timedelta(days=1)
     assert key not in billing.due_engagements(clock.now()), "looked at and drafted"
     assert key not in billing.due_engagements(tomorrow), "and not asked about again"
+
+
+def test_a_draft_whose_acceptance_was_withdrawn_is_rejected_in_the_erp(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.accept()
+    ref = engagement.prebill.ref
+    [draft] = bench.control.records("erp", "invoice", externalId=ref)
+    assert draft["approvalStatus"]["id"] == "1"
+    milestone = bench.control.records("psa", "billing_milestones", title=engagement.title)[0]
+    bench.control.patch(
+        "psa", "billing_milestones", milestone["id"], {"state": "planned", "accepted_at": None}
+    )
+    bench.poll(PSA)
+    assert engagement.prebill.state == "void"
+    [rejected] = bench.control.records("erp", "invoice", externalId=ref)
+    assert (rejected["approvalStatus"]["id"], rejected.get("tranId") or "") == ("3", "")

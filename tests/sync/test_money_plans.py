@@ -97,6 +97,20 @@ def test_a_draft_with_other_lines_is_sent_again():
     assert steps(draft) == [("erp.invoice", "push")]
 
 
+def test_a_draft_without_lines_is_not_sent():
+    assert steps(invoices.plan(snapshot(invoice=invoice(lines=())))) == []
+
+
+def test_a_void_prebill_takes_its_open_draft_back_and_leaves_everything_else_alone():
+    open_draft = Observed("invoice", "901", invoice(), facts={"status": "draft"})
+    assert steps(invoices.plan(snapshot(state="void", erp_invoice=open_draft))) == [
+        ("erp.invoice.void", "push")
+    ]
+    posted = Observed("invoice", "901", invoice(), facts={"status": "posted", "number": "INV-1"})
+    assert steps(invoices.plan(snapshot(state="void", erp_invoice=posted))) == []
+    assert steps(invoices.plan(snapshot(state="void"))) == []
+
+
 def test_an_approved_invoice_is_posted_and_its_number_taken_over():
     draft = invoices.plan(snapshot(state="approved", erp_invoice=in_erp()))
     assert steps(draft) == [

@@ -124,6 +124,10 @@ def posted(seen: Observed) -> bool:
 
 
 def plan(snapshot: InvoiceSnapshot) -> Draft:
+    if snapshot.state == "void":
+        return _take_back(snapshot)
+    if snapshot.state in DRAFTING and not snapshot.invoice.lines:
+        return Draft((), summary=f"{snapshot.ref} has no lines at the moment; nothing to show.")
     if snapshot.state in DRAFTING:
         return Draft((_erp_draft(snapshot),), summary=f"Draft {snapshot.ref} in {snapshot.erp.name}.")
     if snapshot.state == "approved":
@@ -131,6 +135,24 @@ def plan(snapshot: InvoiceSnapshot) -> Draft:
     if snapshot.state == "posted":
         return Draft(tuple(_request(snapshot)), summary=f"Ask for payment of {snapshot.invoice.number}.")
     return Draft((), summary=f"{snapshot.ref} is {snapshot.state.replace('_', ' ')}; nothing to send.")
+
+
+def _take_back(snapshot: InvoiceSnapshot) -> Draft:
+    """The work of a void prebill is billed elsewhere or not at all: its draft must not be approved in the ERP."""
+    seen = snapshot.erp_invoice
+    if seen is None or seen.facts.get("status") != "draft":
+        return Draft((), summary=f"{snapshot.ref} is void and {snapshot.erp.name} holds no open draft of it.")
+    rejected = push(
+        "erp.invoice.void",
+        f"{snapshot.erp.name} rejects the draft: its last line has gone.",
+        system=snapshot.erp,
+        object_type="invoice",
+        operation="void",
+        key=snapshot.ref,
+        refs={"invoice": ("invoice", snapshot.ref)},
+        settings=snapshot.erp_settings,
+    )
+    return Draft((rejected,), summary=f"Take {snapshot.ref} back in {snapshot.erp.name}.")
 
 
 def _erp_draft(snapshot: InvoiceSnapshot) -> PlannedAction:

@@ -41,6 +41,7 @@ _WRITES: dict[tuple[str, str], Callable[[Vocabulary, Push], Write]] = {
     ("billing_rule", "create"): delivery.billing_rule_write,
     ("invoice", "create"): ledger.invoice_write,
     ("invoice", "post"): ledger.post_write,
+    ("invoice", "void"): ledger.reject_write,
     ("payment", "create"): ledger.payment_write,
 }
 

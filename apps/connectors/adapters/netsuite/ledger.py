@@ -241,6 +241,12 @@ def post_write(words: Vocabulary, push: Push) -> Write:
     return Write("invoice", body, internal_id=f"eid:{push.key}")
 
 
+def reject_write(words: Vocabulary, push: Push) -> Write:
+    """Reject a draft that is not wanted any more: nobody can approve it by mistake, and it never gets a number."""
+    body = {"approvalStatus": reference(REJECTED)}
+    return Write("invoice", body, internal_id=push.external_id or f"eid:{push.key}")
+
+
 # -- payments --------------------------------------------------------------------------------------
 
 
