@@ -87,8 +87,6 @@ INSTALLED_APPS = [
     "django.contrib.postgres",
     "django_htmx",
     "django_filters",
-    "crispy_forms",
-    "crispy_bootstrap5",
     "template_partials.apps.SimpleAppConfig",
     "pgtrigger",
     "pghistory",
@@ -150,7 +148,6 @@ TEMPLATES = [
         },
     }
 ]
-CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 
 # ---- People --------------------------------------------------------------------------------------------------------
 AUTH_USER_MODEL = "organization.User"
