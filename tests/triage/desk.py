@@ -40,6 +40,8 @@ def fact(
 ) -> dict[str, Any]:
     """What the engine says about the ``number``-th deal."""
     made = made or transaction(number)
+    made.legal_entity = entity  # the engine's first plan places a transaction
+    made.save(update_fields=["legal_entity"])
     values = {
         "transaction_id": made.pk,
         "transaction_ref": made.ref,
