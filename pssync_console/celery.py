@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import os
+from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging
+from celery.signals import celeryd_init, setup_logging, worker_shutting_down
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pssync_console.settings")
+
+# Made before the pool forks, or each child would have a flag of its own.
+import_module("apps.core.stopping")
 
 app = Celery("pssync_console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -25,3 +29,11 @@ def _start_embedded(**_: Any) -> None:
     from pssync_console import runtime
 
     runtime.ensure()
+
+
+@worker_shutting_down.connect
+def _ask_pumps_to_stop(**_: Any) -> None:
+    """Only the parent hears of SIGTERM; its children see the shared flag, finish their write and give the rest back."""
+    from apps.core import stopping
+
+    stopping.request()

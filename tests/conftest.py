@@ -18,6 +18,7 @@ import itertools
 import os
 import shutil
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -108,6 +109,14 @@ def redis_url() -> str:
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> str:
     return BROKERS["rabbitmq"]
+
+
+@pytest.fixture(autouse=True)
+def connections_read_anew() -> None:
+    """What a process remembers of its connections belongs to one database; the next test has another."""
+    services = sys.modules.get("apps.connectors.services")
+    if services is not None:
+        services.forget()
 
 
 # ---- Databases -----------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ Public surface: :data:`VENDORS`, :func:`adapter_class`, :func:`describe_vendor`.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
@@ -20,6 +21,23 @@ VENDORS: dict[str, str] = {
     "stripe": "apps.connectors.adapters.stripe.adapter.StripeAdapter",
 }
 
+#: What the account of a connection allows, where it is not the least that the vendor promises.
+TRAFFIC: dict[str, Any] = {
+    "max_concurrency": {
+        "type": "integer",
+        "title": "Calls at once",
+        "description": "How many calls the account allows at the same time, less what other integrations need.",
+        "minimum": 1,
+        "maximum": 500,
+    },
+    "calls_per_second": {
+        "type": "number",
+        "title": "Calls a second",
+        "description": "How many calls a second the account allows, less what other integrations need.",
+        "exclusiveMinimum": 0,
+    },
+}
+
 
 @cache
 def adapter_class(vendor: str) -> Any:
@@ -33,6 +51,10 @@ def build(vendor: str, settings: Settings) -> Adapter:
     return adapter_class(vendor)(settings=settings)
 
 
+@cache
 def describe_vendor(vendor: str) -> Description:
-    """What an adapter offers, before any connection exists (for the form that creates one)."""
-    return build(vendor, Settings(system="", base_url="", config={}, secrets={})).describe()
+    """What an adapter offers, before any connection exists (for the form that creates one), with the settings that every
+    connection has."""
+    described = build(vendor, Settings(system="", base_url="", config={}, secrets={})).describe()
+    properties = {**described.config_schema.get("properties", {}), **TRAFFIC}
+    return replace(described, config_schema={**described.config_schema, "properties": properties})

@@ -1,7 +1,8 @@
 """Verbs of this room: set a connection up, and talk to a system through its adapter.
 
 Public surface: :func:`connection_set`, :func:`connection_pause`, :func:`connection_check`, :func:`secrets_rotate`,
-:func:`describe`, :func:`fetch`, :func:`find`, :func:`push`, :func:`probe`, :func:`receive`, :func:`write_seconds`.
+:func:`describe`, :func:`fetch`, :func:`find`, :func:`push`, :func:`probe`, :func:`receive`, :func:`write_seconds`,
+:func:`guarantee`; for pumps :func:`keep`, :func:`leave`, :func:`full`.
 
 What goes over the network refuses to run inside a database transaction: a slow vendor would hold our locks.
 Everything that can go wrong outside comes as :class:`~apps.connectors.spi.AdapterError`, also when the connection is
@@ -10,9 +11,12 @@ missing, switched off or paused, so that a caller has one kind of failure to sor
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -21,10 +25,10 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from apps.connectors import registry
+from apps.connectors import registry, traffic
 from apps.connectors.models import Connection
 from apps.connectors.protocols.connect import private_hosts
-from apps.connectors.protocols.http import Timeouts, budget
+from apps.connectors.protocols.http import Timeouts, budget, send_by
 from apps.connectors.protocols.oauth import forget_tokens
 from apps.connectors.secrets import SecretsUnreadable, decrypt, encrypt, rotate
 from apps.connectors.spi import (
@@ -48,8 +52,14 @@ from apps.organization import selectors as organization
 
 #: ``last_ok_at`` is written at most this often: a hot path should not rewrite one row a thousand times a minute.
 OK_EVERY = timedelta(seconds=60)
+#: A process that talks without trouble looks so seldom whether there is something to note.
+OK_LOOKED = timedelta(seconds=5)
 #: A paused connection is asked again after so many seconds.
 PAUSE_SECONDS = 60.0
+#: How long a process goes on with what it read of a connection: a pause or a new credential is felt everywhere by then.
+KNOWN_SECONDS = 1.0
+#: A look-up has no deadline of its own but that of each of its calls; it counts as one piece of traffic of this length.
+LOOK_SECONDS = 60.0
 
 
 # ---- setting up ------------------------------------------------------------------------------------------------------
@@ -90,6 +100,7 @@ def connection_set(
             new={**_audited(row), "secrets_changed": sorted(changed)},
         )
     forget_tokens(system.code)
+    forget(system.pk)
     return row
 
 
@@ -109,6 +120,7 @@ def connection_pause(*, system_id: int, paused: bool, by: Any, why: str = "") ->
                 new={"paused": paused},
                 why=why,
             )
+    forget(system_id)
 
 
 def secrets_rotate(*, by: Any = None) -> int:
@@ -118,6 +130,7 @@ def secrets_rotate(*, by: Any = None) -> int:
         for row in rows:
             row.secrets = rotate(row.secrets)
             row.save(update_fields=["secrets"])
+            forget(row.system_id)
         journal.record(
             verb="connection.secrets_rotate",
             object_type="system",
@@ -132,7 +145,7 @@ def connection_check(*, system: Any) -> Health:
     """Sign in and make one cheap call; the result is kept with the connection. Works while paused."""
     _refuse_transaction()
     try:
-        adapter = _adapter(system.pk, even_paused=True)
+        adapter = _built(_row(system.pk))
         with budget(20.0):
             health = adapter.check()
     except AdapterError as error:
@@ -151,6 +164,27 @@ def write_seconds() -> float:
     return Timeouts.configured().total
 
 
+def guarantee(*, system_id: int, object_type: str, operation: str) -> str:
+    """What protects a write against being made twice: ``upsert``, ``key`` or ``search`` (see ``Description.writes``)."""
+    known = _known(system_id)
+    return str(known.description.writes.get((object_type, operation), "search"))
+
+
+def keep() -> None:
+    """Once a second, by a process that talks to systems all the time: renew its share of what they allow."""
+    traffic.keep()
+
+
+def leave() -> None:
+    """Give back what :func:`keep` kept."""
+    traffic.leave()
+
+
+def full() -> list[int]:
+    """Ids of systems for which new work would only wait."""
+    return traffic.full()
+
+
 # ---- talking ---------------------------------------------------------------------------------------------------------
 
 
@@ -164,7 +198,7 @@ def describe(system_id: int) -> Description:
 
 def fetch(*, system_id: int, object_type: str, cursor: str, limit: int = 200) -> Page:
     """Changes since the cursor, oldest first; ``""`` starts at the vendor's safe window."""
-    with _talking(system_id, None) as adapter:
+    with _talking(system_id, None, wait=True) as adapter:
         return adapter.fetch(object_type=object_type, cursor=cursor, limit=limit)
 
 
@@ -177,20 +211,24 @@ def find(
     extra: Mapping[str, Any] | None = None,
     deadline: float | None = None,
 ) -> Sequence[Observed]:
-    """Objects by a criterion. ``deadline``: seconds that the whole look-up may take (a person waits)."""
-    with _talking(system_id, deadline) as adapter:
+    """Objects by a criterion. ``deadline``: seconds that the whole look-up may take (a person waits).
+
+    Without a deadline it may be turned away (``HELD_BACK``) when many wait for that system already."""
+    with _talking(system_id, deadline, wait=deadline is not None) as adapter:
         return adapter.find(object_type=object_type, by=by, value=value, extra=extra)
 
 
-def push(*, system_id: int, push: Push) -> Outcome:
-    """One write, at most :func:`write_seconds`. ``UNKNOWN`` means: probe, never send again blindly."""
-    with _talking(system_id, write_seconds()) as adapter:
+def push(*, system_id: int, push: Push, not_after: float | None = None) -> Outcome:
+    """One write, at most :func:`write_seconds`. ``UNKNOWN`` means: probe, never send again blindly.
+
+    ``not_after`` (monotonic clock): once it is over the write no longer leaves; it fails as ``TRANSIENT``, unsent."""
+    with _talking(system_id, write_seconds(), wait=True) as adapter, send_by(not_after):
         return adapter.push(push)
 
 
 def probe(*, system_id: int, push: Push) -> Outcome | None:
     """Whether that write happened; None = certainly not there."""
-    with _talking(system_id, write_seconds()) as adapter:
+    with _talking(system_id, write_seconds(), wait=True) as adapter:
         return adapter.probe(push)
 
 
@@ -213,21 +251,64 @@ def receive(*, system: Any, headers: Mapping[str, str], body: bytes) -> tuple[st
 # ---- inside ----------------------------------------------------------------------------------------------------------
 
 
+@dataclass
+class _Known:
+    """What this process knows of a connection, and when (monotonic clock) it read it."""
+
+    row: Connection
+    settings: Settings
+    description: Description
+    limits: traffic.Limits
+    read_at: float
+    #: An adapter a thread: instances are used by one thread at a time.
+    adapters: threading.local = field(default_factory=threading.local)
+    ok_at: datetime | None = None
+    error: str = ""
+
+    def adapter(self) -> Adapter:
+        found: Adapter | None = getattr(self.adapters, "adapter", None)
+        if found is None:
+            found = self.adapters.adapter = registry.build(self.row.system.vendor, self.settings)
+        return found
+
+
+_connections: dict[int, _Known] = {}
+
+
+def forget(system_id: int | None = None) -> None:
+    """Read a connection (None: every one) again at its next use in this process."""
+    if system_id is None:
+        _connections.clear()
+        traffic.forget()
+    else:
+        _connections.pop(system_id, None)
+
+
 @contextmanager
-def _talking(system_id: int, seconds: float | None) -> Iterator[Adapter]:
-    """An adapter for one call, with its outcome noted at the connection."""
+def _talking(system_id: int, seconds: float | None, *, wait: bool) -> Iterator[Adapter]:
+    """An adapter for one call that the system's traffic allows, with its outcome noted at the connection."""
     _refuse_transaction()
-    adapter = _adapter(system_id)
-    try:
-        with budget(seconds):
-            yield adapter
-    except AdapterError as error:
-        if error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION, ErrorKind.TRANSIENT, ErrorKind.UNKNOWN):
-            _note_error(system_id, error.message)
-        else:
-            _note_ok(system_id)  # it answered; what it refused is the caller's matter
-        raise
-    _note_ok(system_id)
+    known = _known(system_id)
+    if known.row.paused:
+        raise AdapterError(
+            ErrorKind.HELD_BACK,
+            _("Traffic to %(system)s is paused by an administrator.") % {"system": known.row.system.name},
+            vendor_code="paused",
+            retry_after=PAUSE_SECONDS,
+            details={"system_id": system_id},
+        )
+    with traffic.passage(known.limits, seconds=seconds or LOOK_SECONDS, wait=wait):
+        try:
+            with budget(seconds):
+                yield known.adapter()
+        except AdapterError as error:
+            if error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION, ErrorKind.TRANSIENT, ErrorKind.UNKNOWN):
+                known.error = error.message
+                _note_error(system_id, error.message)
+            else:
+                _ok(known)  # it answered; what it refused is the caller's matter
+            raise
+        _ok(known)
 
 
 def _refuse_transaction() -> None:
@@ -247,25 +328,49 @@ def _row(system_id: int) -> Connection:
     return row
 
 
-def _adapter(system_id: int, *, even_paused: bool = False) -> Adapter:
+def _known(system_id: int) -> _Known:
+    """The connection as it was at most a second ago; its adapters live until something about it changes."""
+    now = time.monotonic()
+    held = _connections.get(system_id)
+    if held is not None and now - held.read_at < KNOWN_SECONDS:
+        return held
     row = _row(system_id)
-    if row.paused and not even_paused:
-        raise AdapterError(
-            ErrorKind.TRANSIENT,
-            _("Traffic to %(system)s is paused by an administrator.") % {"system": row.system.name},
-            vendor_code="paused",
-            retry_after=PAUSE_SECONDS,
-        )
-    return _built(row)
+    if held is not None and held.row.changed_at == row.changed_at and held.row.secrets == row.secrets:
+        held.row, held.read_at = row, now
+        return held
+    known = _Known(row, _settings(row), registry.describe_vendor(row.system.vendor), _limits(row), now)
+    _connections[system_id] = known
+    return known
 
 
-def _built(row: Connection) -> Adapter:
+def _limits(row: Connection) -> traffic.Limits:
+    described = registry.describe_vendor(row.system.vendor)
+    return traffic.Limits(
+        system_id=row.system_id,
+        name=row.system.name,
+        concurrency=int(row.config.get("max_concurrency") or described.concurrency),
+        per_second=float(row.config.get("calls_per_second") or described.calls_per_second or 0) or None,
+    )
+
+
+def _settings(row: Connection) -> Settings:
     try:
         values = decrypt(row.secrets, system_id=row.system_id)
     except SecretsUnreadable as error:
         raise AdapterError(ErrorKind.AUTH, error.message, code="INT-AUTH") from error
-    settings = Settings(system=row.system.code, base_url=row.base_url, config=row.config, secrets=values)
-    return registry.build(row.system.vendor, settings)
+    return Settings(system=row.system.code, base_url=row.base_url, config=row.config, secrets=values)
+
+
+def _built(row: Connection) -> Adapter:
+    return registry.build(row.system.vendor, _settings(row))
+
+
+def _ok(known: _Known) -> None:
+    """Most calls go well: that is written down once in a while, not each time."""
+    now = clock.now()
+    if known.error or known.ok_at is None or now - known.ok_at >= OK_LOOKED:
+        known.ok_at, known.error = now, ""
+        _note_ok(known.row.system_id)
 
 
 def _note_ok(system_id: int, *, always: bool = False) -> None:

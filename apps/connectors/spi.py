@@ -29,6 +29,7 @@ class ErrorKind(enum.StrEnum):
     UNKNOWN = "unknown"  # sent, no trustworthy answer: probe, never resend blindly
     CONTRACT_DRIFT = "contract_drift"  # unknown field or shape: mapping version, a person
     NOT_FOUND = "not_found"  # the addressed object is gone
+    HELD_BACK = "held_back"  # not sent: paused, circuit open, or as many calls as the system allows; later, no failed try
 
 
 @dataclass(frozen=True)
@@ -171,6 +172,10 @@ class Description:
     pushes_events: bool
     polls: Sequence[str]
     record_url: str = ""
+    #: Calls at once, and calls a second (None: not limited), that an account of the vendor allows at least;
+    #: a connection's ``max_concurrency`` and ``calls_per_second`` say what this account allows.
+    concurrency: int = 8
+    calls_per_second: float | None = None
 
 
 @dataclass(frozen=True)

@@ -1,21 +1,25 @@
 """Apply: carry a plan out, action by action, each outcome journaled before the next one starts.
 
-Public surface: :func:`run_next`, :func:`fact_of`. Everything here happens under a lease. No network call is made inside a
-database transaction; a write whose outcome is not known is probed by its external key and never sent again blindly.
+Public surface: :func:`run_next`, :class:`PutBack`, :func:`fact_of`. Everything here happens under a lease. No network call is
+made inside a database transaction; a write whose outcome is not known is probed by its external key and never sent again
+blindly.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import structlog
+from django.conf import settings
 from django.db import transaction as db
 
 from apps.connectors import services as connectors
 from apps.connectors.spi import AdapterError, ErrorKind, Outcome
-from apps.core import clock, correlation, hooks
+from apps.core import clock, correlation, hooks, stopping
 from apps.core.errors import AppError
 from apps.core.failpoints import reach
 from apps.governance import selectors as governance
@@ -25,15 +29,13 @@ from apps.records import services as record_services
 from apps.sync import children, followers, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
-from apps.sync.leases import Lease, LeaseLost, renew
+from apps.sync.leases import Lease, LeaseLost, make_sure, renew
 from apps.sync.ledger import Entry
-from apps.sync.models import RUNNABLE, Gate, Plan, State, Transaction
+from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem
 from apps.sync.pushes import build_push, redacted
 
 log = structlog.get_logger(__name__)
-#: A worker that dies this often on one subject without any progress meets poison.
-POISON_TAKEOVERS = 8
 #: Parameter of a transaction whose worker was lost: its next write is looked for before it is sent.
 PROBE_FIRST = "probe_first"
 GATHER = PlannedAction("gather", "unchanged", "Reads what is needed for the plan.")
@@ -41,6 +43,15 @@ GATHER = PlannedAction("gather", "unchanged", "Reads what is needed for the plan
 
 class Stop(Exception):
     """The transaction has come to rest for now; its state says why."""
+
+
+class PutBack(Exception):
+    """Nothing is wrong, only not now: its system has no room (``waits_for``), or this process is to stop."""
+
+    def __init__(self, *, waits_for: int = 0, delay: float = 0.0) -> None:
+        super().__init__()
+        self.waits_for = waits_for
+        self.delay = delay
 
 
 def run_next(lease: Lease) -> bool:
@@ -57,6 +68,8 @@ def run_next(lease: Lease) -> bool:
     with correlation.bind(found.correlation_id), followers.at_work(own):
         try:
             _Run(lease, found).go()
+        except PutBack:
+            raise
         except LeaseLost:
             log.warning("lease_lost", transaction=found.ref)
             raise
@@ -73,11 +86,16 @@ class _Run:
         self.lease = lease
         self.transaction = transaction
         self.flow = flow_named(transaction.flow)
-        self.plan: Plan | None = None
+        self.plan_id: int | None = None
+        self.problems: list[Problem] = []
+        self.gate = Gate.Mode.OFF.value
+        self.in_doubt = set(transaction.subject.in_doubt)
+        self.troubled = transaction.subject.troubled
         self.probe_first = lease.taken_over or bool(transaction.params.get(PROBE_FIRST))
         self.beside: list[Problem] = []
         self.context = Context(key=transaction.subject.key, params=transaction.params)
-        self.settled = ledger.settled_names(transaction.id)
+        #: Steps that this transaction has done in earlier runs; one that starts has none.
+        self.settled = ledger.settled_names(transaction.id) if transaction.started_at else set()
 
     def go(self) -> None:
         transaction = self.transaction
@@ -88,12 +106,14 @@ class _Run:
             return  # cancelled or replayed just now
         self._remember_takeover()
         try:
-            if self.lease.takeovers >= POISON_TAKEOVERS:
+            if self.lease.takeovers >= settings.SYNC_POISON_TAKEOVERS:
                 self._set_aside(_poison(self.lease.takeovers))
             reach(f"{transaction.flow}:claimed")
-            draft, meta = self._make_plan()
-            self._pass_gate(draft, meta)
+            draft, digest = self._make_plan()
+            self._pass_gate(draft, digest)
             for seq, action in enumerate(draft.actions, start=1):
+                if stopping.requested():
+                    raise PutBack  # each step is journaled; who comes next goes on from here
                 self._apply(seq, action)
             self._finish(draft)
         except Stop:
@@ -121,7 +141,7 @@ class _Run:
 
     # -- plan -----------------------------------------------------------------------------------------------------
 
-    def _make_plan(self) -> tuple[Draft, Meta]:
+    def _make_plan(self) -> tuple[Draft, str]:
         started = clock.now()
         try:
             snapshot = self.flow.gather(self.context)
@@ -131,24 +151,24 @@ class _Run:
         except AppError as error:
             self._refused(0, GATHER, error, started)
         meta: Meta = snapshot.meta
+        self._describe(meta)
+        digest = draft.digest
         expected = self.transaction.expected_digest
-        former = self._standing() if expected else []
-        with db.atomic():
-            renew(self.lease)
-            self.plan = Plan.objects.create(
-                transaction=self.transaction,
-                digest=draft.digest,
-                governance_version=governance.version(),
+        # A plan that is not run clears nothing: what led to the preview stays with a person.
+        refused = bool(expected) and expected != digest
+        problems = list(draft.problems) or (self._standing() if refused else [])
+        with self._telling(problems, phase="plan"):
+            self.plan_id, self.gate = ledger.store_plan(
+                self.lease,
+                self.transaction,
+                draft,
+                digest=digest,
                 as_of=snapshot.as_of,
-                **draft.as_json(),
+                version=governance.version(),
             )
-            self._describe(meta)
-            # A plan that is not run clears nothing: what led to the preview stays with a person.
-            refused = bool(expected) and expected != draft.digest
-            problems = list(draft.problems) or (former if refused else [])
-            self._report(problems, phase="plan")
+            self.problems = list(draft.problems)
         reach(f"{self.transaction.flow}:planned")
-        return draft, meta
+        return draft, digest
 
     def _describe(self, meta: Meta) -> None:
         transaction = self.transaction
@@ -157,21 +177,10 @@ class _Run:
         transaction.engagement_key = meta.engagement_key or transaction.engagement_key
         transaction.currency, transaction.amount = meta.currency, meta.amount
         transaction.customer_key = meta.customer_key
-        transaction.save(
-            update_fields=[
-                "label",
-                "customer",
-                "customer_key",
-                "legal_entity",
-                "engagement_key",
-                "currency",
-                "amount",
-            ]
-        )
 
-    def _pass_gate(self, draft: Draft, meta: Meta) -> None:
+    def _pass_gate(self, draft: Draft, digest: str) -> None:
         expected = self.transaction.expected_digest
-        if expected and expected != draft.digest:
+        if expected and expected != digest:
             self._rest(
                 State.HELD,
                 reason="The plan has changed since its preview; nothing was done.",
@@ -182,8 +191,7 @@ class _Run:
         writes = [action for action in draft.actions if action.kind != "unchanged"]
         if not writes or all(action.kind == "blocked" for action in writes):
             return
-        gate = Gate.objects.filter(legal_entity_id=meta.legal_entity_id, flow=self.transaction.flow).first()
-        mode = gate.mode if gate else Gate.Mode.OFF
+        mode = self.gate
         if mode == Gate.Mode.AUTOMATIC or (
             mode == Gate.Mode.SUGGEST and self.transaction.params.get("started_by_person")
         ):
@@ -243,7 +251,7 @@ class _Run:
     def _link(self, seq: int, action: PlannedAction, started: datetime) -> None:
         with db.atomic():
             entry = Entry("linked", started, external_id=action.external_id, message=action.why)
-            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+            ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
             self._keep(action, Outcome(action.external_id, created=False), linked_by="match")
         reach(f"{self.transaction.flow}:{action.name}:journaled")
 
@@ -252,7 +260,7 @@ class _Run:
             with db.atomic():
                 result = locals.run(self.transaction, action.operation, dict(action.values))
                 entry = Entry("done", started, message=result.message)
-                ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+                ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
                 for kind, key, flow in result.follow:
                     queue.enqueue(
                         kind=kind,
@@ -278,9 +286,9 @@ class _Run:
                     self._written(seq, action, found, started, "found")
                     return
                 in_doubt = False
-            renew(self.lease)
+            make_sure(self.lease, seconds=self._needed(action))
             reach(f"{name}:before_send")
-            outcome = connectors.push(system_id=action.system_id, push=push)
+            outcome = connectors.push(system_id=action.system_id, push=push, not_after=self.lease.good_until)
             reach(f"{name}:sent")
         except AdapterError as error:
             self._failed(seq, action, error, started, in_doubt=in_doubt)
@@ -289,9 +297,22 @@ class _Run:
         else:
             self._written(seq, action, outcome, started, "succeeded")
 
+    def _needed(self, action: PlannedAction) -> float:
+        """How long the lease must be good for before a write is sent, in seconds.
+
+        Where the system itself refuses a second write (upsert, idempotency key), a takeover in the middle is harmless and the
+        heartbeat keeps the lease. Where it does not, the lease outlives the longest call: who takes over finds it finished."""
+        assert action.system_id is not None
+        protected = connectors.guarantee(
+            system_id=action.system_id, object_type=action.object_type, operation=action.operation
+        )
+        if protected == "search":
+            return connectors.write_seconds() + 2.0
+        return settings.SYNC_LEASE_SECONDS / 3
+
     def _may_have_happened(self, action: PlannedAction) -> bool:
         """After a takeover the next unjournaled write may have been sent; after an unknown outcome this one was."""
-        return self.probe_first or ledger.in_doubt(self.transaction.subject_id, action.name)
+        return self.probe_first or action.name in self.in_doubt
 
     def _written(
         self, seq: int, action: PlannedAction, outcome: Outcome, started: datetime, word: str
@@ -306,7 +327,7 @@ class _Run:
         )
         try:
             with db.atomic():
-                ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+                ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
                 self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
                 self._forget_failures()
         except (
@@ -356,6 +377,8 @@ class _Run:
         in_doubt: bool = False,
     ) -> NoReturn:
         """``in_doubt``: it was the probe that failed, so whether the write happened is as unknown as before."""
+        if error.kind is ErrorKind.HELD_BACK:
+            self._put_back(error)
         attempts = self.transaction.attempts + 1
         decision = retries.decide(error, attempts=attempts)
         unknown = in_doubt or (error.kind is ErrorKind.UNKNOWN and action.kind == "push")
@@ -380,7 +403,7 @@ class _Run:
             {"system": action.system, **error.details},
         )
         with db.atomic():
-            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+            ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
             if decision.verdict == "retry":
                 if unknown and action.object_type == "invoice":
                     self._report([*self._standing(), problem])
@@ -392,6 +415,14 @@ class _Run:
                 self._rest_in(state, reason=error.message, attempts=attempts)
         raise Stop
 
+    def _put_back(self, error: AdapterError) -> NoReturn:
+        """Nothing was sent and nothing failed: said on the row for people, no attempt, no journal row, no move."""
+        delay = retries.decide(error, attempts=self.transaction.attempts).delay
+        Transaction.objects.filter(id=self.transaction.id, state=State.RUNNING).update(
+            reason=error.message, not_before=clock.now() + timedelta(seconds=delay)
+        )
+        raise PutBack(waits_for=int(error.details.get("system_id", 0)), delay=delay)
+
     def _refused(self, seq: int, action: PlannedAction, error: Any, started: datetime) -> NoReturn:
         """One of our own rooms says no: its sentence goes to a person."""
         code = getattr(error, "code", "") or "INT-POISON"
@@ -401,7 +432,7 @@ class _Run:
             ledger.append(
                 self.lease,
                 self.transaction,
-                self._plan_id,
+                self.plan_id,
                 seq,
                 action,
                 Entry("failed", started, error_kind="refused", code=code, message=message),
@@ -411,9 +442,9 @@ class _Run:
         raise Stop
 
     def _finish(self, draft: Draft) -> None:
+        problems = [*draft.problems, *self.beside]
         with db.atomic():
             renew(self.lease, progress=True)
-            problems = [*draft.problems, *self.beside]
             self._report(problems)
             reason = problems[0].reason if problems else draft.summary
             self._rest_in(State.SUCCEEDED, reason=reason, attempts=0, finished_at=clock.now())
@@ -443,14 +474,33 @@ class _Run:
     def _move(self, state: State, *, why: str = "", **fields: Any) -> bool:
         return transitions.move(self.transaction, to=state, why=why, **fields)
 
+    @contextlib.contextmanager
+    def _telling(self, problems: list[Problem], *, phase: str) -> Iterator[None]:
+        """One database transaction with the report of what stands in the way; none at all where there is nothing to tell."""
+        if not problems and not self.troubled:
+            yield
+            return
+        with db.atomic():
+            yield
+            self._report(problems, phase=phase)
+
     def _report(self, problems: list[Problem], *, phase: str = "apply") -> None:
-        """Tell triage what stands in the way now; what it no longer hears of has cleared (of what the phase can see)."""
+        """Tell triage what stands in the way now; what it no longer hears of has cleared (of what the phase can see).
+
+        Nothing is told of a subject that has no problems and had none: that is how nearly all of them are."""
+        if not problems and not self.troubled:
+            return
         told = {"problems": [asdict(problem) for problem in problems], "phase": phase}
         hooks.sync_planned.fire([fact_of(self.transaction) | told])
+        if problems and not self.troubled:
+            self.troubled = True
+            Subject.objects.filter(id=self.lease.subject_id).update(troubled=True)
 
     def _standing(self) -> list[Problem]:
         """What the last plan found: an error in reading, or later on, has not cleared it."""
-        last = self.plan or self.transaction.plans.order_by("-id").first()
+        if self.plan_id is not None:
+            return self.problems
+        last = self.transaction.plans.order_by("-id").first()
         return [Problem(**problem) for problem in last.problems] if last else []
 
     def _set_aside(self, reason: str) -> NoReturn:
@@ -466,7 +516,7 @@ class _Run:
         if action.name in self.settled:
             return
         with db.atomic():
-            ledger.append(self.lease, self.transaction, self._plan_id, seq, action, entry)
+            ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
         reach(f"{self.transaction.flow}:{action.name}:journaled")
 
     def _forget_failures(self) -> None:
@@ -475,12 +525,7 @@ class _Run:
             self.transaction.save(update_fields=["attempts"])
 
     def _problem_text(self) -> str:
-        problems = self.plan.problems if self.plan else []
-        return problems[0]["reason"] if problems else "A person has to decide."
-
-    @property
-    def _plan_id(self) -> int | None:
-        return self.plan.id if self.plan else None
+        return self.problems[0].reason if self.problems else "A person has to decide."
 
 
 def _poison(takeovers: int) -> str:

@@ -19,7 +19,12 @@ from apps.sync.plans import PlannedAction
 def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction:
     """The child's transaction as it stands. Unless it has finished, ``parent`` is put to waiting before this returns."""
     with db.atomic():
-        subject = queue.lock_subject(action.object_type, action.key, priority=PRIORITIES[action.operation])
+        subject = queue.lock_subject(
+            action.object_type,
+            action.key,
+            priority=PRIORITIES[action.operation],
+            legal_entity_id=parent.legal_entity_id,
+        )
         if not Subject.objects.filter(id=lease.subject_id, lease_token=lease.token).exists():
             raise LeaseLost
         dependency = (
@@ -36,6 +41,7 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
                 trigger=f"step of {parent.ref}",
                 params=dict(action.values),
                 correlation_id=parent.correlation_id,
+                legal_entity_id=parent.legal_entity_id,
             )
             Dependency.objects.create(parent=parent, child=child, action=action.name)
         else:

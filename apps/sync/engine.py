@@ -1,99 +1,215 @@
-"""The pump: one bounded task that takes the inbox in and works on ready subjects, several at once.
+"""The pump: one bounded task that takes the inbox in and works on ready subjects, many at once.
 
 Public surface: :func:`pump`, :func:`sweep`, :func:`drain`. Celery only rings; a pump that finds no free seat goes home, a
 pump that dies loses nothing: its leases run out and others take over.
+
+The main thread claims subjects in batches, one thread takes the inbox in, one keeps the leases alive, the others carry the
+work out. A batch is what they get done in about half a second, so that little is held by a process that dies.
 """
 
 from __future__ import annotations
 
+import contextlib
+import queue as queues
 import threading
 import time
+from collections.abc import Iterator
 
 import structlog
 from django.conf import settings
+from django.db import Error as DatabaseError
 from django.db import connection, connections
 
+from apps.connectors import services as connectors
+from apps.core import stopping
 from apps.sync import apply, intake, leases
 from apps.sync.leases import Lease, LeaseLost
 
 log = structlog.get_logger(__name__)
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+#: Most subjects that a process holds without working on them yet.
+MOST_AHEAD = 100
 
 
 def pump() -> int:
     """Work for at most ``SYNC_PUMP_SECONDS``. Returns how many transactions were worked on."""
-    slot = leases.take_slot()
-    if slot is None:
+    slot = None if stopping.requested() else leases.take_slot()
+    return 0 if slot is None else _Pump(slot).run()
+
+
+class _Pump:
+    """One process at work. ``held``: every lease of this process; ``ahead``: claimed, not yet begun."""
+
+    def __init__(self, slot: int) -> None:
+        self.slot = slot
+        self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS
+        self.ahead: queues.SimpleQueue[Lease] = queues.SimpleQueue()
+        self.held: dict[int, Lease] = {}
+        self.lock = threading.Lock()
+        self.ended = threading.Event()
+        self.finished = threading.Event()
+        self.hungry = threading.Event()
+        self.done = 0
+
+    def run(self) -> int:
+        threads = [
+            threading.Thread(target=self._worker, name=f"pump-{number}")
+            for number in range(settings.SYNC_PUMP_THREADS)
+        ]
+        threads.append(threading.Thread(target=self._take_in, name="pump-intake"))
+        keeper = threading.Thread(target=self._keeper, name="pump-keeper")
+        try:
+            for thread in (keeper, *threads):
+                thread.start()
+            self._feed()
+        finally:
+            self.ended.set()
+            for thread in threads:  # the keeper goes on keeping their leases until the last of them is done
+                thread.join()
+            self.finished.set()
+            keeper.join()
+            self._give_back()
+            connectors.leave()
+            leases.free_slot(self.slot)
+        return self.done
+
+    # -- the main thread: work for the others
+
+    def _feed(self) -> None:
+        pause, done, counted_at = SHORTEST_PAUSE, 0, time.monotonic()
+        wanted = settings.SYNC_PUMP_THREADS
+        while self._goes_on():
+            if (
+                time.monotonic() - counted_at >= 0.5
+            ):  # what half a second has brought is about what the next one takes
+                wanted = min(MOST_AHEAD, max(settings.SYNC_PUMP_THREADS, self.done - done))
+                done, counted_at = self.done, time.monotonic()
+            room = wanted - self.ahead.qsize()
+            if room > wanted // 2:
+                found = self._claim(room)
+                pause = SHORTEST_PAUSE if found else min(pause * 1.5, LONGEST_PAUSE / 2)
+                if not found:
+                    self.ended.wait(min(pause, max(0.0, self.until - time.monotonic())))
+            else:
+                self.hungry.clear()
+                if self.ahead.qsize() > wanted // 2:
+                    self.hungry.wait(SHORTEST_PAUSE)
+
+    def _take_in(self) -> None:
+        """The inbox has a thread of its own: a flood of events must not keep the workers waiting for their next subject."""
+        pause = SHORTEST_PAUSE
+        try:
+            while self._goes_on():
+                pause = SHORTEST_PAUSE if intake.take() else min(pause * 2, LONGEST_PAUSE / 2)
+                if pause > SHORTEST_PAUSE:
+                    self.ended.wait(min(pause, max(0.0, self.until - time.monotonic())))
+        except Exception:
+            log.exception("pump_intake_failed")
+        finally:
+            connections.close_all()
+
+    def _goes_on(self) -> bool:
+        return not self.ended.is_set() and not stopping.requested() and time.monotonic() < self.until
+
+    def _claim(self, number: int) -> bool:
+        found = leases.claim(limit=number, full=connectors.full())
+        with self.lock:
+            self.held |= {lease.subject_id: lease for lease in found}
+        for lease in found:
+            self.ahead.put(lease)
+        return bool(found)
+
+    def _give_back(self) -> None:
+        """What was claimed and not begun is there for others at once."""
+        with contextlib.suppress(queues.Empty):
+            while True:
+                leases.release(self.ahead.get_nowait())
+
+    # -- the keeper: leases, seat, permits
+
+    def _keeper(self) -> None:
+        try:
+            while not self.finished.wait(1.0):
+                try:
+                    self._keep()
+                except DatabaseError as error:
+                    # Leases and seat run out by themselves if it stays away; who holds them notices at the next write.
+                    log.warning("pump_keeper_failed", error=str(error))
+                    connection.close()
+        finally:
+            connections.close_all()
+
+    def _keep(self) -> None:
+        if not leases.keep_slot(self.slot):
+            self.ended.set()  # we were thought dead; the pump that has our seat goes on
+        with self.lock:
+            held = list(self.held.values())
+        leases.heartbeat(held)
+        connectors.keep()
+
+    # -- the workers
+
+    def _worker(self) -> None:
+        try:
+            while True:
+                lease = self._next()
+                if lease is None:
+                    return
+                with self._holding(lease):
+                    worked = work_on(lease)
+                with self.lock:
+                    self.done += worked
+        except Exception:
+            log.exception("pump_worker_failed")
+        finally:
+            connections.close_all()
+
+    def _next(self) -> Lease | None:
+        while self._goes_on():
+            with contextlib.suppress(queues.Empty):
+                return self.ahead.get(timeout=0.1)
+        return None
+
+    @contextlib.contextmanager
+    def _holding(self, lease: Lease) -> Iterator[None]:
+        self.hungry.set()
+        try:
+            yield
+        finally:
+            with self.lock:
+                if self.held.get(lease.subject_id) is lease:
+                    del self.held[lease.subject_id]
+
+
+def work_on(lease: Lease) -> int:
+    """Work on a claimed subject and give it back. Returns the number of transactions worked on (0 or 1)."""
+    try:
+        worked = apply.run_next(lease)
+    except LeaseLost:
         return 0
-    until = time.monotonic() + settings.SYNC_PUMP_SECONDS
-    counts: list[int] = []
-    threads = [
-        threading.Thread(target=_worker, args=(until, counts), name=f"pump-{number}")
-        for number in range(settings.SYNC_PUMP_THREADS)
-    ]
+    except apply.PutBack as back:
+        leases.release(lease, waits_for=back.waits_for, delay=back.delay)
+        return 0
+    except Exception:  # noqa: BLE001 - logged in run_next, where the correlation id is bound
+        # Logged where its correlation id is known. What this run last sent may be unjournaled: let the lease lapse, so
+        # that the next holder probes first. Not released, so the failure is not swallowed: takeovers are counted.
+        _lapse(lease)
+        return 0
+    leases.release(lease)
+    return int(worked)
+
+
+def _lapse(lease: Lease) -> None:
     try:
-        for thread in threads:
-            thread.start()
-        _take_until(until, slot)
-    finally:
-        for thread in threads:
-            thread.join()
-        leases.free_slot(slot)
-    return sum(counts)
-
-
-def _take_until(until: float, slot: int) -> None:
-    pause, keep_at = SHORTEST_PAUSE, 0.0
-    while time.monotonic() < until:
-        if time.monotonic() >= keep_at:
-            if not leases.keep_slot(slot):
-                return  # we were thought dead; the pump that has our seat goes on
-            keep_at = time.monotonic() + 1.0
-        pause = SHORTEST_PAUSE if intake.take() else min(pause * 2, LONGEST_PAUSE / 2)
-        time.sleep(min(pause, max(0.0, until - time.monotonic())))
-
-
-def _worker(until: float, counts: list[int]) -> None:
-    """One thread: claim a subject, work on it, give it back; poll adaptively while there is nothing."""
-    done, pause = 0, SHORTEST_PAUSE
-    try:
-        while time.monotonic() < until:
-            worked = work_once()
-            done += worked
-            pause = SHORTEST_PAUSE if worked else min(pause * 1.5, LONGEST_PAUSE / 2)
-            if not worked:
-                time.sleep(min(pause, max(0.0, until - time.monotonic())))
-    except Exception:
-        log.exception("pump_worker_failed")
-    finally:
-        counts.append(done)
-        connections.close_all()
+        leases.lapse(lease)
+    except DatabaseError:
+        log.warning("lease_left_to_run_out", subject_id=lease.subject_id)
+        connection.close()
 
 
 def work_once() -> int:
     """Claim one ready subject and work on it. Returns the number of transactions worked on (0 or 1)."""
-    for lease in leases.claim(limit=1):
-        try:
-            worked = apply.run_next(lease)
-        except LeaseLost:
-            return 0
-        except Exception:  # noqa: BLE001 - logged in run_next, where the correlation id is bound
-            # Logged where its correlation id is known. What this run last sent may be unjournaled: let the lease lapse, so
-            # that the next holder probes first. Not released, so the failure is not swallowed: takeovers are counted.
-            _lapse(lease)
-            return 0
-        leases.release(lease)
-        return int(worked)
-    return 0
-
-
-def _lapse(lease: Lease) -> None:
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sync_subject SET lease_until = now() + make_interval(secs => takeovers),"
-            " ready_at = coalesce(ready_at, now()) WHERE id = %s AND lease_token = %s",
-            [lease.subject_id, lease.token],
-        )
+    return sum(work_on(lease) for lease in leases.claim(limit=1, full=connectors.full()))
 
 
 def drain(*, seconds: float = 30.0) -> int:

@@ -1,7 +1,7 @@
 """Leases on subjects: who works on what, until when, by the database's clock, with a fencing number.
 
-Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`release`; for pumps :func:`take_slot`,
-:func:`keep_slot`, :func:`free_slot`.
+Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`heartbeat`, :func:`release`, :func:`lapse`; for pumps
+:func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
 A lost race is a normal return value; :class:`LeaseLost` is raised only where going on would be wrong.
 """
 
@@ -10,7 +10,9 @@ from __future__ import annotations
 import os
 import socket
 import threading
-from dataclasses import dataclass
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -20,14 +22,17 @@ class LeaseLost(Exception):
     """Somebody else holds the subject now; whatever this worker still wanted to write must not be written."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Lease:
-    """``taken_over``: the former holder never released it, so its last write may have happened."""
+    """``taken_over``: the former holder never released it, so its last write may have happened. ``asked``: how often work had
+    been asked for when it was claimed. ``good_until`` (monotonic clock) is until when it is ours for certain."""
 
     subject_id: int
     token: int
     taken_over: bool
     takeovers: int
+    asked: int = 0
+    good_until: float = field(default=0.0, compare=False)
 
 
 #: A pump says every second that it is there; one that has not for so long has died.
@@ -38,62 +43,146 @@ def owner() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
 
 
+#: A *lane* is what one entity asks of one system at one urgency. The lanes that have something ready are found by a loose scan
+#: of the partial index, so that a backlog of a hundred thousand in one of them costs the others nothing.
 _CLAIM = """
-WITH ready AS (
-    SELECT id, lease_until IS NOT NULL AS taken_over FROM sync_subject
-    WHERE ready_at IS NOT NULL AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
-    ORDER BY priority, ready_at LIMIT %s FOR UPDATE SKIP LOCKED
+WITH RECURSIVE lane AS (
+    (SELECT coalesce(legal_entity_id, 0) AS entity, waits_for, priority FROM sync_subject WHERE ready_at IS NOT NULL
+     ORDER BY coalesce(legal_entity_id, 0), waits_for, priority LIMIT 1)
+    UNION ALL
+    SELECT found.* FROM lane, LATERAL (
+        SELECT coalesce(s.legal_entity_id, 0), s.waits_for, s.priority FROM sync_subject s WHERE s.ready_at IS NOT NULL
+            AND (coalesce(s.legal_entity_id, 0), s.waits_for, s.priority) > (lane.entity, lane.waits_for, lane.priority)
+        ORDER BY coalesce(s.legal_entity_id, 0), s.waits_for, s.priority LIMIT 1) found
+), candidate AS (
+    SELECT head.id, row_number() OVER (PARTITION BY lane.entity ORDER BY lane.priority, head.ready_at) AS turn
+    FROM lane, LATERAL (
+        SELECT s.id, s.ready_at FROM sync_subject s
+        WHERE s.ready_at IS NOT NULL AND s.ready_at <= now() AND (s.lease_until IS NULL OR s.lease_until < now())
+            AND coalesce(s.legal_entity_id, 0) = lane.entity AND s.waits_for = lane.waits_for
+            AND s.priority = lane.priority
+        ORDER BY s.ready_at LIMIT %(limit)s) head
+    WHERE NOT lane.waits_for = ANY(%(full)s)
+), ready AS (
+    SELECT s.id, s.lease_until IS NOT NULL AS taken_over FROM sync_subject s
+    JOIN (SELECT id FROM candidate ORDER BY turn, random() LIMIT %(limit)s) first USING (id)
+    WHERE s.ready_at <= now() AND (s.lease_until IS NULL OR s.lease_until < now())
+    FOR UPDATE OF s SKIP LOCKED
 )
 UPDATE sync_subject AS s
-SET lease_until = now() + make_interval(secs => %s), lease_token = s.lease_token + 1, lease_owner = %s,
+SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.lease_token + 1, lease_owner = %(owner)s,
     takeovers = CASE WHEN ready.taken_over THEN s.takeovers + 1 ELSE s.takeovers END
 FROM ready WHERE s.id = ready.id
-RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers
+RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
 """
 
 
-def claim(*, limit: int) -> list[Lease]:
-    """Up to ``limit`` ready subjects, most urgent first; subjects of other workers are skipped, not waited for."""
+def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
+    """Up to ``limit`` ready subjects; each entity in turn, its most urgent and oldest first. What other workers hold is
+    skipped, not waited for; what waits for one of the systems in ``full`` is left alone."""
+    asked_at = time.monotonic()
+    parameters = {
+        "limit": limit,
+        "full": list(full),
+        "seconds": settings.SYNC_LEASE_SECONDS,
+        "owner": owner(),
+    }
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [limit, settings.SYNC_LEASE_SECONDS, owner()])
-        return [Lease(*row) for row in cursor.fetchall()]
+        cursor.execute(_CLAIM, parameters)
+        good_until = asked_at + settings.SYNC_LEASE_SECONDS
+        return [Lease(*row, good_until=good_until) for row in cursor.fetchall()]
 
 
-def renew(lease: Lease, *, progress: bool = False) -> None:
-    """Extend the lease; the same statement proves that it is still ours. Raises :class:`LeaseLost`.
+def renew(lease: Lease, *, progress: bool = False, seconds: float | None = None) -> None:
+    """Extend the lease (never shorten it); the same statement proves that it is still ours. Raises :class:`LeaseLost`.
 
     With ``progress`` the count of takeovers starts anew: the subject is no poison."""
+    asked_at, length = time.monotonic(), seconds or settings.SYNC_LEASE_SECONDS
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_subject SET lease_until = now() + make_interval(secs => %s),"
+            "UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %s)),"
             " takeovers = CASE WHEN %s THEN 0 ELSE takeovers END WHERE id = %s AND lease_token = %s",
-            [settings.SYNC_LEASE_SECONDS, progress, lease.subject_id, lease.token],
+            [length, progress, lease.subject_id, lease.token],
         )
         if cursor.rowcount != 1:
             raise LeaseLost
+    lease.good_until = max(lease.good_until, asked_at + length)
 
 
-_RELEASE = """
-UPDATE sync_subject SET lease_until = NULL, lease_owner = '', ready_at = (
-    SELECT coalesce(t.not_before, now()) FROM sync_transaction t
-    WHERE t.subject_id = sync_subject.id AND t.state IN ('pending', 'running', 'retrying')
-    ORDER BY t.id LIMIT 1
-) WHERE id = %s AND lease_token = %s
+def make_sure(lease: Lease, *, seconds: float) -> None:
+    """See to it that the lease is good for so long; asks the database only when it is not known to be."""
+    if lease.good_until - time.monotonic() < seconds:
+        renew(lease, seconds=seconds)
+
+
+_HEARTBEAT = """
+UPDATE sync_subject AS s SET lease_until = greatest(s.lease_until, now() + make_interval(secs => %s))
+FROM unnest(%s::bigint[], %s::bigint[]) AS held(id, token) WHERE s.id = held.id AND s.lease_token = held.token RETURNING s.id
 """
 
 
-def release(lease: Lease) -> bool:
+def heartbeat(leases: Iterable[Lease]) -> int:
+    """Renew all leases of a process in one statement; how many are still ours. Lost ones are noticed by their holders."""
+    held = {lease.subject_id: lease for lease in leases}
+    if not held:
+        return 0
+    asked_at = time.monotonic()
+    rows = sorted(held.values(), key=lambda lease: lease.subject_id)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _HEARTBEAT,
+            [
+                settings.SYNC_LEASE_SECONDS,
+                [lease.subject_id for lease in rows],
+                [lease.token for lease in rows],
+            ],
+        )
+        ours = [row[0] for row in cursor.fetchall()]
+    for subject_id in ours:
+        lease = held[subject_id]
+        lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
+    return len(ours)
+
+
+_FREE = """
+UPDATE sync_subject SET lease_until = NULL, lease_owner = '', waits_for = %(waits_for)s, ready_at = (
+    SELECT greatest(coalesce(t.not_before, now()), now() + make_interval(secs => %(delay)s)) FROM sync_transaction t
+    WHERE t.subject_id = sync_subject.id AND t.state IN ('pending', 'running', 'retrying')
+    ORDER BY t.id LIMIT 1
+) WHERE id = %(id)s AND lease_token = %(token)s
+"""
+
+
+def release(lease: Lease, *, waits_for: int = 0, delay: float = 0.0) -> bool:
     """Give the subject back; it is ready again when its oldest transaction is due. False if the lease was lost.
 
     The oldest, since that is what is worked on next: were a later one to make it ready, workers would claim it for nothing.
-    Two statements on purpose: the second sees what was enqueued while this one waited for the row."""
+    ``waits_for`` names the system that turned it away, ``delay`` in seconds is how long it is left alone.
+
+    One statement would not see what is enqueued while it waits for the row. So it only counts when nothing has been asked for
+    since the claim; otherwise the row is locked first and the second statement sees what the wait let in."""
+    values = {"waits_for": waits_for, "delay": delay, "id": lease.subject_id, "token": lease.token}
+    with connection.cursor() as cursor:
+        cursor.execute(_FREE + " AND asked = %(asked)s", {**values, "asked": lease.asked})
+        if cursor.rowcount == 1:
+            return True
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "SELECT 1 FROM sync_subject WHERE id = %s AND lease_token = %s FOR UPDATE",
             [lease.subject_id, lease.token],
         )
-        cursor.execute(_RELEASE, [lease.subject_id, lease.token])
+        cursor.execute(_FREE, values)
         return cursor.rowcount == 1
+
+
+def lapse(lease: Lease) -> None:
+    """Let the lease run out soon instead of giving it back: the next holder counts a takeover and probes first."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sync_subject SET lease_until = now() + make_interval(secs => takeovers),"
+            " ready_at = coalesce(ready_at, now()) WHERE id = %s AND lease_token = %s",
+            [lease.subject_id, lease.token],
+        )
 
 
 def take_slot() -> int | None:

@@ -1,23 +1,25 @@
 """The action journal: one appended row per attempt of an action, written together with what follows from it.
 
-Public surface: :func:`append`, :class:`Entry`, :func:`in_doubt`, :func:`settled_names`,
-:func:`was_settled`. A row is written only while the
+Public surface: :func:`append`, :class:`Entry`, :func:`store_plan`, :func:`settled_names`, :func:`was_settled`,
+:func:`last_key`. A row is written only while the
 lease is ours (fencing), in one short database transaction with the cross-reference it proves.
 """
 
 from __future__ import annotations
 
 import json
+import time
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from django.conf import settings
 from django.db import connection
 
 from apps.core import clock
-from apps.sync.leases import Lease, renew
-from apps.sync.models import Action, Transaction
-from apps.sync.plans import PlannedAction
+from apps.sync.leases import Lease, LeaseLost
+from apps.sync.models import Action, Gate, Transaction
+from apps.sync.plans import Draft, PlannedAction
 
 SETTLED = ("succeeded", "found", "linked", "done", "unchanged")
 
@@ -36,50 +38,125 @@ class Entry:
     exchange: Any = None
 
 
+#: The row of the subject proves the lease and is written in the same statement: no row without a lease, no lease without it.
+_APPEND = """
+WITH held AS (
+    UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %(seconds)s)),
+        takeovers = CASE WHEN %(settled)s THEN 0 ELSE takeovers END,
+        in_doubt = CASE WHEN %(unknown)s AND NOT %(name)s = ANY(in_doubt) THEN in_doubt || %(name)s::varchar
+                        WHEN %(settled)s AND %(name)s = ANY(in_doubt) THEN array_remove(in_doubt, %(name)s::varchar)
+                        ELSE in_doubt END
+    WHERE id = %(subject)s AND lease_token = %(fence)s RETURNING id
+), payload AS (
+    INSERT INTO sync_payload (created_at, exchange)
+    SELECT %(now)s, %(exchange)s::jsonb FROM held WHERE %(exchange)s::text IS NOT NULL RETURNING id
+)
+INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation,
+    target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,
+    correlation_id, payload_id)
+SELECT %(now)s, %(legal_entity)s, %(transaction)s, %(plan)s, %(seq)s, %(name)s, %(system)s, %(object_type)s, %(operation)s,
+    %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s, %(message)s, %(url)s,
+    %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, (SELECT id FROM payload)
+FROM held
+"""
+
+
 def append(
     lease: Lease, transaction: Transaction, plan_id: int | None, seq: int, action: PlannedAction, entry: Entry
 ) -> None:
-    """Append one row; call inside ``atomic``. Raises ``LeaseLost`` when the subject is no longer ours."""
-    renew(lease, progress=entry.outcome in SETTLED)
-    now = clock.now()
+    """Append one row, in one statement with the renewal of the lease. Raises ``LeaseLost`` when the subject is no longer ours.
+
+    What was sent with unknown outcome is remembered with the subject until a later row settles it."""
+    asked_at, now = time.monotonic(), clock.now()
+    exchange = None if entry.exchange is None else json.dumps(entry.exchange, default=str)
     with connection.cursor() as cursor:
-        payload_id = None
-        if entry.exchange is not None:
-            cursor.execute(
-                "INSERT INTO sync_payload (created_at, exchange) VALUES (%s, %s::jsonb) RETURNING id",
-                [now, json.dumps(entry.exchange, default=str)],
-            )
-            payload_id = cursor.fetchone()[0]
         cursor.execute(
-            "INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type,"
-            " operation, target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at,"
-            " elapsed_ms, fence, correlation_id, payload_id)"
-            " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
-            [
-                now,
-                transaction.legal_entity_id,
-                transaction.id,
-                plan_id,
-                seq,
-                action.name,
-                action.system,
-                action.object_type,
-                action.operation,
-                action.key,
-                entry.external_id or action.external_id,
-                action.idempotency_key if action.kind == "push" else "",
-                entry.outcome,
-                entry.error_kind,
-                entry.code,
-                entry.message,
-                entry.url,
-                entry.started_at,
-                max(0, int((now - entry.started_at).total_seconds() * 1000)),
-                lease.token,
-                transaction.correlation_id,
-                payload_id,
-            ],
+            _APPEND,
+            {
+                "seconds": settings.SYNC_LEASE_SECONDS,
+                "settled": entry.outcome in SETTLED,
+                "unknown": entry.outcome == "unknown",
+                "subject": lease.subject_id,
+                "fence": lease.token,
+                "now": now,
+                "exchange": exchange,
+                "legal_entity": transaction.legal_entity_id,
+                "transaction": transaction.id,
+                "plan": plan_id,
+                "seq": seq,
+                "name": action.name,
+                "system": action.system,
+                "object_type": action.object_type,
+                "operation": action.operation,
+                "target_key": action.key,
+                "external_id": entry.external_id or action.external_id,
+                "idempotency_key": action.idempotency_key if action.kind == "push" else "",
+                "outcome": entry.outcome,
+                "error_kind": entry.error_kind,
+                "code": entry.code,
+                "message": entry.message,
+                "url": entry.url,
+                "started_at": entry.started_at,
+                "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
+                "correlation_id": transaction.correlation_id,
+            },
         )
+        if cursor.rowcount != 1:
+            raise LeaseLost
+    lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
+
+
+_PLAN = """
+WITH held AS (
+    UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %(seconds)s)),
+        legal_entity_id = coalesce(%(legal_entity)s, legal_entity_id), engagement_key = coalesce(nullif(%(engagement)s, ''),
+        engagement_key)
+    WHERE id = %(subject)s AND lease_token = %(fence)s RETURNING id
+), described AS (
+    UPDATE sync_transaction SET label = %(label)s, customer = %(customer)s, customer_key = %(customer_key)s,
+        legal_entity_id = %(legal_entity)s, engagement_key = %(engagement)s, currency = %(currency)s, amount = %(amount)s
+    WHERE id = %(transaction)s AND EXISTS (SELECT 1 FROM held)
+)
+INSERT INTO sync_plan (transaction_id, digest, actions, problems, governance_version, as_of, created_at)
+SELECT %(transaction)s, %(digest)s, %(actions)s::jsonb, %(problems)s::jsonb, %(version)s, %(as_of)s, now() FROM held
+RETURNING id, (SELECT mode FROM sync_gate WHERE legal_entity_id = %(legal_entity)s AND flow = %(flow)s)
+"""
+
+
+def store_plan(
+    lease: Lease, transaction: Transaction, draft: Draft, *, digest: str, as_of: datetime, version: int
+) -> tuple[int, str]:
+    """Keep a plan and what it says of its transaction; ``(id, mode of the apply gate)``. Raises ``LeaseLost``."""
+    told = draft.as_json()
+    asked_at = time.monotonic()
+    with connection.cursor() as cursor:
+        cursor.execute(
+            _PLAN,
+            {
+                "seconds": settings.SYNC_LEASE_SECONDS,
+                "subject": lease.subject_id,
+                "fence": lease.token,
+                "transaction": transaction.id,
+                "flow": transaction.flow,
+                "label": transaction.label,
+                "customer": transaction.customer,
+                "customer_key": transaction.customer_key,
+                "legal_entity": transaction.legal_entity_id,
+                "engagement": transaction.engagement_key,
+                "currency": transaction.currency,
+                "amount": transaction.amount,
+                "digest": digest,
+                "actions": json.dumps(told["actions"], default=str),
+                "problems": json.dumps(told["problems"], default=str),
+                "version": version,
+                "as_of": as_of,
+            },
+        )
+        row = cursor.fetchone()
+    if row is None:
+        raise LeaseLost
+    lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
+    return row[0], row[1] or Gate.Mode.OFF.value
 
 
 def was_settled(*, kind: str, key: str, name: str) -> bool:
@@ -100,12 +177,3 @@ def settled_names(transaction_id: int) -> set[str]:
     """The actions of this transaction that have been done."""
     rows = Action.objects.filter(transaction_id=transaction_id, outcome__in=SETTLED)
     return set(rows.values_list("name", flat=True))
-
-
-def in_doubt(subject_id: int, name: str) -> bool:
-    """Whether this action was sent for the subject and nobody has seen since what became of it.
-
-    A failure afterwards says nothing about that: it may have been the look itself that failed."""
-    ids = Transaction.objects.filter(subject_id=subject_id).values_list("id", flat=True)
-    rows = Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=(*SETTLED, "unknown"))
-    return rows.order_by("-id").values_list("outcome", flat=True).first() == "unknown"

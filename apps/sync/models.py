@@ -7,8 +7,10 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.contrib.postgres.fields import ArrayField
 from django.db import models
-from django.db.models import Q
+from django.db.models import Q, Value
+from django.db.models.functions import Coalesce
 
 from apps.core.scope import ScopedQuerySet
 from apps.journal.transitions import Arrows
@@ -18,7 +20,9 @@ class Subject(models.Model):
     """A business key that is worked on by one worker at a time, oldest transaction first.
 
     ``lease_token`` is the fencing number: every write of a worker is conditional on it. ``takeovers`` counts lost
-    workers since the last journaled progress.
+    workers since the last journaled progress, ``asked`` the requests for work. ``waits_for`` is the system that turned it
+    away last (0: none). ``in_doubt`` names actions that were sent and nobody has seen since what became of them.
+    ``troubled``: problems have been told of it at some time; only then can there be cases to bring up to date.
     """
 
     kind = models.CharField(max_length=20)
@@ -33,14 +37,21 @@ class Subject(models.Model):
     lease_token = models.BigIntegerField(default=0)
     lease_owner = models.CharField(max_length=100, blank=True, default="")
     takeovers = models.SmallIntegerField(default=0)
+    asked = models.BigIntegerField(default=0, db_default=0)
+    waits_for = models.BigIntegerField(default=0, db_default=0)
+    in_doubt = ArrayField(models.CharField(max_length=120), default=list, db_default=[])
+    troubled = models.BooleanField(default=True, db_default=True)
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         constraints = [models.UniqueConstraint(fields=["kind", "key"], name="sync_subject_kind_key")]
         indexes = [
             models.Index(
-                fields=["priority", "ready_at"],
-                name="sync_subject_ready",
+                Coalesce("legal_entity", Value(0)),
+                "waits_for",
+                "priority",
+                "ready_at",
+                name="sync_subject_lanes",
                 condition=Q(ready_at__isnull=False),
             )
         ]

@@ -17,7 +17,7 @@ from django.db import connection
 from apps.billing import selectors as billing
 from apps.connectors import services as connectors
 from apps.connectors.selectors import connection_states
-from apps.connectors.spi import AdapterError, Page
+from apps.connectors.spi import AdapterError, ErrorKind, Page
 from apps.core import clock, correlation
 from apps.core.errors import AppError
 from apps.journal import services as journal
@@ -86,7 +86,8 @@ def _poll(row: PollCursor) -> int:
             if not page.more:
                 break
     except (AdapterError, AppError) as error:
-        row.error = str(error)
+        if getattr(error, "kind", None) is not ErrorKind.HELD_BACK:  # its turn comes later; that is no error
+            row.error = str(error)
         row.due_at = clock.now() + timedelta(
             seconds=getattr(error, "retry_after", None) or settings.SYNC_POLL_SECONDS
         )

@@ -30,12 +30,14 @@ def enqueue(
     by: Any = None,
     why: str = "",
     expected_digest: str = "",
+    legal_entity_id: int | None = None,
 ) -> Transaction:
     """Ask for ``flow`` on a subject. There is at most one open transaction per subject and flow: a second request joins it
     (waiting for a person or a step → planned again; running → planned again afterwards), and a dead letter comes back to
-    life: parents wait for that very transaction. Returns the open transaction."""
+    life: parents wait for that very transaction. ``legal_entity_id`` says in whose turn it is worked on, where the caller
+    knows it before the plan does. Returns the open transaction."""
     with transaction.atomic():
-        subject = lock_subject(kind, key, priority=PRIORITIES[flow])
+        subject = lock_subject(kind, key, priority=PRIORITIES[flow], legal_entity_id=legal_entity_id)
         rows = Transaction.objects.filter(subject=subject, flow=flow)
         found = rows.filter(state__in=OPEN).select_for_update().first() or _dead_letter(rows)
         if found is None:
@@ -47,7 +49,6 @@ def enqueue(
                 params=params or {},
                 expected_digest=expected_digest,
                 correlation_id=correlation_id or correlation.current(),
-                legal_entity_id=subject.legal_entity_id,
                 created_at=clock.now(),
             )
             journal.record(
@@ -81,10 +82,15 @@ def _dead_letter(rows: QuerySet[Transaction]) -> Transaction | None:
     return last if last is not None and last.state == State.DEAD else None
 
 
-def lock_subject(kind: str, key: str, *, priority: int = 5) -> Subject:
+def lock_subject(kind: str, key: str, *, priority: int = 5, legal_entity_id: int | None = None) -> Subject:
     """The subject's row, created if need be, locked until the end of the database transaction."""
-    Subject.objects.bulk_create([Subject(kind=kind, key=key, priority=priority)], ignore_conflicts=True)
-    return Subject.objects.select_for_update().get(kind=kind, key=key)
+    made = Subject(kind=kind, key=key, priority=priority, legal_entity_id=legal_entity_id, troubled=False)
+    Subject.objects.bulk_create([made], ignore_conflicts=True)
+    subject = Subject.objects.select_for_update().get(kind=kind, key=key)
+    if legal_entity_id is not None and subject.legal_entity_id is None:
+        subject.legal_entity_id = legal_entity_id
+        subject.save(update_fields=["legal_entity"])
+    return subject
 
 
 def _join(
@@ -125,6 +131,6 @@ def make_ready(subject_id: int) -> None:
     """The subject is due now, by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()) WHERE id = %s",
+            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()), asked = asked + 1 WHERE id = %s",
             [subject_id],
         )

@@ -31,15 +31,18 @@ DEFAULT_CODES = {
 
 @dataclass(frozen=True)
 class Decision:
-    """``retry`` after ``delay`` seconds · ``hold`` for a person · ``dead`` (budget spent)."""
+    """``retry`` after ``delay`` seconds · ``back`` to the queue, nothing was tried · ``hold`` for a person · ``dead`` (budget
+    spent)."""
 
-    verdict: Literal["retry", "hold", "dead"]
+    verdict: Literal["retry", "back", "hold", "dead"]
     delay: float = 0.0
     code: str = ""
 
 
 def decide(error: AdapterError, *, attempts: int, chance: random.Random | None = None) -> Decision:
     """``attempts`` counts failures in a row, this one included."""
+    if error.kind is ErrorKind.HELD_BACK:
+        return Decision("back", delay=error.retry_after or 1.0)
     code = error.code or DEFAULT_CODES[error.kind]
     if error.kind not in RETRIED:
         return Decision("hold", code=code)

@@ -157,7 +157,7 @@ def test_a_paused_connection_sends_nothing_and_can_be_checked(billing, vendor):
     services.connection_pause(system_id=billing.pk, paused=True, by=None, why="maintenance")
     with pytest.raises(AdapterError) as caught:
         services.find(system_id=billing.pk, object_type="customer", by="key", value="x")
-    assert caught.value.kind is ErrorKind.TRANSIENT
+    assert caught.value.kind is ErrorKind.HELD_BACK
     assert caught.value.vendor_code == "paused"
     assert caught.value.retry_after
     assert vendor.requests == []
@@ -211,7 +211,7 @@ def test_a_look_up_ends_at_its_deadline(billing):
         before = clock.now()
         with pytest.raises(AdapterError) as caught:
             services.find(system_id=billing.pk, object_type="customer", by="key", value="x", deadline=0.3)
-        assert caught.value.kind is ErrorKind.TRANSIENT
+        assert caught.value.kind is ErrorKind.HELD_BACK
         assert clock.now() - before < timedelta(seconds=2)
 
 

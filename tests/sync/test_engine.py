@@ -7,6 +7,7 @@ import time
 from datetime import timedelta
 
 import pytest
+from django.conf import settings as django_settings
 from django.db import connection, connections
 
 from apps.connectors.spi import AdapterError, ErrorKind
@@ -199,7 +200,7 @@ def test_a_dead_child_keeps_its_parent_waiting_and_its_replay_wakes_it(steps: St
     parent = steps.ask("parent-dead", after("child-dead"), counted("parent-dead"))
     engine.work_once()
     child = Transaction.objects.get(subject__key="child-dead")
-    Subject.objects.filter(key="child-dead").update(takeovers=apply.POISON_TAKEOVERS)
+    Subject.objects.filter(key="child-dead").update(takeovers=django_settings.SYNC_POISON_TAKEOVERS)
     work()
     assert (now(child).state, now(parent).state) == ("dead", "waiting")
     Subject.objects.filter(key="child-dead").update(takeovers=0)
@@ -244,7 +245,7 @@ def test_no_wake_up_is_lost_when_many_parents_and_children_end_at_once(steps: St
 
 def test_a_subject_that_kills_its_workers_is_set_aside_and_others_go_on(steps: Steps):
     poison = steps.ask("poison")
-    for _ in range(apply.POISON_TAKEOVERS):
+    for _ in range(django_settings.SYNC_POISON_TAKEOVERS):
         (lease,) = leases.claim(limit=1)
         assert lease.subject_id == poison.subject_id
         _expire(lease)  # its worker has died
@@ -257,7 +258,7 @@ def test_a_subject_that_kills_its_workers_is_set_aside_and_others_go_on(steps: S
 
 def test_one_takeover_fewer_is_still_worked_on(steps: Steps):
     found = steps.ask("nearly-poison")
-    for _ in range(apply.POISON_TAKEOVERS - 1):
+    for _ in range(django_settings.SYNC_POISON_TAKEOVERS - 1):
         (lease,) = leases.claim(limit=1)
         _expire(lease)
     work()
@@ -328,7 +329,7 @@ def test_a_later_request_does_not_spin_behind_one_that_will_be_retried(steps: St
 
 def test_what_was_set_aside_as_poison_runs_when_it_is_replayed(steps: Steps):
     found = steps.ask("cured")
-    Subject.objects.filter(key="cured").update(takeovers=apply.POISON_TAKEOVERS)
+    Subject.objects.filter(key="cured").update(takeovers=django_settings.SYNC_POISON_TAKEOVERS)
     work()
     assert now(found).state == "dead"
     sync.replay(transaction_ids=[found.id], by=hire("ada"), why="The new version is deployed.")
@@ -341,7 +342,7 @@ def test_news_for_a_dead_letter_bring_it_back_so_that_its_parent_goes_on(steps: 
     parent = steps.ask("parent-revived", after("child-revived"), counted("parent-revived"))
     engine.work_once()
     child = Transaction.objects.get(subject__key="child-revived")
-    Subject.objects.filter(key="child-revived").update(takeovers=apply.POISON_TAKEOVERS)
+    Subject.objects.filter(key="child-revived").update(takeovers=django_settings.SYNC_POISON_TAKEOVERS)
     work()
     assert (now(child).state, now(parent).state) == ("dead", "waiting")
     assert queue.enqueue(kind="steps", key="child-revived", flow=FLOW_NAME, trigger="news").id == child.id

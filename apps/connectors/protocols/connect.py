@@ -1,6 +1,6 @@
 """Sockets that vendors are reached through: where they may lead, and how long they may take.
 
-Public surface: :func:`pooled_session`, :class:`Call`, :func:`current_call`, :class:`AddressRefused`,
+Public surface: :func:`pooled_adapter`, :class:`Call`, :func:`current_call`, :class:`AddressRefused`,
 :func:`address_allowed`, :func:`private_hosts`.
 
 Three things ``requests`` alone does not do:
@@ -21,10 +21,8 @@ import socket
 import threading
 import time
 from dataclasses import dataclass
-from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import requests
 from django.conf import settings
 from requests.adapters import HTTPAdapter
 from urllib3 import PoolManager
@@ -43,11 +41,13 @@ class AddressRefused(NewConnectionError):
 class Call:
     """The HTTP call that the current thread is making. ``ends_at`` is on the monotonic clock, in seconds.
 
+    ``send_by`` (same clock) is the last moment at which its first byte may leave, None: ``ends_at``.
     ``reused``: it went out on a kept-alive connection; ``received``: at least one byte came back.
     """
 
     ends_at: float
     read_seconds: float
+    send_by: float | None = None
     sent: bool = False
     reused: bool = False
     received: bool = False
@@ -58,6 +58,11 @@ class Call:
         if left <= 0:
             raise TimeoutError("the total deadline of the call is over")
         return left
+
+    def may_leave(self) -> None:
+        """Raises ``TimeoutError`` when it is too late to put the first byte on the wire."""
+        if time.monotonic() >= (self.ends_at if self.send_by is None else min(self.ends_at, self.send_by)):
+            raise TimeoutError("too late to send")
 
 
 def current_call() -> Call | None:
@@ -178,6 +183,8 @@ class _Guarded(HTTPConnection):
             self.connect()
         elif call is not None and not call.sent:
             call.reused = self._used
+        if call is not None and not call.sent:
+            call.may_leave()
         self._used = True
         if call is not None:
             call.sent = True
@@ -203,22 +210,16 @@ class _GuardedAdapter(HTTPAdapter):
         manager.pool_classes_by_scheme = {"http": _HttpPool, "https": _HttpsPool}
 
 
-def pooled_session(system: str) -> requests.Session:
-    """The session of this thread and system: one pool of kept-alive connections, no cookies, nothing from the environment.
+def pooled_adapter(system: str) -> tuple[HTTPAdapter, bool | str]:
+    """The transport of this thread and system, with what TLS certificates are checked against: one pool of kept-alive
+    connections, no cookies, nothing from the environment.
 
-    A forked worker gets sessions of its own; sharing a TLS connection between processes would mix two conversations.
+    A forked worker gets transports of its own; sharing a TLS connection between processes would mix two conversations.
     """
-    sessions = getattr(_local, "sessions", None)
-    if sessions is None or getattr(_local, "pid", None) != os.getpid():
-        sessions = _local.sessions = {}
+    adapters = getattr(_local, "adapters", None)
+    if adapters is None or getattr(_local, "pid", None) != os.getpid():
+        adapters = _local.adapters = {}
         _local.pid = os.getpid()
-    if system not in sessions:
-        session = requests.Session()
-        session.trust_env = False
-        session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
-        session.verify = getattr(settings, "OUTBOUND_CA_BUNDLE", "") or True
-        adapter = _GuardedAdapter(pool_connections=4, pool_maxsize=2, max_retries=0)
-        session.mount("https://", adapter)
-        session.mount("http://", adapter)
-        sessions[system] = session
-    return sessions[system]
+    if system not in adapters:
+        adapters[system] = _GuardedAdapter(pool_connections=4, pool_maxsize=2, max_retries=0)
+    return adapters[system], getattr(settings, "OUTBOUND_CA_BUNDLE", "") or True

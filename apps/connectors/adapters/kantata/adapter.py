@@ -91,6 +91,7 @@ class KantataAdapter:
             pushes_events=False,
             polls=tuple(polling.POLLED),
             record_url="{app_url}/workspaces/{id}",
+            concurrency=5,
         )
 
     def check(self) -> Health:

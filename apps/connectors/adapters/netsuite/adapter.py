@@ -123,6 +123,7 @@ class NetSuiteAdapter:
             pushes_events=False,
             polls=tuple(polling.POLLED),
             record_url="https://{account}.app.netsuite.com/app/common/entity/custjob.nl?id={id}",
+            concurrency=5,
         )
 
     def check(self) -> Health:

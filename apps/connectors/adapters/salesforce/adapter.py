@@ -51,6 +51,7 @@ STATUS_FIELDS: dict[str, str] = {
     "correlation_id": "Correlation_Id__c",
 }
 DESCRIPTION = Description(
+    concurrency=10,
     vendor="salesforce",
     title="Salesforce",
     config_schema={

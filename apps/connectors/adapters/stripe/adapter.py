@@ -45,6 +45,8 @@ PAGE = 100
 POLL_PAGES = 20
 
 DESCRIPTION = Description(
+    concurrency=20,
+    calls_per_second=25,  # of a test account; live ones allow 100
     vendor="stripe",
     title="Stripe",
     config_schema={

@@ -1,0 +1,430 @@
+"""How much we ask of a system: allowed concurrency, rate, and the circuit, shared by all processes through PostgreSQL.
+
+Public surface: :func:`passage`, :func:`full`, :func:`keep`, :func:`leave`, :func:`forget`, :class:`Limits`.
+
+* **Concurrency.** A system allows so many calls at once (``max_concurrency``). Each is a *permit*: a row that a process holds
+  for seconds and renews, so a killed process gives its permits back by itself. A process keeps the permits that it uses and
+  passes them between its threads without asking the database; while several want more than there are, each gets its share.
+* **Rate.** ``calls_per_second`` is spaced by one instant a system (the generic cell rate algorithm, ITU-T I.371): one
+  conditional UPDATE grants a call or says how long to wait. ``Retry-After`` moves that instant for everybody.
+* **Circuit.** After so many failures in a row, whoever saw them, the circuit opens: nothing is sent until its time is over,
+  then one call probes. It closes on success and stays open for twice as long on failure.
+
+What is held back raises ``AdapterError`` of the kind ``HELD_BACK``: nothing was sent, and it is no failed attempt. All clocks
+are the database's. The tables are unlogged: what they hold is worthless after a crash, and they cost no flush.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import structlog
+from django.conf import settings
+from django.db import connection
+from django.utils.translation import gettext as _
+
+from apps.connectors.spi import AdapterError, ErrorKind
+
+log = structlog.get_logger(__name__)
+#: A permit that nobody renews for so long is free again; a process says at least every second that it lives.
+PERMIT_SECONDS = 5.0
+#: How old a process's knowledge of a circuit may be.
+KNOWN_SECONDS = 0.5
+#: Consecutive failures that open the circuit, and how long it stays open at first and at most.
+FAILURES = 5
+OPEN_SECONDS, OPEN_LONGEST = 5.0, 60.0
+#: A system that asks us to slow down without saying for how long is left alone for so long.
+HOLD_SECONDS = 0.5
+#: A call that may wait (a write in the middle of a transaction) waits so long for its turn before it is put back.
+PATIENCE = 15.0
+_POLL = 0.02
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a system allows. ``concurrency``: calls at once; ``per_second``: None = not limited by rate."""
+
+    system_id: int
+    name: str
+    concurrency: int
+    per_second: float | None = None
+
+
+def _owner() -> str:
+    return f"{_BOOT}:{os.getpid()}"
+
+
+_BOOT = f"{random.SystemRandom().getrandbits(48):x}"
+
+
+# ---- the database's side ---------------------------------------------------------------------------------------------
+
+_TAKE = """
+UPDATE connectors_permit SET owner = %(owner)s, until = now() + make_interval(secs => %(seconds)s)
+WHERE system_id = %(system)s AND number = (
+    SELECT number FROM connectors_permit
+    WHERE system_id = %(system)s AND number <= %(most)s AND (until IS NULL OR until < now())
+    ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
+RETURNING number
+"""
+_RENEW = """
+UPDATE connectors_permit SET until = now() + make_interval(secs => %s)
+WHERE system_id = %s AND owner = %s AND number = ANY(%s) RETURNING number
+"""
+_GIVE_BACK = "UPDATE connectors_permit SET owner = '', until = NULL WHERE system_id = %s AND owner = %s AND number = ANY(%s)"
+_WANT = """
+INSERT INTO connectors_demand (system_id, owner, until) VALUES (%(system)s, %(owner)s, now() + make_interval(secs => 3))
+ON CONFLICT (system_id, owner) DO UPDATE SET until = excluded.until
+"""
+_WANTING = "SELECT count(*) FROM connectors_demand WHERE system_id = %s AND until >= now()"
+_PRUNE = "DELETE FROM connectors_demand WHERE until < now() - interval '1 minute'"
+_MAKE_PERMITS = """
+INSERT INTO connectors_permit (system_id, number) SELECT %s, n FROM generate_series(1, %s) n ON CONFLICT DO NOTHING
+"""
+_MAKE_TRAFFIC = "INSERT INTO connectors_traffic (system_id) VALUES (%s) ON CONFLICT DO NOTHING"
+_KNOW = """
+SELECT failures, open_until IS NOT NULL, extract(epoch FROM open_until - now())::float,
+       extract(epoch FROM hold_until - now())::float
+FROM connectors_traffic WHERE system_id = %s
+"""
+_PROBE = """
+UPDATE connectors_traffic SET probing_until = now() + make_interval(secs => %s), probes = probes + 1
+WHERE system_id = %s AND open_until <= now() AND (probing_until IS NULL OR probing_until < now())
+"""
+_FAILED = """
+UPDATE connectors_traffic SET
+    failures = failures + 1, probing_until = NULL,
+    opened = opened + CASE WHEN open_until IS NULL AND failures + 1 >= %(limit)s THEN 1 ELSE 0 END,
+    open_seconds = CASE WHEN open_until IS NULL THEN %(first)s
+                        WHEN open_until <= now() THEN least(open_seconds * 2, %(longest)s) ELSE open_seconds END,
+    open_until = CASE
+        WHEN open_until IS NULL AND failures + 1 >= %(limit)s THEN now() + make_interval(secs => %(first)s)
+        WHEN open_until <= now() THEN now() + make_interval(secs => least(open_seconds * 2, %(longest)s))
+        ELSE open_until END
+WHERE system_id = %(system)s RETURNING open_until IS NOT NULL, opened
+"""
+_RECOVERED = """
+UPDATE connectors_traffic SET failures = 0, open_until = NULL, probing_until = NULL
+WHERE system_id = %s AND (failures > 0 OR open_until IS NOT NULL) AND (open_until IS NULL OR open_until <= now())
+"""
+_HOLD = """
+UPDATE connectors_traffic SET hold_until = greatest(coalesce(hold_until, now()), now() + make_interval(secs => %s))
+WHERE system_id = %s
+"""
+_SPACE = """
+UPDATE connectors_traffic SET next_at = greatest(coalesce(next_at, now()), now()) + make_interval(secs => %(gap)s)
+WHERE system_id = %(system)s AND coalesce(next_at, now()) <= now() + make_interval(secs => %(ahead)s)
+RETURNING extract(epoch FROM next_at - now())::float
+"""
+
+
+def _run(sql: str, parameters: object) -> list[tuple]:
+    with connection.cursor() as cursor:
+        cursor.execute(sql, parameters)
+        return cursor.fetchall() if cursor.description else []
+
+
+# ---- one process's side ----------------------------------------------------------------------------------------------
+
+
+class _Gate:
+    """The permits of one system that this process holds, and what it knows of the circuit."""
+
+    def __init__(self, system_id: int) -> None:
+        self.system_id = system_id
+        self.turn = threading.Condition()
+        self.idle: list[int] = []
+        self.busy: set[int] = set()
+        self.good_until = 0.0  # monotonic: permits held since before then must be looked at again
+        self.waiting = 0
+        self.share = 1
+        self.most = 0
+        self.kept = False  # a keeper renews what is held, so idle permits may stay here
+        self.failures = 0
+        self.open = False
+        self.open_for = self.hold_for = 0.0
+        self.known_at = float("-inf")
+
+    # -- permits
+
+    def take(self, limits: Limits, *, patience: float, turn_away: bool) -> int:
+        """A permit. Raises ``HELD_BACK`` when none is free in time, or at once when too many threads wait already."""
+        self._make(limits)
+        ends_at = time.monotonic() + patience
+        with self.turn:
+            if turn_away and self.waiting >= _most_waiting():
+                raise _held_back(limits, 0.2 + random.random() * 0.6)  # noqa: S311
+            self.waiting += 1
+        try:
+            while True:
+                with self.turn:
+                    if (number := self._idle()) is not None:
+                        return number
+                    may_ask = len(self.busy) + len(self.idle) < self._allowed(limits)
+                if may_ask and (number := self._from_database(limits)) is not None:
+                    return number
+                if time.monotonic() >= ends_at:
+                    raise _held_back(limits, 0.2 + random.random() * 0.6)  # noqa: S311
+                with self.turn:
+                    if not self.idle:
+                        self.turn.wait(_POLL)
+        finally:
+            with self.turn:
+                self.waiting -= 1
+
+    def _allowed(self, limits: Limits) -> int:
+        return self.share if self.kept else limits.concurrency
+
+    def _idle(self) -> int | None:
+        if self.idle and time.monotonic() < self.good_until:
+            number = self.idle.pop()
+            self.busy.add(number)
+            return number
+        return None
+
+    def _from_database(self, limits: Limits) -> int | None:
+        asked_at = time.monotonic()
+        found = _run(
+            _TAKE,
+            {
+                "owner": _owner(),
+                "seconds": PERMIT_SECONDS,
+                "system": self.system_id,
+                "most": limits.concurrency,
+            },
+        )
+        if not found:
+            return None
+        with self.turn:
+            number = int(found[0][0])
+            if not self.busy and not self.idle:
+                self.good_until = asked_at + PERMIT_SECONDS
+            self.busy.add(number)
+            if number in self.idle:
+                self.idle.remove(number)
+            return number
+
+    def put_back(self, number: int) -> None:
+        """The next thread here gets it; it goes back to the database when others are to have it, or nobody keeps it."""
+        with self.turn:
+            self.busy.discard(number)
+            held = len(self.busy) + len(self.idle)
+            stays = self.kept and held < self.share and time.monotonic() < self.good_until
+            if stays:
+                self.idle.append(number)
+                self.turn.notify()
+        if not stays:
+            _run(_GIVE_BACK, [self.system_id, _owner(), [number]])
+
+    def keep(self) -> None:
+        """Once a second, by a pump: renew what is in use, give back what is not, learn how many want some."""
+        with self.turn:
+            held = [*self.busy, *self.idle]
+            wants = bool(held) or self.waiting > 0
+            surplus = [] if self.waiting else list(self.idle)
+            self.idle = [number for number in self.idle if number not in surplus]
+        if not wants:
+            self.kept = False
+            return
+        asked_at = time.monotonic()
+        _run(_WANT, {"system": self.system_id, "owner": _owner()})
+        wanting = max(1, int(_run(_WANTING, [self.system_id])[0][0]))
+        if surplus:
+            _run(_GIVE_BACK, [self.system_id, _owner(), surplus])
+        still = [number for number in held if number not in surplus]
+        renewed = (
+            {row[0] for row in _run(_RENEW, [PERMIT_SECONDS, self.system_id, _owner(), still])}
+            if still
+            else set()
+        )
+        with self.turn:
+            self.share = max(1, -(-self.most // wanting))
+            self.kept = True
+            self.good_until = asked_at + PERMIT_SECONDS
+            self.idle = [number for number in self.idle if number in renewed]
+
+    def _make(self, limits: Limits) -> None:
+        if self.most != limits.concurrency:
+            _run(_MAKE_TRAFFIC, [self.system_id])
+            _run(_MAKE_PERMITS, [self.system_id, limits.concurrency])
+            self.most = limits.concurrency
+            self.share = max(1, min(self.share, self.most)) if self.kept else self.most
+
+    # -- circuit and rate
+
+    def pass_circuit(self, limits: Limits, *, seconds: float) -> None:
+        """Raises ``HELD_BACK`` while the circuit is open (unless this call is the one that probes) or everybody waits."""
+        now = time.monotonic()
+        if now - self.known_at > KNOWN_SECONDS:
+            self._learn(now)
+        passed = now - self.known_at
+        if (left := self.hold_for - passed) > 0:
+            raise _held_back(limits, left + random.random() * 0.5)  # noqa: S311
+        if not self.open:
+            return
+        if (left := self.open_for - passed) > 0:
+            raise _circuit_open(limits, left)
+        with connection.cursor() as cursor:
+            cursor.execute(_PROBE, [seconds, self.system_id])
+            if cursor.rowcount != 1:
+                raise _circuit_open(limits, 1.0)
+        log.info("circuit_probed", system=limits.name)
+
+    def _learn(self, now: float) -> None:
+        rows = _run(_KNOW, [self.system_id])
+        if not rows:  # the unlogged tables were emptied by a crash of the server
+            self.most = 0
+            rows = [(0, False, None, None)]
+        self.failures, self.open, open_for, hold_for = rows[0]
+        self.open_for, self.hold_for = open_for or 0.0, hold_for or 0.0
+        self.known_at = now
+
+    def space(self, limits: Limits, *, patience: float) -> None:
+        """Wait for this call's turn by rate. Raises ``HELD_BACK`` when that would take longer than ``patience``."""
+        if not limits.per_second:
+            return
+        gap = 1.0 / limits.per_second
+        parameters = {"gap": gap, "ahead": min(patience, 1.0), "system": self.system_id}
+        granted = _run(_SPACE, parameters)
+        if not granted:
+            raise _held_back(limits, 0.5 + random.random() * 0.5)  # noqa: S311
+        time.sleep(max(0.0, granted[0][0] - gap))
+
+    def full(self) -> bool:
+        """Whether a new piece of work for this system would only wait, as far as this process knows."""
+        passed = time.monotonic() - self.known_at
+        if (self.open and self.open_for > passed) or self.hold_for > passed:
+            return True
+        return self.waiting >= _most_waiting()
+
+    def note(self, error: AdapterError | None, limits: Limits) -> None:
+        """What became of a call that was let through."""
+        if error is not None and _is_silence(error):
+            parameters = {
+                "limit": FAILURES,
+                "first": OPEN_SECONDS,
+                "longest": OPEN_LONGEST,
+                "system": self.system_id,
+            }
+            rows = _run(_FAILED, parameters)
+            self.failures += 1
+            self.known_at = float("-inf")
+            if rows and rows[0][0]:
+                log.warning("circuit_open", system=limits.name, opened=rows[0][1])
+            return
+        if error is not None and error.kind is ErrorKind.RATE_LIMITED:
+            _run(_HOLD, [error.retry_after or HOLD_SECONDS, self.system_id])
+            self.known_at = float("-inf")
+        if self.failures or self.open:
+            _run(_RECOVERED, [self.system_id])
+            self.known_at = float("-inf")
+
+
+_gates: dict[int, _Gate] = {}
+_lock = threading.Lock()
+_pid = os.getpid()
+
+
+def _gate(system_id: int) -> _Gate:
+    global _pid
+    with _lock:
+        if _pid != os.getpid():  # permits of the parent are the parent's
+            _gates.clear()
+            _pid = os.getpid()
+        return _gates.setdefault(system_id, _Gate(system_id))
+
+
+def _mine() -> list[_Gate]:
+    with _lock:
+        return list(_gates.values()) if _pid == os.getpid() else []
+
+
+def _most_waiting() -> int:
+    """Threads that may wait for one system, so that the others are there for other systems."""
+    return max(2, settings.SYNC_PUMP_THREADS // 2)
+
+
+def _is_silence(error: AdapterError) -> bool:
+    """Whether the system itself is in trouble: no whole answer, or a 5xx that is no lock on a record."""
+    if error.kind not in (ErrorKind.TRANSIENT, ErrorKind.UNKNOWN) or error.code == "INT-LOCK":
+        return False
+    status = error.exchange.status if error.exchange is not None else None
+    return status is None or status >= 500
+
+
+@contextmanager
+def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[None]:
+    """One call to a system, let through when the circuit, the rate and the allowed concurrency say so.
+
+    ``seconds``: the longest that the call takes. ``wait``: true in the middle of a piece of work, which waits for its turn;
+    false at its start, which is put back at once when many wait already. Raises ``AdapterError`` of kind ``HELD_BACK``.
+    """
+    gate = _gate(limits.system_id)
+    patience = min(PATIENCE, seconds)
+    number = gate.take(limits, patience=patience, turn_away=not wait)
+    try:
+        gate.pass_circuit(limits, seconds=seconds)
+        gate.space(limits, patience=patience)
+        try:
+            yield
+        except AdapterError as error:
+            gate.note(error, limits)
+            raise
+        gate.note(None, limits)
+    finally:
+        gate.put_back(number)
+
+
+def full() -> list[int]:
+    """Systems for which new work would only wait: as many threads of this process wait already as may, or they are closed."""
+    return [gate.system_id for gate in _mine() if gate.full()]
+
+
+def keep() -> None:
+    """Say once a second that this process lives: renews its permits and learns its share. For pumps."""
+    for gate in _mine():
+        gate.keep()
+
+
+def leave() -> None:
+    """Give back all permits that nobody uses now (a pump has come to its end)."""
+    for gate in _mine():
+        with gate.turn:
+            numbers, gate.idle, gate.kept = gate.idle, [], False
+        if numbers:
+            _run(_GIVE_BACK, [gate.system_id, _owner(), numbers])
+        _run("DELETE FROM connectors_demand WHERE system_id = %s AND owner = %s", [gate.system_id, _owner()])
+    _run(_PRUNE, None)
+
+
+def forget() -> None:
+    """Forget what this process knows (tests; a connection that was set anew)."""
+    with _lock:
+        _gates.clear()
+
+
+def _held_back(limits: Limits, seconds: float) -> AdapterError:
+    return AdapterError(
+        ErrorKind.HELD_BACK,
+        _("%(system)s is asked as much as it allows; this waits for its turn.") % {"system": limits.name},
+        vendor_code="busy",
+        retry_after=seconds,
+        details={"system_id": limits.system_id},
+    )
+
+
+def _circuit_open(limits: Limits, seconds: float) -> AdapterError:
+    return AdapterError(
+        ErrorKind.HELD_BACK,
+        _("%(system)s does not answer; it is asked again in a moment.") % {"system": limits.name},
+        code="",
+        vendor_code="circuit",
+        retry_after=seconds + random.random() * 0.5,  # noqa: S311
+        details={"system_id": limits.system_id},
+    )
