@@ -41,17 +41,25 @@ class Hook:
         self.name = name
         self.carries = carries
         self.receivers: dict[str, Receiver] = {}
+        self.wanted: dict[str, Callable[[Fact], bool]] = {}
         _hooks[name] = self
 
-    def connect(self, receiver: Receiver) -> None:
-        """Connect once at start; the receiver's dotted name is its identity."""
-        self.receivers[f"{receiver.__module__}.{receiver.__qualname__}"] = receiver
+    def connect(self, receiver: Receiver, *, wants: Callable[[Fact], bool] | None = None) -> None:
+        """Connect once at start; the receiver's dotted name is its identity.
+
+        ``wants`` says of a fact alone, without looking anywhere, whether it is news for this receiver."""
+        name = f"{receiver.__module__}.{receiver.__qualname__}"
+        self.receivers[name] = receiver
+        if wants is not None:
+            self.wanted[name] = wants
 
     def fire(self, facts: list[Fact]) -> None:
         """Hand the facts to every receiver, each in a savepoint. Raises only when nobody keeps failures."""
-        if facts:
-            for name in self.receivers:
-                self.deliver(name, facts)
+        for name in self.receivers:
+            wants = self.wanted.get(name)
+            told = facts if wants is None else [fact for fact in facts if wants(fact)]
+            if told:
+                self.deliver(name, told)
 
     def deliver(self, receiver_name: str, facts: list[Fact]) -> None:
         """Hand the facts to one receiver; used again by the sweeper."""

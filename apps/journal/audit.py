@@ -1,12 +1,14 @@
 """The audit trail: appended freely, refused to change by trigger, sealed in batches (:mod:`apps.journal.seals`).
 
-Public surface: :func:`record`, :func:`record_many`. Outsiders take them from :mod:`apps.journal.services`.
+Public surface: :func:`record`, :func:`record_many`, :func:`recorded_with`. Outsiders take them from
+:mod:`apps.journal.services`.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -19,6 +21,7 @@ COLUMNS = (
     " old, new, why, correlation_id"
 )
 _INSERT = f"INSERT INTO journal_audit ({COLUMNS}) VALUES "  # noqa: S608
+_CAST = "%s::timestamptz, %s, %s, %s, %s::bigint, %s, %s::bigint, %s, %s::jsonb, %s::jsonb, %s, %s::uuid"
 _ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
 
 
@@ -85,27 +88,36 @@ def record(
 def record_many(*, rows: Sequence[Mapping[str, Any]]) -> None:
     """Append several rows; each a mapping of :func:`record`'s arguments."""
     now = clock.now()
-    values = []
-    for row in rows:
-        actor_id, actor = actor_of(row.get("by"))
-        values.append(
-            (
-                now,
-                row["verb"],
-                row["object_type"],
-                _plain(row["object_ref"])[:255],
-                actor_id,
-                actor,
-                row.get("legal_entity_id"),
-                row.get("engagement_key") or "",
-                as_json(row.get("old")),
-                as_json(row.get("new")),
-                _plain(row.get("why")),
-                row.get("correlation_id") or correlation.current(),
-            )
-        )
+    values = [_values(now, row) for row in rows]
     if not values:
         return
     # One statement, not executemany: history contexts prepend their own to each statement they see.
     with connection.cursor() as cursor:
         cursor.execute(_INSERT + ", ".join([_ROW] * len(values)), [value for row in values for value in row])
+
+
+def recorded_with(made: str, **row: Any) -> tuple[str, list[Any]]:
+    """The text of a CTE that appends one audit row (arguments of :func:`record`) for each row of the CTE ``made``, and its
+    parameters: where a write and its audit row are to be one statement."""
+    return (
+        f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST} FROM {made})",  # noqa: S608
+        list(_values(clock.now(), row)),
+    )
+
+
+def _values(now: datetime, row: Mapping[str, Any]) -> tuple[Any, ...]:
+    actor_id, actor = actor_of(row.get("by"))
+    return (
+        now,
+        row["verb"],
+        row["object_type"],
+        _plain(row["object_ref"])[:255],
+        actor_id,
+        actor,
+        row.get("legal_entity_id"),
+        row.get("engagement_key") or "",
+        as_json(row.get("old")),
+        as_json(row.get("new")),
+        _plain(row.get("why")),
+        row.get("correlation_id") or correlation.current(),
+    )

@@ -56,8 +56,7 @@ def move(
             f"{_label(obj)} is {_state_label(obj, start)} and cannot become {_state_label(obj, end)}."
         )
     values = _with_updated_at(type(obj), fields)
-    queryset = type(obj)._base_manager.filter(pk=obj.pk, state=start)
-    moved = _update_and_record(queryset, start=start, end=end, values=values, by=by, why=why)
+    moved = _move_one(obj, start=start, end=end, values=values, by=by, why=why)
     if moved:
         for name, value in {"state": end, **values}.items():
             if not hasattr(value, "resolve_expression"):
@@ -84,6 +83,33 @@ def _arrows(model: type[models.Model]) -> Arrows:
     return declared if isinstance(declared, Arrows) else Arrows(declared)
 
 
+def _move_one(
+    obj: models.Model, *, start: str, end: str, values: Mapping[str, Any], by: Any, why: str
+) -> int:
+    """One row by its key. Plain values need no query compiler, which costs more than the statement itself."""
+    model = type(obj)
+    if any(hasattr(value, "resolve_expression") for value in values.values()):
+        queryset = model._base_manager.filter(pk=obj.pk, state=start)
+        return _update_and_record(queryset, start=start, end=end, values=values, by=by, why=why)
+    database = connections[router.db_for_write(model)]
+    quote = database.ops.quote_name
+    columns, parameters = [], []
+    for name, value in {"state": end, **values}.items():
+        field: Any = model._meta.get_field(name)
+        prepared = value.pk if isinstance(value, models.Model) else value
+        columns.append(
+            f"{quote(field.column)} = {field.get_placeholder(prepared, None, database)}"
+            if hasattr(field, "get_placeholder")
+            else f"{quote(field.column)} = %s"
+        )
+        parameters.append(field.get_db_prep_save(prepared, connection=database))
+    table, key = quote(model._meta.db_table), quote(model._meta.pk.column)
+    sql = f'UPDATE {table} SET {", ".join(columns)} WHERE {table}.{key} = %s AND {table}."state" = %s'  # noqa: S608
+    return _execute(
+        model, sql, [*parameters, obj.pk, start], start=start, end=end, values=values, by=by, why=why
+    )
+
+
 def _update_and_record(
     rows: models.QuerySet, *, start: str, end: str, values: Mapping[str, Any], by: Any, why: str
 ) -> int:
@@ -97,6 +123,21 @@ def _update_and_record(
         return 0
     if not sql:
         return 0
+    return _execute(model, sql, parameters, start=start, end=end, values=values, by=by, why=why)
+
+
+def _execute(
+    model: type[models.Model],
+    sql: str,
+    parameters: Iterable[Any],
+    *,
+    start: str,
+    end: str,
+    values: Mapping[str, Any],
+    by: Any,
+    why: str,
+) -> int:
+    """The UPDATE and its audit rows as one statement. Names come from model declarations, values are parameters."""
     actor_id, actor = actor_of(by)
     shown = {name: value for name, value in values.items() if not hasattr(value, "resolve_expression")}
     shown.pop("updated_at", None)
@@ -112,11 +153,10 @@ def _update_and_record(
         correlation.current(),
     ]
     reference, entity, engagement = _audit_columns(model)
-    # Names come from model declarations, values are parameters.
     statement = _MOVE.format(
         update=sql, reference=reference, entity=entity, engagement=engagement, columns=COLUMNS
     )
-    with connections[using].cursor() as cursor:
+    with connections[router.db_for_write(model)].cursor() as cursor:
         cursor.execute(statement, [*parameters, *audit])
         return cursor.rowcount
 

@@ -155,51 +155,70 @@ def link(
     Raises :class:`LinkConflict` when either side is linked to something else. Of two racing links one wins.
     """
     wanted = {"object_type": object_type, "key": key, "system_id": system_id}
-    values = {
+    made = CrossReference(
         **wanted,
-        "external_id": external_id,
-        "url": url,
-        "linked_by": LinkedBy(linked_by).value,
-        "evidence": dict(evidence or {}),
-    }
-    with transaction.atomic():
-        if _insert(values):
-            journal.record(
-                verb="record.linked",
-                object_type=object_type,
-                object_ref=key,
-                by=by,
-                legal_entity_id=legal_entity_id,
-                new={"system_id": system_id, "external_id": external_id, "linked_by": str(linked_by)},
-            )
-        held = CrossReference.objects.filter(**wanted).first()
-        if held is None or held.external_id != external_id:
-            raise _conflict(held, object_type, key, system_id, external_id)
-        if url and held.url != url:
-            CrossReference.objects.filter(pk=held.pk).update(url=url)
-            held.url = url
+        external_id=external_id,
+        url=url,
+        linked_by=LinkedBy(linked_by).value,
+        evidence=dict(evidence or {}),
+        created_at=clock.now(),
+    )
+    if _insert(made, by=by, legal_entity_id=legal_entity_id):
+        return made
+    held = CrossReference.objects.filter(**wanted).first()
+    if held is None or held.external_id != external_id:
+        raise _conflict(held, object_type, key, system_id, external_id)
+    if url and held.url != url:
+        CrossReference.objects.filter(pk=held.pk).update(url=url)
+        held.url = url
     return held
 
 
-def _insert(values: Mapping[str, Any]) -> bool:
-    """True if the link is new. Waits for a racing transaction instead of failing ours."""
+_LINK = """
+WITH made AS (
+    INSERT INTO records_crossreference
+        (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
+    VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s) ON CONFLICT DO NOTHING RETURNING id
+), {audit}
+SELECT id FROM made
+"""
+
+
+def _insert(made: CrossReference, *, by: Any, legal_entity_id: int | None) -> bool:
+    """True if the link is new, written with its audit row. Waits for a racing transaction instead of failing ours."""
+    audit, values = journal.recorded_with(
+        "made",
+        verb="record.linked",
+        object_type=made.object_type,
+        object_ref=made.key,
+        by=by,
+        legal_entity_id=legal_entity_id,
+        new={
+            "system_id": made.system_id,
+            "external_id": made.external_id,
+            "linked_by": str(made.linked_by),
+        },
+    )
     with connection.cursor() as cursor:
         cursor.execute(
-            "INSERT INTO records_crossreference"
-            " (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)"
-            " VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s) ON CONFLICT DO NOTHING",
+            _LINK.format(audit=audit),
             [
-                values["object_type"],
-                values["key"],
-                values["system_id"],
-                values["external_id"],
-                values["url"],
-                values["linked_by"],
-                json.dumps(values["evidence"], cls=DjangoJSONEncoder),
-                clock.now(),
+                made.object_type,
+                made.key,
+                made.system_id,
+                made.external_id,
+                made.url,
+                made.linked_by,
+                json.dumps(made.evidence, cls=DjangoJSONEncoder),
+                made.created_at,
+                *values,
             ],
         )
-        return cursor.rowcount == 1
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    made.pk = row[0]
+    return True
 
 
 def unlink(

@@ -33,7 +33,7 @@ from apps.sync.leases import Lease, LeaseLost, make_sure, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem
-from apps.sync.pushes import build_push, redacted
+from apps.sync.pushes import Known, build_push, redacted
 
 log = structlog.get_logger(__name__)
 #: Parameter of a transaction whose worker was lost: its next write is looked for before it is sent.
@@ -89,6 +89,7 @@ class _Run:
         self.plan_id: int | None = None
         self.problems: list[Problem] = []
         self.gate = Gate.Mode.OFF.value
+        self.known: Known = {}
         self.in_doubt = set(transaction.subject.in_doubt)
         self.troubled = transaction.subject.troubled
         self.probe_first = lease.taken_over or bool(transaction.params.get(PROBE_FIRST))
@@ -279,7 +280,7 @@ class _Run:
         name = f"{self.transaction.flow}:{action.name}"
         in_doubt = self._may_have_happened(action)
         try:
-            push = build_push(action)
+            push = build_push(action, self.known)
             if in_doubt:
                 found = connectors.probe(system_id=action.system_id, push=push)
                 if found is not None:
@@ -351,6 +352,7 @@ class _Run:
         """The cross-reference that this outcome proves."""
         assert action.system_id is not None
         key = action.link_key or action.key
+        self.known[action.object_type, key, action.system_id] = outcome.external_id
         record_services.link(
             object_type=action.object_type,
             key=key,
@@ -460,7 +462,7 @@ class _Run:
         """Move to a state of rest inside the caller's database transaction and wake who waits for it.
 
         News that came while it ran (``again``) sends it back to the start instead: the newest truth wins."""
-        self.transaction.refresh_from_db(fields=["again", "params"])
+        self._read_news()
         if self.transaction.again and state in (State.SUCCEEDED, State.HELD, State.SUGGESTED, State.OBSERVED):
             fields = {"again": False, "expected_digest": "", "attempts": 0}
             state, reason = State.PENDING, "Something changed while it ran; it is planned again."
@@ -470,6 +472,11 @@ class _Run:
         log.info("transaction_rested", ref=self.transaction.ref, flow=self.transaction.flow, state=str(state))
         children.settled(self.transaction)
         hooks.sync_finished.fire([fact_of(self.transaction)])
+
+    def _read_news(self) -> None:
+        """What was asked for while it ran; the caller holds the subject's row, so nothing more comes in."""
+        rows = Transaction.objects.filter(id=self.transaction.id).values_list("again", "params")
+        self.transaction.again, self.transaction.params = rows.get()
 
     def _move(self, state: State, *, why: str = "", **fields: Any) -> bool:
         return transitions.move(self.transaction, to=state, why=why, **fields)

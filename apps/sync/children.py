@@ -6,6 +6,7 @@ a parent that asks never holds its own subject's row. Both sides hold the child'
 
 from __future__ import annotations
 
+from django.db import connection
 from django.db import transaction as db
 
 from apps.journal import transitions
@@ -55,9 +56,17 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
         return child
 
 
+def _has_parents(child: Transaction) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT EXISTS (SELECT 1 FROM sync_dependency WHERE child_id = %s)", [child.pk])
+        return bool(cursor.fetchone()[0])
+
+
 def settled(child: Transaction) -> None:
     """Wake the parents of a transaction that has just finished; the caller holds the child's subject."""
     if child.state not in FINISHED or child.state == State.DEAD:
+        return
+    if not _has_parents(child):
         return
     waiting = Transaction.objects.filter(children__child=child, state=State.WAITING)
     subject_ids = sorted(set(waiting.values_list("subject_id", flat=True)))

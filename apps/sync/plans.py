@@ -9,8 +9,9 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from dataclasses import field as declared
+from functools import cached_property
 from typing import Any
 
 from apps.canonical.objects import OBJECTS, Canonical
@@ -62,7 +63,7 @@ class PlannedAction:
         """The body as its canonical object again."""
         return OBJECTS[self.object_type].model_validate(self.body) if self.body is not None else None
 
-    @property
+    @cached_property
     def idempotency_key(self) -> str:
         """Stable for the same write with the same content, so that a vendor that keeps keys refuses the second one."""
         content: list[Any] = [self.system, self.object_type, self.operation, self.key, self.external_id]
@@ -78,12 +79,17 @@ class Draft:
     problems: tuple[Problem, ...] = ()
     summary: str = ""
 
-    @property
+    @cached_property
     def digest(self) -> str:
         return digest_of(self)
 
     def as_json(self) -> dict[str, Any]:
-        return {"actions": [asdict(a) for a in self.actions], "problems": [asdict(p) for p in self.problems]}
+        return {"actions": [_plain(a) for a in self.actions], "problems": [_plain(p) for p in self.problems]}
+
+
+def _plain(value: PlannedAction | Problem) -> dict[str, Any]:
+    """Its declared fields by name. They hold plain data, which nobody changes: no need to copy to any depth."""
+    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 def push(
@@ -154,8 +160,8 @@ _DIGESTED_KINDS = frozenset({"push", "link", "local", "blocked"})
 
 def digest_of(draft: Draft) -> str:
     """SHA-256 over the canonical JSON of the problems and of the writes this subject would make."""
-    actions = [_without(asdict(a)) for a in draft.actions if a.kind in _DIGESTED_KINDS]
-    problems = [asdict(problem) for problem in draft.problems]
+    actions = [_without(_plain(a)) for a in draft.actions if a.kind in _DIGESTED_KINDS]
+    problems = [_plain(problem) for problem in draft.problems]
     return hashlib.sha256(_canonical_json([actions, problems])).hexdigest()
 
 

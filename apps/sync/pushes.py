@@ -1,11 +1,11 @@
 """From a planned write to what an adapter is handed, and from its exchange to what may be stored.
 
-Public surface: :func:`build_push`, :func:`redacted`.
+Public surface: :func:`build_push`, :data:`Known`, :func:`redacted`.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from apps.connectors.protocols import redact
@@ -15,10 +15,13 @@ from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync.plans import PlannedAction
 
+#: Ids that this very run has learned: ``(object type, key, system id)`` → external id.
+Known = dict[tuple[str, str, int], str]
 
-def build_push(action: PlannedAction) -> Push:
+
+def build_push(action: PlannedAction, known: Known) -> Push:
     """The write with its references resolved to ids. Raises :class:`WrongState` (``PRJ-PARTIAL``) when one is missing."""
-    refs = {role: _resolved(ref, action) for role, ref in action.refs.items()}
+    refs = {role: _resolved(ref, action, known) for role, ref in action.refs.items()}
     return Push(
         object_type=action.object_type,
         operation=action.operation,
@@ -33,15 +36,19 @@ def build_push(action: PlannedAction) -> Push:
     )
 
 
-def _resolved(ref: str | tuple[str, ...], action: PlannedAction) -> str:
+def _resolved(ref: str | tuple[str, ...], action: PlannedAction, known: Known) -> str:
     if isinstance(ref, str):
         return ref
     object_type, key, *other = ref
-    system = organization.system(other[0] if other else action.system)
-    link = records.find_link(object_type, key, system.pk)
+    system_id = organization.system(other[0]).pk if other else action.system_id
+    assert system_id is not None
+    if found := known.get((object_type, key, system_id)):
+        return found
+    link = records.find_link(object_type, key, system_id)
     if link is None:
+        name = organization.system(system_id).name
         raise WrongState(
-            f"{object_type.replace('_', ' ').capitalize()} {key} has no id in {system.name} yet.",
+            f"{object_type.replace('_', ' ').capitalize()} {key} has no id in {name} yet.",
             code="PRJ-PARTIAL",
         )
     return link.external_id
@@ -49,4 +56,6 @@ def _resolved(ref: str | tuple[str, ...], action: PlannedAction) -> str:
 
 def redacted(exchange: Exchange | None) -> dict[str, Any] | None:
     """What may be stored of an exchange: no secrets, no personal data."""
-    return redact.personal(redact.secrets(asdict(exchange))) if exchange is not None else None
+    if exchange is None:
+        return None
+    return redact.storable({field.name: getattr(exchange, field.name) for field in fields(exchange)})

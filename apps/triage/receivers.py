@@ -15,6 +15,11 @@ def reconcile_planned(facts: list[dict[str, Any]]) -> None:
     services.cases_reconcile(facts)
 
 
+def given_up(fact: dict[str, Any]) -> bool:
+    """Of all ends only that a person gave the transaction up says something about its cases."""
+    return str(fact["state"]) == "cancelled"
+
+
 def close_finished(facts: list[dict[str, Any]]) -> None:
     services.transactions_finished(facts)
 

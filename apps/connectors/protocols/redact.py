@@ -1,6 +1,6 @@
 """What must not be stored: secrets never, personal data only where a person may reveal it.
 
-Public surface: :func:`secrets`, :func:`personal`, :func:`headers`, :func:`url`, :data:`MASK`.
+Public surface: :func:`secrets`, :func:`personal`, :func:`storable`, :func:`headers`, :func:`url`, :data:`MASK`.
 
 Redaction walks mappings and lists to any depth, looks into strings that hold JSON, forms or base64 of either, and
 also masks known secret values wherever they appear, so that a token echoed in an error message does not get through.
@@ -37,6 +37,7 @@ _PERSONAL_NAME = re.compile(
     r"|^line\d$|^postal_?code$|^billingpostalcode$|^zip$|^iban$|^person$|project_?manager|addressee|attention|^user_?name$|passport|national_?id)",
     re.IGNORECASE,
 )
+_HIDDEN_NAME = re.compile(f"{_SECRET_NAME.pattern}|{_PERSONAL_NAME.pattern}", re.IGNORECASE)
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/_-]{24,}={0,2}$")
 _DEPTH = 60
@@ -57,6 +58,11 @@ def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
 def personal(value: Any) -> Any:
     """A copy of plain data without personal data: by field name (names, addresses, telephones), e-mail addresses anywhere."""
     return _walk(value, _PERSONAL_NAME, lambda text: _EMAIL.sub(MASK, text), 0)
+
+
+def storable(value: Any) -> Any:
+    """A copy without secrets and without personal data, in one walk."""
+    return _walk(value, _HIDDEN_NAME, lambda text: _EMAIL.sub(MASK, _SECRET_VALUE.sub(MASK, text)), 0)
 
 
 def headers(values: Mapping[str, str], *, known: Iterable[str] = ()) -> dict[str, str]:
