@@ -258,6 +258,10 @@ PUBLIC_URL = env.address(
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+# Pumps stay for long: besides their seats there is one process for all other bells, or they would expire behind them.
+CELERY_WORKER_CONCURRENCY = env.integer(
+    "CELERY_WORKER_CONCURRENCY", env.integer("SYNC_PUMP_SLOTS", 2, minimum=1) + 1, minimum=2
+)
 CELERY_TASK_SERIALIZER = CELERY_RESULT_SERIALIZER = "json"
 CELERY_ACCEPT_CONTENT = ["json"]
 CELERY_TIMEZONE = "UTC"

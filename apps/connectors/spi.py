@@ -90,6 +90,8 @@ class Change:
     container_id: str = ""
     event_type: str = ""
     own_write: bool = False  # the vendor says that our integration made this change (echo)
+    #: Whose object it is, where the event says so: only for whose turn it is worked on in, never believed otherwise.
+    legal_entity_code: str = ""
 
 
 @dataclass(frozen=True)

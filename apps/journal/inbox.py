@@ -56,8 +56,8 @@ FROM fresh
 _CLAIM = """
 SELECT id, source, event_id, headers, body, changes, correlation_id, received_at, attempts, legal_entity_id
 FROM journal_inbox
-WHERE done_at IS NULL AND dead_at IS NULL AND not_before <= %s
-ORDER BY id LIMIT %s FOR UPDATE SKIP LOCKED
+WHERE done_at IS NULL AND dead_at IS NULL AND not_before <= %s {which}
+ORDER BY id {order} LIMIT %s FOR UPDATE SKIP LOCKED
 """
 
 
@@ -175,15 +175,17 @@ def rejects_prune() -> int:
     return InboxReject.objects.filter(created_at__lt=clock.now() - _REJECTS_KEPT).delete()[0]
 
 
-def inbox_claim(*, limit: int) -> list[InboxRow]:
-    """Pending events, oldest first, locked until the caller's transaction ends; rows locked by others are skipped.
+def inbox_claim(*, limit: int, newest: bool = False, ids: Sequence[int] | None = None) -> list[InboxRow]:
+    """Pending events, oldest (or ``newest``) first, perhaps only some ``ids``, locked until the caller's transaction ends;
+    rows locked by others are skipped.
 
     Must be called inside a transaction: the caller turns the events into work and calls :func:`inbox_done` in it.
     """
     if not connection.in_atomic_block:
         raise RuntimeError("inbox_claim holds its rows by the caller's transaction; open one")
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [clock.now(), limit])
+        claim = _CLAIM.format(which="" if ids is None else "AND id = ANY(%s)", order="DESC" if newest else "")
+        cursor.execute(claim, [clock.now(), *([] if ids is None else [list(ids)]), limit])
         rows = cursor.fetchall()
     return [
         InboxRow(

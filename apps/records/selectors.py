@@ -1,6 +1,6 @@
 """Reads of records: links, what systems last showed, and the snapshot that a plan starts from.
 
-Public surface: :func:`find_link`, :func:`links`, :func:`key_of`, :func:`record`, :func:`records_for`,
+Public surface: :func:`find_link`, :func:`links`, :func:`key_of`, :func:`record`, :func:`modified_at`, :func:`records_for`,
 :func:`records_of_engagement`, :func:`find`, :func:`of_type`, :func:`snapshot`, :func:`canonical`, :class:`Snapshot`.
 """
 
@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
+from django.db import connection
 from django.db.models import Q
 
 from apps.canonical.objects import OBJECTS, Canonical
@@ -61,6 +63,22 @@ def record(system_id: int, object_type: str, external_id: str) -> Record | None:
     return Record.objects.filter(
         system_id=system_id, object_type=object_type, external_id=external_id
     ).first()
+
+
+def modified_at(
+    wanted: Iterable[tuple[int, str, str]],
+) -> dict[tuple[int, str, str], datetime | None]:
+    """When each object (system id, type, the system's id) was last changed by its system's clock, as far as it was shown
+    to us; objects that never were are left out. One query for all."""
+    at = sorted(set(wanted))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT r.system_id, r.object_type, r.external_id, r.modified_at FROM records_record r"
+            " JOIN unnest(%s::bigint[], %s::text[], %s::text[]) AS wanted(system_id, object_type, external_id)"
+            " USING (system_id, object_type, external_id)",
+            [[row[0] for row in at], [row[1] for row in at], [row[2] for row in at]],
+        )
+        return {(row[0], row[1], row[2]): row[3] for row in cursor.fetchall()}
 
 
 def records_for(object_type: str, key: str) -> list[Record]:

@@ -269,6 +269,7 @@ class _Run:
                         flow=flow,
                         trigger="follows",
                         correlation_id=self.transaction.correlation_id,
+                        legal_entity_id=self.transaction.legal_entity_id,
                     )
         except AppError as error:
             self._refused(seq, action, error, started)

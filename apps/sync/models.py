@@ -118,7 +118,9 @@ class Transaction(models.Model):
         "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+"
     )
     engagement_key = models.CharField(max_length=40, blank=True, default="")
-    subject = models.ForeignKey(Subject, on_delete=models.PROTECT, related_name="transactions")
+    subject = models.ForeignKey(
+        Subject, on_delete=models.PROTECT, related_name="transactions", db_index=False
+    )
     flow = models.CharField(max_length=40)
     state = models.CharField(max_length=12, choices=State.choices, default=State.PENDING)
     params = models.JSONField(default=dict)
@@ -152,6 +154,7 @@ class Transaction(models.Model):
             models.Index(
                 fields=["subject", "id"], name="sync_tx_open", condition=Q(state__in=[str(s) for s in OPEN])
             ),
+            models.Index(fields=["subject", "flow", "-id"], name="sync_tx_subject"),
             models.Index(fields=["legal_entity", "state", "-id"], name="sync_tx_entity_state"),
             models.Index(fields=["state", "-id"], name="sync_tx_state"),
             models.Index(

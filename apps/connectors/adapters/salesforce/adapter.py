@@ -228,7 +228,8 @@ class SalesforceAdapter:
 
     def _poll(self, source: Source, object_type: str, state: Cursor, limit: int) -> tuple[list[Change], bool]:
         position = state.positions[source.name]
-        fields = ["Id", "SystemModstamp"] + ([source.parent] if source.parent != "Id" else [])
+        fields = ["Id", "SystemModstamp", *([source.parent] if source.parent != "Id" else [])]
+        fields += [source.entity] if source.entity else []
         query = soql.select(
             fields, source.name, position.condition(), order="SystemModstamp, Id", limit=limit
         )
@@ -250,6 +251,7 @@ class SalesforceAdapter:
                             event_id=f"poll:{source.name}:{row['Id']}:{parent}:{stamp}",
                             occurred_at=instant(stamp, field="SystemModstamp"),
                             event_type="polled",
+                            legal_entity_code=str(row.get(source.entity) or "") if source.entity else "",
                         )
                     )
         more = len(rows) >= limit

@@ -70,6 +70,9 @@ def changes(body: bytes, *, event_id: str, schemas: Sequence[str] = ()) -> list[
                 occurred_at=at,
                 event_type=kind,
                 own_write=own,
+                legal_entity_code=str(payload.get("Contracting_Entity__c") or "")
+                if object_type == "deal"
+                else "",
             )
         )
     return found

@@ -23,16 +23,18 @@ FIRST_WINDOW = timedelta(hours=72)
 
 @dataclass(frozen=True)
 class Source:
-    """One object to poll; ``parent`` is the field that names the record we report instead."""
+    """One object to poll; ``parent`` is the field that names the record we report instead, ``entity`` the one that says
+    whose it is."""
 
     name: str
     parent: str = "Id"
+    entity: str = ""
 
 
 SOURCES: dict[str, tuple[Source, ...]] = {
     "customer": (Source("Account"),),
     "deal": (
-        Source("Opportunity"),
+        Source("Opportunity", entity="Contracting_Entity__c"),
         Source("OpportunityLineItem", "OpportunityId"),
         Source("Billing_Schedule__c", "Opportunity__c"),
         Source("Deal_Rate__c", "Opportunity__c"),
