@@ -23,6 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import structlog
 from django.conf import settings
@@ -124,7 +125,7 @@ RETURNING extract(epoch FROM next_at - now())::float
 """
 
 
-def _run(sql: str, parameters: object) -> list[tuple]:
+def _run(sql: str, parameters: Any) -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(sql, parameters)
         return cursor.fetchall() if cursor.description else []

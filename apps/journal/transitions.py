@@ -103,7 +103,8 @@ def _move_one(
             else f"{quote(field.column)} = %s"
         )
         parameters.append(field.get_db_prep_save(prepared, connection=database))
-    table, key = quote(model._meta.db_table), quote(model._meta.pk.column)
+    key_field: Any = model._meta.pk
+    table, key = quote(model._meta.db_table), quote(key_field.column)
     sql = f'UPDATE {table} SET {", ".join(columns)} WHERE {table}.{key} = %s AND {table}."state" = %s'  # noqa: S608
     return _execute(
         model, sql, [*parameters, obj.pk, start], start=start, end=end, values=values, by=by, why=why

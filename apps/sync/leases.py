@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
@@ -81,7 +82,7 @@ def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
     """Up to ``limit`` ready subjects; each entity in turn, its most urgent and oldest first. What other workers hold is
     skipped, not waited for; what waits for one of the systems in ``full`` is left alone."""
     asked_at = time.monotonic()
-    parameters = {
+    parameters: dict[str, Any] = {
         "limit": limit,
         "full": list(full),
         "seconds": settings.SYNC_LEASE_SECONDS,
@@ -89,8 +90,12 @@ def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
     }
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, parameters)
-        good_until = asked_at + settings.SYNC_LEASE_SECONDS
-        return [Lease(*row, good_until=good_until) for row in cursor.fetchall()]
+        rows = cursor.fetchall()
+    good_until = asked_at + settings.SYNC_LEASE_SECONDS
+    return [
+        Lease(subject_id, token, taken_over, takeovers, asked, good_until)
+        for subject_id, token, taken_over, takeovers, asked in rows
+    ]
 
 
 def renew(lease: Lease, *, progress: bool = False, seconds: float | None = None) -> None:

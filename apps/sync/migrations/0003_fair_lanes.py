@@ -5,7 +5,6 @@ import django.db.models.deletion
 import django.db.models.functions.comparison
 from django.db import migrations, models
 
-
 # What was sent and nobody has seen since, as the action journal tells it.
 IN_DOUBT = """
 UPDATE sync_subject s SET in_doubt = doubt.names FROM (
