@@ -23,6 +23,7 @@ import psycopg
 from benchmarks import harness
 from benchmarks.harness import LOGS, ROOT, Bench, Contender, Figures, Goal, WrongResult
 from benchmarks.ours import DATABASE, Ours
+from benchmarks.peers.calls import paced
 from benchmarks.processes import Group, cpu_seconds, until
 from benchmarks.servers import Servers
 from benchmarks.stub import STEPS, Stub
@@ -90,11 +91,10 @@ class Sync:
         url, n = self.ours.prepare(), self._paced_n()
         self.stub.reset(expected=n)
         with self.ours.workers(url) as group, self.ours.bells():
-            started, times = time.monotonic(), {}
-            for number in range(n):
-                time.sleep(max(0.0, started + number / PACE - time.monotonic()))
-                world.receive(f"F{number:06d}")
-                times[f"F{number:06d}"] = time.monotonic()
+            times = {}
+            for workflow in paced(n, PACE):
+                world.receive(workflow)
+                times[workflow] = time.monotonic()
             return self._latency(group, n, times)
 
     # -- DBOS -------------------------------------------------------------------------------------------------------
@@ -102,13 +102,16 @@ class Sync:
     def run_dbos(self) -> Figures:
         return self._dbos(self.n, delay=0.001, allowed=0)
 
+    def run_dbos_session(self) -> Figures:
+        return self._dbos(self.n, "--session", delay=0.001, allowed=0)
+
     def run_dbos_limited(self) -> Figures:
         return self._dbos(max(20, self.n // 4), delay=SLOW, allowed=ALLOWED)
 
-    def _dbos(self, n: int, *, delay: float, allowed: int) -> Figures:
+    def _dbos(self, n: int, *more: str, delay: float, allowed: int) -> Figures:
         name = "pssync_bench_dbos"
         url = self.servers.fresh(name)
-        shape = self._dbos_shape(url, allowed)
+        shape = [*self._dbos_shape(url, allowed), *more]
         self._peer("dbos_sync", "load", *shape, "--n", str(n))
         with Group(LOGS / "dbos.log") as group:
             for number in range(PROCESSES):
@@ -199,11 +202,11 @@ class Sync:
         found = self.stub.wait(finished=n, seconds=60)
         self._prove(found, n)
         finished = self.stub.finished()
-        # What a fresh process pays once is left to the first second.
-        waits = sorted(finished[workflow] - at for workflow, at in times.items())[:]
-        late = [finished[workflow] - at for workflow, at in list(times.items())[int(PACE) :]]
-        cut = statistics.quantiles(late, n=20)
-        return {"p50_ms": statistics.median(late) * 1000, "p95_ms": cut[18] * 1000, "worst_ms": waits[-1] * 1000}
+        waits = [finished[workflow] - at for workflow, at in times.items()]
+        # What a fresh process pays once is left out: the first second.
+        steady = waits[int(PACE) :]
+        cut = statistics.quantiles(steady, n=20)
+        return {"p50_ms": statistics.median(steady) * 1000, "p95_ms": cut[18] * 1000, "worst_ms": max(waits) * 1000}
 
     @staticmethod
     def _prove(found: dict[str, Any], n: int) -> None:
@@ -234,6 +237,7 @@ def _contenders(sync: Sync, *, quick: bool) -> tuple[list[Contender], list[Conte
     speed = [
         Contender(OURS, "The product: Celery prefork 2, pump, plan, audit, records, links, hooks.", sync.run_ours),
         Contender(DBOS, f"DBOS, two processes, queue with {DBOS_CONCURRENCY} workflows each, the same calls.", sync.run_dbos),
+        Contender("DBOS, requests.Session", "The same with calls as most people write them.", sync.run_dbos_session),
         Contender(SAME_CLIENT, "2 × 16 threads, prepared requests, one autocommit statement a step.",
                   lambda: sync.run_limit("threads", 16)),
         Contender("limit: asyncio, one commit a step", "2 × 32 coroutines, aiohttp, 16 connections each.",

@@ -1,13 +1,17 @@
-"""The same six calls for every peer: a prepared request through ``requests``' adapter, the fast way of that library.
+"""The same six calls for every peer, through ``requests``.
 
-Public surface: :func:`call`, :data:`STEPS`, :func:`talk`.
+Public surface: :func:`call` (a prepared request through the library's adapter, its fast way), :func:`session_call` (a kept
+``Session``, as most people use it), :data:`STEPS`, :func:`paced`, :func:`talk`, :func:`rest`.
 """
 
 from __future__ import annotations
 
 import json
+import random
 import sys
 import threading
+import time
+from collections.abc import Iterator
 from typing import Any
 
 import requests
@@ -41,12 +45,33 @@ def call(base_url: str, workflow: str, step: int) -> dict[str, Any]:
     request = requests.Request(
         "POST", f"{base_url}/w/{workflow}/{step}", data=payload(workflow, step), headers=headers(workflow, step)
     ).prepare()
-    response = adapter.send(request, timeout=30)
+    return _result(adapter.send(request, timeout=30))
+
+
+def session_call(base_url: str, workflow: str, step: int) -> dict[str, Any]:
+    """The same through a session of this thread."""
+    session = getattr(_local, "session", None)
+    if session is None:
+        session = _local.session = requests.Session()
+    url = f"{base_url}/w/{workflow}/{step}"
+    return _result(session.post(url, data=payload(workflow, step), headers=headers(workflow, step), timeout=30))
+
+
+def _result(response: requests.Response) -> dict[str, Any]:
     if response.status_code == 429:
         raise Busy
     response.raise_for_status()
     found: dict[str, Any] = response.json()
     return found
+
+
+def paced(n: int, rate: float) -> Iterator[str]:
+    """Names of events, each at its time: ``rate`` a second on average, at irregular moments that are the same for all."""
+    chance, due = random.Random(2026), time.monotonic()
+    for number in range(n):
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield f"F{number:06d}"
+        due += chance.expovariate(rate)
 
 
 class Busy(Exception):
@@ -57,3 +82,8 @@ def talk() -> None:
     """Say that everything is prepared, and wait until the work is released."""
     print("ready", flush=True)
     sys.stdin.readline()
+
+
+def rest() -> None:
+    """The work is done: stay until ended, so that CPU and memory can still be read."""
+    sys.stdin.read()

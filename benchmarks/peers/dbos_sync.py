@@ -13,21 +13,22 @@ from typing import Any
 
 from dbos import DBOS, DBOSClient, DBOSConfig, SetWorkflowID
 
-from benchmarks.peers.calls import STEPS, call, talk
+from benchmarks.peers.calls import STEPS, call, paced, session_call, talk
 
 QUEUE = "bench"
 VERSION = "bench"
 _base_url = ""
+_call = call
 
 
 @DBOS.step(retries_allowed=True, max_attempts=60, interval_seconds=0.1, backoff_rate=1.2)
 def patient_step(workflow: str, number: int) -> dict[str, Any]:
-    return call(_base_url, workflow, number)
+    return _call(_base_url, workflow, number)
 
 
 @DBOS.step()
 def plain_step(workflow: str, number: int) -> dict[str, Any]:
-    return call(_base_url, workflow, number)
+    return _call(_base_url, workflow, number)
 
 
 @DBOS.workflow()
@@ -45,7 +46,7 @@ def event(workflow: str) -> str:
 
 
 def main() -> None:
-    global _base_url
+    global _base_url, _call
     parser = argparse.ArgumentParser()
     parser.add_argument("role", choices=("load", "work", "feed"))
     parser.add_argument("--database", required=True)
@@ -57,8 +58,9 @@ def main() -> None:
     parser.add_argument("--everywhere", type=int, default=0)
     parser.add_argument("--poll", type=float, default=0.05)
     parser.add_argument("--patient", action="store_true")
+    parser.add_argument("--session", action="store_true")
     given = parser.parse_args()
-    _base_url = given.stub
+    _base_url, _call = given.stub, session_call if given.session else call
     {"load": _load, "work": _work, "feed": _feed}[given.role](given)
 
 
@@ -104,10 +106,8 @@ def _work(given: argparse.Namespace) -> None:
 def _feed(given: argparse.Namespace) -> None:
     client = DBOSClient(system_database_url=given.database)
     talk()
-    started, times = time.monotonic(), {}
-    for number in range(given.n):
-        time.sleep(max(0.0, started + number / given.rate - time.monotonic()))
-        workflow = f"F{number:06d}"
+    times: dict[str, float] = {}
+    for workflow in paced(given.n, given.rate):
         options: Any = {"queue_name": QUEUE, "workflow_name": "deal", "workflow_id": workflow, "app_version": VERSION}
         client.enqueue(options, event(workflow), given.patient)
         times[workflow] = time.monotonic()

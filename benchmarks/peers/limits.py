@@ -15,7 +15,7 @@ from typing import Any
 import aiohttp
 import psycopg
 
-from benchmarks.peers.calls import STEPS, call, headers, payload, talk
+from benchmarks.peers.calls import STEPS, call, headers, payload, rest, talk
 
 TABLES = """
 CREATE TABLE bench_event (id text PRIMARY KEY, body bytea NOT NULL, claimed_by int, done boolean NOT NULL DEFAULT false);
@@ -158,10 +158,12 @@ def main() -> None:
     given = parser.parse_args()
     if given.mode == "load":
         load(given.database, given.n)
-    elif given.mode == "threads":
+        return
+    if given.mode == "threads":
         threads(given)
     else:
         asyncio.run(_asyncio(given))
+    rest()
 
 
 if __name__ == "__main__":
