@@ -2,7 +2,7 @@
 
 Public surface: :func:`connection_set`, :func:`connection_pause`, :func:`connection_check`, :func:`secrets_rotate`,
 :func:`describe`, :func:`fetch`, :func:`find`, :func:`push`, :func:`probe`, :func:`receive`, :func:`write_seconds`,
-:func:`guarantee`; for pumps :func:`keep`, :func:`leave`, :func:`full`.
+:func:`guarantee`; for pumps :func:`start`, :func:`keep`, :func:`leave`, :func:`full`.
 
 What goes over the network refuses to run inside a database transaction: a slow vendor would hold our locks.
 Everything that can go wrong outside comes as :class:`~apps.connectors.spi.AdapterError`, also when the connection is
@@ -168,6 +168,11 @@ def guarantee(*, system_id: int, object_type: str, operation: str) -> str:
     """What protects a write against being made twice: ``upsert``, ``key`` or ``search`` (see ``Description.writes``)."""
     known = _known(system_id)
     return str(known.description.writes.get((object_type, operation), "search"))
+
+
+def start() -> None:
+    """This process talks to systems all the time from now on, and calls :func:`keep` once a second."""
+    traffic.start()
 
 
 def keep() -> None:

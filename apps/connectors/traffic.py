@@ -1,6 +1,6 @@
 """How much we ask of a system: allowed concurrency, rate, and the circuit, shared by all processes through PostgreSQL.
 
-Public surface: :func:`passage`, :func:`full`, :func:`keep`, :func:`leave`, :func:`forget`, :class:`Limits`.
+Public surface: :func:`passage`, :func:`full`, :func:`start`, :func:`keep`, :func:`leave`, :func:`forget`, :class:`Limits`.
 
 * **Concurrency.** A system allows so many calls at once (``max_concurrency``). Each is a *permit*: a row that a process holds
   for seconds and renews, so a killed process gives its permits back by itself. A process keeps the permits that it uses and
@@ -146,7 +146,7 @@ class _Gate:
         self.waiting = 0
         self.share = 1
         self.most = 0
-        self.kept = False  # a keeper renews what is held, so idle permits may stay here
+        self.kept = _keepers > 0  # a keeper renews what is held, so idle permits may stay here
         self.failures = 0
         self.open = False
         self.open_for = self.hold_for = 0.0
@@ -231,7 +231,7 @@ class _Gate:
             surplus = [] if self.waiting else list(self.idle)
             self.idle = [number for number in self.idle if number not in surplus]
         if not wants:
-            self.kept = False
+            self.share = self.most
             return
         asked_at = time.monotonic()
         _run(_WANT, {"system": self.system_id, "owner": _owner()})
@@ -328,16 +328,17 @@ class _Gate:
 
 
 _gates: dict[int, _Gate] = {}
+_keepers = 0
 _lock = threading.Lock()
 _pid = os.getpid()
 
 
 def _gate(system_id: int) -> _Gate:
-    global _pid
+    global _pid, _keepers
     with _lock:
         if _pid != os.getpid():  # permits of the parent are the parent's
             _gates.clear()
-            _pid = os.getpid()
+            _keepers, _pid = 0, os.getpid()
         return _gates.setdefault(system_id, _Gate(system_id))
 
 
@@ -375,7 +376,8 @@ def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[None]:
         try:
             yield
         except AdapterError as error:
-            gate.note(error, limits)
+            if seconds >= PATIENCE or not _is_silence(error):  # who hangs up early has proved nothing
+                gate.note(error, limits)
             raise
         gate.note(None, limits)
     finally:
@@ -387,6 +389,15 @@ def full() -> list[int]:
     return [gate.system_id for gate in _mine() if gate.full()]
 
 
+def start() -> None:
+    """This process has a keeper from now on, which calls :func:`keep` once a second and :func:`leave` at its end."""
+    global _keepers
+    with _lock:
+        _keepers += 1
+    for gate in _mine():
+        gate.kept = True
+
+
 def keep() -> None:
     """Say once a second that this process lives: renews its permits and learns its share. For pumps."""
     for gate in _mine():
@@ -395,6 +406,9 @@ def keep() -> None:
 
 def leave() -> None:
     """Give back all permits that nobody uses now (a pump has come to its end)."""
+    global _keepers
+    with _lock:
+        _keepers -= 1
     for gate in _mine():
         with gate.turn:
             numbers, gate.idle, gate.kept = gate.idle, [], False

@@ -128,6 +128,10 @@ def owner_of(table: MappingType[str, Ownership], field: str) -> Ownership:
     return table.get(field) or table.get("*") or Ownership(None, "hold", None, 0)
 
 
+#: The same as :func:`version`, as an SQL expression for a statement that stores it.
+VERSION_SQL = "coalesce((SELECT number FROM governance_version ORDER BY id LIMIT 1), 1)"
+
+
 def version() -> int:
     """The version of everything that planning reads from this room; 1 before the first change."""
     return Version.objects.values_list("number", flat=True).first() or 1

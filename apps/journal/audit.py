@@ -21,7 +21,11 @@ COLUMNS = (
     " old, new, why, correlation_id"
 )
 _INSERT = f"INSERT INTO journal_audit ({COLUMNS}) VALUES "  # noqa: S608
-_CAST = "%s::timestamptz, %s, %s, %s, %s::bigint, %s, %s::bigint, %s, %s::jsonb, %s::jsonb, %s, %s::uuid"
+_TYPES = ("timestamptz", "", "", "", "bigint", "", "bigint", "", "jsonb", "jsonb", "", "uuid")
+_NAMES = tuple(f"audit_{name.strip()}" for name in COLUMNS.split(","))
+_CAST = ", ".join(
+    f"%({name})s::{kind}" if kind else f"%({name})s" for name, kind in zip(_NAMES, _TYPES, strict=True)
+)
 _ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
 
 
@@ -96,12 +100,12 @@ def record_many(*, rows: Sequence[Mapping[str, Any]]) -> None:
         cursor.execute(_INSERT + ", ".join([_ROW] * len(values)), [value for row in values for value in row])
 
 
-def recorded_with(made: str, **row: Any) -> tuple[str, list[Any]]:
+def recorded_with(made: str, **row: Any) -> tuple[str, dict[str, Any]]:
     """The text of a CTE that appends one audit row (arguments of :func:`record`) for each row of the CTE ``made``, and its
-    parameters: where a write and its audit row are to be one statement."""
+    named parameters: where a write and its audit row are to be one statement."""
     return (
         f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST} FROM {made})",  # noqa: S608
-        list(_values(clock.now(), row)),
+        dict(zip(_NAMES, _values(clock.now(), row), strict=True)),
     )
 
 

@@ -1,6 +1,6 @@
 """Writes of records: observe what a system shows, link ids, take links back.
 
-Public surface: :func:`observe`, :func:`observe_gone`, :func:`link`, :func:`unlink`.
+Public surface: :func:`observe`, :func:`observe_gone`, :func:`link`, :func:`link_with`, :func:`link_values`, :func:`unlink`.
 """
 
 from __future__ import annotations
@@ -154,14 +154,9 @@ def link(
 
     Raises :class:`LinkConflict` when either side is linked to something else. Of two racing links one wins.
     """
-    wanted = {"object_type": object_type, "key": key, "system_id": system_id}
-    made = CrossReference(
-        **wanted,
-        external_id=external_id,
-        url=url,
-        linked_by=LinkedBy(linked_by).value,
-        evidence=dict(evidence or {}),
-        created_at=clock.now(),
+    wanted: dict[str, Any] = {"object_type": object_type, "key": key, "system_id": system_id}
+    made = link_values(
+        **wanted, external_id=external_id, url=url, linked_by=linked_by, evidence=evidence or {}
     )
     if _insert(made, by=by, legal_entity_id=legal_entity_id):
         return made
@@ -174,46 +169,73 @@ def link(
     return held
 
 
+def link_values(
+    *,
+    object_type: str,
+    key: str,
+    system_id: int,
+    external_id: str,
+    url: str = "",
+    linked_by: str,
+    evidence: Mapping[str, Any],
+) -> CrossReference:
+    """A link as a value, not written yet."""
+    return CrossReference(
+        object_type=object_type,
+        key=key,
+        system_id=system_id,
+        external_id=external_id,
+        url=url,
+        linked_by=LinkedBy(linked_by).value,
+        evidence=dict(evidence),
+        created_at=clock.now(),
+    )
+
+
 _LINK = """
-WITH made AS (
-    INSERT INTO records_crossreference
-        (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
-    VALUES (%s, %s, %s, %s, %s, %s, %s::jsonb, %s) ON CONFLICT DO NOTHING RETURNING id
-), {audit}
-SELECT id FROM made
-"""
+linked AS (
+    INSERT INTO records_crossreference (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
+    SELECT %(link_type)s, %(link_key)s, %(link_system)s, %(link_id)s, %(link_url)s, %(link_by)s, %(link_evidence)s::jsonb,
+        %(link_at)s {source} ON CONFLICT DO NOTHING RETURNING id
+)"""
 
 
-def _insert(made: CrossReference, *, by: Any, legal_entity_id: int | None) -> bool:
-    """True if the link is new, written with its audit row. Waits for a racing transaction instead of failing ours."""
+def link_with(held: str, made: CrossReference, **recorded: Any) -> tuple[str, dict[str, Any]]:
+    """The text of CTEs ``linked`` (one row if the link is new) and of its audit row, for a statement whose CTE ``held`` ("":
+    none) says by having a row that it may be written; and their named parameters. ``recorded``: see ``journal.record``.
+
+    A link that is not new there is looked at with :func:`link`."""
     audit, values = journal.recorded_with(
-        "made",
+        "linked",
         verb="record.linked",
         object_type=made.object_type,
         object_ref=made.key,
-        by=by,
-        legal_entity_id=legal_entity_id,
         new={
             "system_id": made.system_id,
             "external_id": made.external_id,
             "linked_by": str(made.linked_by),
         },
+        **recorded,
     )
+    text = _LINK.format(source=f"FROM {held}" if held else "")
+    values |= {
+        "link_type": made.object_type,
+        "link_key": made.key,
+        "link_system": made.system_id,
+        "link_id": made.external_id,
+        "link_url": made.url,
+        "link_by": LinkedBy(made.linked_by).value,
+        "link_evidence": json.dumps(made.evidence, cls=DjangoJSONEncoder),
+        "link_at": made.created_at,
+    }
+    return f"{text}, {audit}", values
+
+
+def _insert(made: CrossReference, *, by: Any, legal_entity_id: int | None) -> bool:
+    """True if the link is new, written with its audit row. Waits for a racing transaction instead of failing ours."""
+    text, values = link_with("", made, by=by, legal_entity_id=legal_entity_id)
     with connection.cursor() as cursor:
-        cursor.execute(
-            _LINK.format(audit=audit),
-            [
-                made.object_type,
-                made.key,
-                made.system_id,
-                made.external_id,
-                made.url,
-                made.linked_by,
-                json.dumps(made.evidence, cls=DjangoJSONEncoder),
-                made.created_at,
-                *values,
-            ],
-        )
+        cursor.execute(f"WITH {text} SELECT id FROM linked", values)  # noqa: S608
         row = cursor.fetchone()
     if row is None:
         return False

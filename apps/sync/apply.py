@@ -8,6 +8,7 @@ blindly.
 from __future__ import annotations
 
 import contextlib
+import json
 from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import datetime, timedelta
@@ -15,6 +16,7 @@ from typing import Any, NoReturn
 
 import structlog
 from django.conf import settings
+from django.db import connection
 from django.db import transaction as db
 
 from apps.connectors import services as connectors
@@ -22,7 +24,6 @@ from apps.connectors.spi import AdapterError, ErrorKind, Outcome
 from apps.core import clock, correlation, hooks, stopping
 from apps.core.errors import AppError
 from apps.core.failpoints import reach
-from apps.governance import selectors as governance
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.records import services as record_services
@@ -165,7 +166,6 @@ class _Run:
                 draft,
                 digest=digest,
                 as_of=snapshot.as_of,
-                version=governance.version(),
             )
             self.problems = list(draft.problems)
         reach(f"{self.transaction.flow}:planned")
@@ -250,10 +250,11 @@ class _Run:
                 )
 
     def _link(self, seq: int, action: PlannedAction, started: datetime) -> None:
+        link = self._link_of(action, Outcome(action.external_id, created=False), linked_by="match")
         with db.atomic():
             entry = Entry("linked", started, external_id=action.external_id, message=action.why)
-            ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
-            self._keep(action, Outcome(action.external_id, created=False), linked_by="match")
+            if not ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry, link=link):
+                record_services.link(**link)
         reach(f"{self.transaction.flow}:{action.name}:journaled")
 
     def _local(self, seq: int, action: PlannedAction, started: datetime) -> None:
@@ -327,15 +328,15 @@ class _Run:
             message=action.why,
             exchange=redacted(outcome.exchange),
         )
+        link = self._link_of(action, outcome, linked_by="push" if word == "succeeded" else "probe")
+        new = ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry, link=link)
+        self.known[link["object_type"], link["key"], link["system_id"]] = outcome.external_id
         try:
-            with db.atomic():
-                ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
-                self._keep(action, outcome, linked_by="push" if word == "succeeded" else "probe")
-                self._forget_failures()
-        except (
-            AppError
-        ) as error:  # the system answered with an id that belongs to something else: a person decides
+            if not new:
+                record_services.link(**link)
+        except AppError as error:  # the system's id belongs to something else: a person decides
             self._refused(seq, action, error, started)
+        self._forget_failures()
         reach(f"{self.transaction.flow}:{action.name}:journaled")
         if action.read_back:
             self._read_back(seq, action, outcome.external_id)
@@ -349,24 +350,22 @@ class _Run:
         except AdapterError as error:
             self._failed(seq, GATHER, error, started)
 
-    def _keep(self, action: PlannedAction, outcome: Outcome, *, linked_by: str) -> None:
-        """The cross-reference that this outcome proves."""
+    def _link_of(self, action: PlannedAction, outcome: Outcome, *, linked_by: str) -> dict[str, Any]:
+        """The cross-reference that this outcome proves, as ``records.link`` takes it."""
         assert action.system_id is not None
-        key = action.link_key or action.key
-        self.known[action.object_type, key, action.system_id] = outcome.external_id
-        record_services.link(
-            object_type=action.object_type,
-            key=key,
-            system_id=action.system_id,
-            external_id=outcome.external_id,
-            url=outcome.url,
-            linked_by=linked_by,
-            evidence={
+        return {
+            "object_type": action.object_type,
+            "key": action.link_key or action.key,
+            "system_id": action.system_id,
+            "external_id": outcome.external_id,
+            "url": outcome.url,
+            "linked_by": linked_by,
+            "evidence": {
                 "action": action.name,
                 "transaction": self.transaction.ref,
                 "matched_by": str(action.values.get("evidence", "")),
             },
-        )
+        }
 
     # -- outcomes -------------------------------------------------------------------------------------------------
 
@@ -476,8 +475,10 @@ class _Run:
 
     def _read_news(self) -> None:
         """What was asked for while it ran; the caller holds the subject's row, so nothing more comes in."""
-        rows = Transaction.objects.filter(id=self.transaction.id).values_list("again", "params")
-        self.transaction.again, self.transaction.params = rows.get()
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT again, params FROM sync_transaction WHERE id = %s", [self.transaction.id])
+            again, params = cursor.fetchone()
+        self.transaction.again, self.transaction.params = again, json.loads(params)
 
     def _move(self, state: State, *, why: str = "", **fields: Any) -> bool:
         return transitions.move(self.transaction, to=state, why=why, **fields)

@@ -58,6 +58,7 @@ class _Pump:
         ]
         threads.append(threading.Thread(target=self._take_in, name="pump-intake"))
         keeper = threading.Thread(target=self._keeper, name="pump-keeper")
+        connectors.start()
         try:
             for thread in (keeper, *threads):
                 thread.start()

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -17,6 +18,8 @@ from django.conf import settings
 from django.db import connection
 
 from apps.core import clock
+from apps.governance import selectors as governance
+from apps.records import services as records
 from apps.sync.leases import Lease, LeaseLost
 from apps.sync.models import Action, Gate, Transaction
 from apps.sync.plans import Draft, PlannedAction
@@ -50,29 +53,43 @@ WITH held AS (
 ), payload AS (
     INSERT INTO sync_payload (created_at, exchange)
     SELECT %(now)s, %(exchange)s::jsonb FROM held WHERE %(exchange)s::text IS NOT NULL RETURNING id
-)
+){linked}
 INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation,
     target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,
     correlation_id, payload_id)
 SELECT %(now)s, %(legal_entity)s, %(transaction)s, %(plan)s, %(seq)s, %(name)s, %(system)s, %(object_type)s, %(operation)s,
     %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s, %(message)s, %(url)s,
     %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, (SELECT id FROM payload)
-FROM held
+FROM held RETURNING {made}
 """
 
 
 def append(
-    lease: Lease, transaction: Transaction, plan_id: int | None, seq: int, action: PlannedAction, entry: Entry
-) -> None:
-    """Append one row, in one statement with the renewal of the lease. Raises ``LeaseLost`` when the subject is no longer ours.
+    lease: Lease,
+    transaction: Transaction,
+    plan_id: int | None,
+    seq: int,
+    action: PlannedAction,
+    entry: Entry,
+    *,
+    link: Mapping[str, Any] | None = None,
+) -> bool:
+    """Append one row, in one statement with the renewal of the lease and the cross-reference (arguments of ``records.link``)
+    that it proves. True if that link is new. Raises ``LeaseLost`` when the subject is no longer ours.
 
     What was sent with unknown outcome is remembered with the subject until a later row settles it."""
+    linked, values = ("", {}) if link is None else records.link_with("held", records.link_values(**link))
+    statement = _APPEND.format(
+        linked=f", {linked}" if linked else "",
+        made="EXISTS (SELECT 1 FROM linked)" if linked else "false",
+    )
     asked_at, now = time.monotonic(), clock.now()
     exchange = None if entry.exchange is None else json.dumps(entry.exchange, default=str)
     with connection.cursor() as cursor:
         cursor.execute(
-            _APPEND,
-            {
+            statement,
+            values
+            | {
                 "seconds": settings.SYNC_LEASE_SECONDS,
                 "settled": entry.outcome in SETTLED,
                 "unknown": entry.outcome == "unknown",
@@ -101,9 +118,11 @@ def append(
                 "correlation_id": transaction.correlation_id,
             },
         )
-        if cursor.rowcount != 1:
-            raise LeaseLost
+        row = cursor.fetchone()
+    if row is None:
+        raise LeaseLost
     lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
+    return bool(row[0])
 
 
 _PLAN = """
@@ -118,20 +137,20 @@ WITH held AS (
     WHERE id = %(transaction)s AND EXISTS (SELECT 1 FROM held)
 )
 INSERT INTO sync_plan (transaction_id, digest, actions, problems, governance_version, as_of, created_at)
-SELECT %(transaction)s, %(digest)s, %(actions)s::jsonb, %(problems)s::jsonb, %(version)s, %(as_of)s, now() FROM held
+SELECT %(transaction)s, %(digest)s, %(actions)s::jsonb, %(problems)s::jsonb, {version}, %(as_of)s, now() FROM held
 RETURNING id, (SELECT mode FROM sync_gate WHERE legal_entity_id = %(legal_entity)s AND flow = %(flow)s)
 """
 
 
 def store_plan(
-    lease: Lease, transaction: Transaction, draft: Draft, *, digest: str, as_of: datetime, version: int
+    lease: Lease, transaction: Transaction, draft: Draft, *, digest: str, as_of: datetime
 ) -> tuple[int, str]:
     """Keep a plan and what it says of its transaction; ``(id, mode of the apply gate)``. Raises ``LeaseLost``."""
     told = draft.as_json()
     asked_at = time.monotonic()
     with connection.cursor() as cursor:
         cursor.execute(
-            _PLAN,
+            _PLAN.format(version=governance.VERSION_SQL),
             {
                 "seconds": settings.SYNC_LEASE_SECONDS,
                 "subject": lease.subject_id,
@@ -148,7 +167,6 @@ def store_plan(
                 "digest": digest,
                 "actions": json.dumps(told["actions"], default=str),
                 "problems": json.dumps(told["problems"], default=str),
-                "version": version,
                 "as_of": as_of,
             },
         )
