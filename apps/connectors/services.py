@@ -28,7 +28,7 @@ from django.utils.translation import gettext as _
 from apps.connectors import registry, traffic
 from apps.connectors.models import Connection
 from apps.connectors.protocols.connect import private_hosts
-from apps.connectors.protocols.http import Timeouts, budget, send_by
+from apps.connectors.protocols.http import Timeouts, before_each, budget, send_by
 from apps.connectors.protocols.oauth import forget_tokens
 from apps.connectors.secrets import SecretsUnreadable, decrypt, encrypt, rotate
 from apps.connectors.spi import (
@@ -302,9 +302,9 @@ def _talking(system_id: int, seconds: float | None, *, wait: bool) -> Iterator[A
             retry_after=PAUSE_SECONDS,
             details={"system_id": system_id},
         )
-    with traffic.passage(known.limits, seconds=seconds or LOOK_SECONDS, wait=wait):
+    with traffic.passage(known.limits, seconds=seconds or LOOK_SECONDS, wait=wait) as step:
         try:
-            with budget(seconds):
+            with budget(seconds), before_each(step):
                 yield known.adapter()
         except AdapterError as error:
             if error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION, ErrorKind.TRANSIENT, ErrorKind.UNKNOWN):

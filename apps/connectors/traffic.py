@@ -20,7 +20,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -288,8 +288,7 @@ class _Gate:
 
     def space(self, limits: Limits, *, patience: float) -> None:
         """Wait for this call's turn by rate. Raises ``HELD_BACK`` when that would take longer than ``patience``."""
-        if not limits.per_second:
-            return
+        assert limits.per_second
         gap = 1.0 / limits.per_second
         parameters = {"gap": gap, "ahead": min(patience, 1.0), "system": self.system_id}
         granted = _run(_SPACE, parameters)
@@ -306,6 +305,8 @@ class _Gate:
 
     def note(self, error: AdapterError | None, limits: Limits) -> None:
         """What became of a call that was let through."""
+        if error is not None and error.kind is ErrorKind.HELD_BACK:
+            return
         if error is not None and _is_silence(error):
             parameters = {
                 "limit": FAILURES,
@@ -361,10 +362,11 @@ def _is_silence(error: AdapterError) -> bool:
 
 
 @contextmanager
-def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[None]:
-    """One call to a system, let through when the circuit, the rate and the allowed concurrency say so.
+def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[Callable[[], None] | None]:
+    """A place at a system, for one call after the other, when the circuit and the allowed concurrency let it in.
 
-    ``seconds``: the longest that the call takes. ``wait``: true in the middle of a piece of work, which waits for its turn;
+    Yields what to do before each of the calls (it waits for their turn by rate), None where the rate is not limited.
+    ``seconds``: the longest that it takes. ``wait``: true in the middle of a piece of work, which waits for its turn;
     false at its start, which is put back at once when many wait already. Raises ``AdapterError`` of kind ``HELD_BACK``.
     """
     gate = _gate(limits.system_id)
@@ -372,9 +374,8 @@ def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[None]:
     number = gate.take(limits, patience=patience, turn_away=not wait)
     try:
         gate.pass_circuit(limits, seconds=seconds)
-        gate.space(limits, patience=patience)
         try:
-            yield
+            yield (lambda: gate.space(limits, patience=patience)) if limits.per_second else None
         except AdapterError as error:
             if seconds >= PATIENCE or not _is_silence(error):  # who hangs up early has proved nothing
                 gate.note(error, limits)

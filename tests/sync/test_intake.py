@@ -182,3 +182,36 @@ def test_lists_of_parameters_are_united_and_other_values_replaced():
     merged = queue.merge({"entities": ["A"], "started_by": "1"}, {"entities": ["B"], "started_by": "2"})
     assert merged == {"entities": ["A", "B"], "started_by": "2"}
     assert Subject.objects.count() == 0
+
+
+def test_what_comes_in_behind_a_backlog_is_seen_by_the_next_batch_but_one():
+    for number in range(3 * intake.BATCH):
+        arrive("deal", f"006B{number}")
+    arrive("deal", "006LAST")
+    intake.take(limit=intake.BATCH + 1)
+    assert Subject.objects.filter(key="crm:006LAST").exists()
+    assert Inbox.objects.filter(done_at=None).count() == intake.BATCH + 1
+
+
+def test_one_bad_row_of_a_batch_stops_no_other():
+    arrive("deal", "006A")
+    arrive("deal", "006X", source="a system that nobody knows")
+    arrive("deal", "006B")
+    assert work() == ["deal.provision deal:crm:006A", "deal.provision deal:crm:006B"]
+    assert Inbox.objects.get(done_at=None).last_error
+
+
+def test_whose_it_is_says_in_whose_turn_it_is_worked_on():
+    entity = organization.entity_set(
+        code="MER-UK",
+        name="Merridane Consulting Ltd",
+        country="GB",
+        currency="GBP",
+        timezone="Europe/London",
+    )
+    arrive("deal", "006A", legal_entity_code="MER-UK")
+    arrive("deal", "006B", legal_entity_code="NOBODY")
+    work()
+    assert Subject.objects.get(key="crm:006A").legal_entity_id == entity.id
+    assert Subject.objects.get(key="crm:006B").legal_entity_id is None
+    assert not Transaction.objects.exclude(legal_entity=None).exists(), "who may see it is for the plan to say"

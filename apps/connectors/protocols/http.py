@@ -1,7 +1,7 @@
 """HTTP to vendor systems: one client, the same rules for every vendor.
 
 Public surface: :class:`Http`, :class:`Answer`, :class:`Timeouts`, :func:`budget`, :func:`send_by`,
-:func:`default_error`, :func:`retry_after`, :class:`Authorizer`, :class:`StaticAuth`.
+:func:`before_each`, :func:`default_error`, :func:`retry_after`, :class:`Authorizer`, :class:`StaticAuth`.
 
 Rules: connect, read and total time limits; a size limit; redirects stay on the same origin and are never followed on
 writes; every call carries ``X-Correlation-Id``; what goes wrong becomes an :class:`~apps.connectors.spi.AdapterError`:
@@ -87,6 +87,17 @@ def send_by(moment: float | None) -> Iterator[None]:
         yield
     finally:
         _budget.send_by = before
+
+
+@contextlib.contextmanager
+def before_each(step: Callable[[], None] | None) -> Iterator[None]:
+    """Do ``step`` before each call inside (in this thread) goes out; it may wait, or raise ``AdapterError`` to stop it."""
+    before = getattr(_budget, "step", None)
+    _budget.step = step
+    try:
+        yield
+    finally:
+        _budget.step = before
 
 
 class Authorizer(Protocol):
@@ -347,6 +358,8 @@ class Http:
         write: bool,
     ) -> Answer:
         """One request on the wire, without following or signing in again."""
+        if (step := getattr(_budget, "step", None)) is not None:
+            step()
         started = time.monotonic()
         ends_at = started + self.timeouts.total
         limit = getattr(_budget, "ends_at", None)
