@@ -4,13 +4,13 @@ BIN := .venv/bin
 WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock
+.PHONY: help install demo test check lock bench-sync bench-intake bench-profile bench-report bench-lock
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
 
 help:  ## List the targets
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10
 
 install: .venv/installed  ## Make .venv from requirements.lock
 
@@ -43,3 +43,21 @@ lock: install  ## Renew requirements.lock from requirements*.in (UPGRADE=1: the 
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements.lock
+
+bench-sync: install  ## Six durable writes by the engine, DBOS and the bare limits (N=200 ROUNDS=3 ONLY=…; docs/performance.md)
+	$(BIN)/python -m benchmarks.sync $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only "$(ONLY)")
+
+bench-intake: install  ## Signed webhooks, durable before 2xx, beside DBOS and a bare door (N=2000 ROUNDS=3 ONLY=…)
+	$(BIN)/python -m benchmarks.intake $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only "$(ONLY)")
+
+bench-profile: install  ## Where the time goes (WHAT=engine or door, N=100, TIMER=wall or cpu)
+	$(BIN)/python -m benchmarks.profile $(if $(WHAT),--what $(WHAT)) $(if $(N),--n $(N)) $(if $(TIMER),--timer $(TIMER))
+
+bench-report: install  ## Renew the figures in docs/performance.md
+	$(BIN)/python -m benchmarks.report
+
+bench-lock: install  ## Renew benchmarks/peers/requirements.txt (UPGRADE=1: the newest versions that fit)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --custom-compile-command "make bench-lock" $(if $(UPGRADE),--upgrade) benchmarks/peers/requirements.in \
+	  -o benchmarks/peers/requirements.txt

@@ -9,6 +9,7 @@ import json
 import os
 import uuid
 from datetime import UTC, datetime
+from typing import Any
 
 import environ
 from django.conf import settings
@@ -34,7 +35,7 @@ FROM fresh
 """
 
 
-def parameters(event_id: str, body: bytes) -> dict[str, object]:
+def parameters(event_id: str, body: bytes) -> dict[str, Any]:
     return {
         "source": "crm",
         "event_id": event_id,
@@ -53,7 +54,7 @@ if url := os.environ.get("BARE_DATABASE_URL", ""):
         DATABASES={"default": database | {"CONN_MAX_AGE": 60}},
         MIDDLEWARE=[],
         ROOT_URLCONF=__name__,
-        SECRET_KEY="only-for-the-bench",  # noqa: S106 - signs nothing
+        SECRET_KEY="only-for-the-bench",
         USE_TZ=True,
     )
     import django
@@ -70,7 +71,9 @@ if url := os.environ.get("BARE_DATABASE_URL", ""):
 
     def door(request: HttpRequest) -> JsonResponse:
         body = request.body
-        event_id = verify_standard(headers=request.headers, body=body, secrets=[SECRET], now=datetime.now(UTC))
+        event_id = verify_standard(
+            headers=request.headers, body=body, secrets=[SECRET], now=datetime.now(UTC)
+        )
         with connection.cursor() as cursor:
             cursor.execute(RECEIVE, parameters(event_id, body))
             new = cursor.rowcount == 1

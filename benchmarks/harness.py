@@ -3,8 +3,8 @@
 Public surface: :class:`Contender`, :class:`Goal`, :func:`interleave`, :func:`ratio`, :func:`keep`, :func:`facts`,
 :func:`peers_python`.
 
-A bench is a module ``benchmarks/<name>.py`` with a ``main``: it makes contenders, hands them to :func:`interleave` (A B C, A B C,
-…), names the ratios that count and ends with ``sys.exit(keep(…))``. A line in the Makefile, and ``make bench-report`` renders it.
+A bench is a module ``benchmarks/<name>.py`` with a ``main``: it makes contenders, hands them to :func:`interleave`
+(A B C, A B C, …), names the ratios that count and ends with ``sys.exit(keep(…))``. ``make bench-report`` renders it.
 Absolute figures depend on the machine and the hour; only ratios taken side by side in one run are compared with goals.
 """
 
@@ -47,7 +47,7 @@ class Contender:
 
 @dataclass(frozen=True)
 class Goal:
-    """``metric`` of ``of`` divided by that of ``to`` (empty: the figure itself) should be ``at_least`` or ``at_most`` so much."""
+    """``metric`` of ``of`` divided by that of ``to`` (empty: the figure itself) is to be ``at_least`` or ``at_most``."""
 
     title: str
     metric: str

@@ -1,6 +1,6 @@
 """A sender of signed webhooks that is not the bottleneck: raw sockets with keep-alive, requests signed beforehand.
 
-Public surface: :func:`send` (run it, in a process of its own). ``python -m benchmarks.load --limit`` says how much it can send.
+Public surface: :func:`send` (in a process of its own), :func:`signed`, :data:`SECRET`.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Processes of a run: started in a group of their own, watched for memory, ended whole.
 
-Public surface: :class:`Group`, :func:`procfile`.
+Public surface: :class:`Group`, :func:`procfile`, :func:`cpu_seconds`, :func:`until`.
 """
 
 from __future__ import annotations
@@ -60,22 +60,27 @@ class Group:
             process.wait()
 
     def start(self, command: Sequence[str], *, env: Mapping[str, str]) -> None:
-        with self._log.open("ab") as log:
-            self._processes.append(
-                subprocess.Popen(
-                    command, cwd=ROOT, env=dict(env), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
-                    text=True, start_new_session=True,
-                )  # fmt: skip
-            )
+        """A process that says ``ready`` and waits for ``go``."""
+        self._start(command, env, talks=True)
 
     def start_logged(self, command: Sequence[str], *, env: Mapping[str, str]) -> None:
         """A process that does not talk to us: all it says goes to the log."""
+        self._start(command, env, talks=False)
+
+    def _start(self, command: Sequence[str], env: Mapping[str, str], *, talks: bool) -> None:
         with self._log.open("ab") as log:
+            inward, outward = (subprocess.PIPE, subprocess.PIPE) if talks else (subprocess.DEVNULL, log)
             self._processes.append(
                 subprocess.Popen(
-                    command, cwd=ROOT, env=dict(env), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-                    text=True, start_new_session=True,
-                )  # fmt: skip
+                    command,
+                    cwd=ROOT,
+                    env=dict(env),
+                    stdin=inward,
+                    stdout=outward,
+                    stderr=log,
+                    text=True,
+                    start_new_session=True,
+                )
             )
 
     def ready(self) -> None:

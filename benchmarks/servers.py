@@ -2,8 +2,8 @@
 
 Public surface: :class:`Servers`.
 
-Embedded by default (below ``.pssync/bench``, with ``fsync`` and ``synchronous_commit`` on). ``BENCH_DATABASE_URL`` names another
-PostgreSQL server (a role that may create databases), ``BENCH_BROKER_URL`` another broker.
+Embedded by default (below ``.pssync/bench``, with ``fsync`` and ``synchronous_commit`` on). ``BENCH_DATABASE_URL`` names
+another PostgreSQL server (a role that may create databases), ``BENCH_BROKER_URL`` another broker.
 """
 
 from __future__ import annotations
@@ -65,7 +65,10 @@ class Servers:
         self.fresh(TEMPLATE)
         for command in (["migrate", "--verbosity", "0"], ["createcachetable"]):
             subprocess.run(
-                [sys.executable, "manage.py", *command], check=True, cwd=ROOT, env=self.env(self.url(TEMPLATE))
+                [sys.executable, "manage.py", *command],
+                check=True,
+                cwd=ROOT,
+                env=self.env(self.url(TEMPLATE)),
             )
         return TEMPLATE
 

@@ -128,8 +128,7 @@ class _Protocol(asyncio.Protocol):
             head = self.buffer[:end].decode("latin-1")
             lines = head.split("\r\n")
             headers = {
-                name.lower(): value.strip()
-                for name, _, value in (line.partition(":") for line in lines[1:])
+                name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines[1:])
             }
             size = int(headers.get("content-length", "0"))
             if len(self.buffer) < end + 4 + size:

@@ -1,9 +1,9 @@
 """``make bench-sync``: a durable workflow of six writes, by the product's real engine, by DBOS and by the bare limits.
 
-The same work for all: a 2 KB event that is durable before the clock starts, six calls to a local vendor that answers in about a
-millisecond, an idempotency key each, the result of a step committed before the next one starts; two processes, the same
-PostgreSQL. A run ends when the contender's own tables say that everything is done, and counts only if the vendor saw exactly six
-effects per event. ``N=`` events, ``ROUNDS=`` rounds, ``ONLY=`` a part of the contenders' names.
+The same work for all: a 2 KB event that is durable before the clock starts, six calls to a local vendor that answers in
+about a millisecond, an idempotency key each, the result of a step committed before the next one starts; two processes, the
+same PostgreSQL. A run ends when the contender's own tables say that everything is done, and counts only if the vendor saw
+exactly six effects per event. ``N=`` events, ``ROUNDS=`` rounds, ``ONLY=`` a part of the contenders' names.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ SLOW, ALLOWED = 0.05, 5
 #: The latency part: events a second, fewer than the slowest contender can do.
 PACE = 8.0
 #: What was found best for DBOS on two cores: workflows at once in each process, seconds between looks into its queue.
-DBOS_CONCURRENCY, DBOS_POLL = int(os.environ.get("DBOS_CONCURRENCY", "8")), 0.05
+DBOS_CONCURRENCY, DBOS_POLL = int(os.environ.get("DBOS_CONCURRENCY", "16")), 0.05
 
 METRICS = {
     "per_second": ("workflows/s", 1),
@@ -194,7 +194,9 @@ class Sync:
     def _await(self, group: Group, n: int, done: Callable[[], int]) -> dict[str, Any]:
         found = self.stub.wait(finished=n, seconds=GIVE_UP)
         if found["finished"] < n:
-            raise WrongResult(f"after {GIVE_UP:g} s: {found}; {done()} done by its own tables; {group.words()}")
+            raise WrongResult(
+                f"after {GIVE_UP:g} s: {found}; {done()} done by its own tables; {group.words()}"
+            )
         until(lambda: done() >= n, seconds=30, what="its own tables to say that all is done", pause=0.005)
         return self.stub.summary()
 
@@ -206,7 +208,11 @@ class Sync:
         # What a fresh process pays once is left out: the first second.
         steady = waits[int(PACE) :]
         cut = statistics.quantiles(steady, n=20)
-        return {"p50_ms": statistics.median(steady) * 1000, "p95_ms": cut[18] * 1000, "worst_ms": max(waits) * 1000}
+        return {
+            "p50_ms": statistics.median(steady) * 1000,
+            "p95_ms": cut[18] * 1000,
+            "worst_ms": max(waits) * 1000,
+        }
 
     @staticmethod
     def _prove(found: dict[str, Any], n: int) -> None:
@@ -248,7 +254,7 @@ def _contenders(sync: Sync, *, quick: bool) -> tuple[list[Contender], list[Conte
     feel = [
         Contender("ours, 5 calls allowed", "A vendor that answers in 50 ms and refuses a sixth call at once with 429.",
                   sync.run_ours_limited),
-        Contender("DBOS, 5 calls allowed", "The same; its queue is told to run five workflows at once.", sync.run_dbos_limited),
+        Contender("DBOS, 5 calls allowed", "The same; its queue runs five at once.", sync.run_dbos_limited),
         Contender("ours, paced", f"{PACE:g} events a second, waiting for none.", sync.run_ours_paced),
         Contender("DBOS, paced", "The same.", sync.run_dbos_paced),
     ]  # fmt: skip
@@ -270,7 +276,9 @@ def main() -> None:
         sync = Sync(servers, stub, peers, given.n)
         speed, feel = _contenders(sync, quick=False)
         chosen = [[one for one in part if given.only in one.name] for part in (speed, feel)]
-        bench = Bench("sync", "Durable workflow of six writes", __doc__ or "", METRICS, GOALS, [*chosen[0], *chosen[1]])
+        bench = Bench(
+            "sync", "Durable workflow of six writes", __doc__ or "", METRICS, GOALS, [*chosen[0], *chosen[1]]
+        )
         bench.facts = {"events": given.n, "rounds": given.rounds, **servers.facts()}
         for part, rounds in zip(chosen, (given.rounds, 1 if given.rounds < 3 else 2), strict=True):
             bench.contenders = part

@@ -1,12 +1,11 @@
 """The rows a bench needs: three legal entities, a CRM that sends events, an ERP behind the stub, open gates; and events.
 
-Public surface: :func:`furnish`, :func:`event`, :func:`receive`, :data:`ENTITIES`, :data:`HOOK_SECRET`.
+Public surface: :func:`furnish`, :func:`event`, :func:`receive`, :data:`ENTITIES`.
 Everything goes through the rooms' services, as an administrator's clicks would.
 """
 
 from __future__ import annotations
 
-import base64
 import json
 import uuid
 from dataclasses import asdict
@@ -17,11 +16,11 @@ from apps.connectors.spi import Change
 from apps.journal import services as journal
 from apps.organization import services as organization
 from apps.sync import services as sync
+from benchmarks.load import SECRET
 
 ENTITIES = ("BENCH-UK", "BENCH-US", "BENCH-BE")
 _CURRENCIES = ("GBP", "USD", "EUR")
 _COUNTRIES = ("GB", "US", "BE")
-HOOK_SECRET = "whsec_" + base64.b64encode(b"a-secret-of-the-bench-only-32-b!").decode()
 EVENT_BYTES = 2048
 CRM, ERP = "crm", "erp"
 
@@ -35,7 +34,7 @@ def furnish(*, stub_url: str) -> None:
             system=system,
             base_url=stub_url,
             config={},
-            secrets={"token": "token-of-the-bench", "webhook_secret": HOOK_SECRET},
+            secrets={"token": "token-of-the-bench", "webhook_secret": SECRET},
         )
     for code, currency, country in zip(ENTITIES, _CURRENCIES, _COUNTRIES, strict=True):
         entity = organization.entity_set(

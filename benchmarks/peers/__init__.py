@@ -1,1 +1,1 @@
-"""What the product is measured against. Runs under the interpreter of the peers' own environment and imports no product code."""
+"""What the product is measured against: runs under the peers' own interpreter and imports no product code."""

@@ -43,7 +43,10 @@ def call(base_url: str, workflow: str, step: int) -> dict[str, Any]:
     if adapter is None:
         adapter = _local.adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1)
     request = requests.Request(
-        "POST", f"{base_url}/w/{workflow}/{step}", data=payload(workflow, step), headers=headers(workflow, step)
+        "POST",
+        f"{base_url}/w/{workflow}/{step}",
+        data=payload(workflow, step),
+        headers=headers(workflow, step),
     ).prepare()
     return _result(adapter.send(request, timeout=30))
 
@@ -54,7 +57,9 @@ def session_call(base_url: str, workflow: str, step: int) -> dict[str, Any]:
     if session is None:
         session = _local.session = requests.Session()
     url = f"{base_url}/w/{workflow}/{step}"
-    return _result(session.post(url, data=payload(workflow, step), headers=headers(workflow, step), timeout=30))
+    return _result(
+        session.post(url, data=payload(workflow, step), headers=headers(workflow, step), timeout=30)
+    )
 
 
 def _result(response: requests.Response) -> dict[str, Any]:

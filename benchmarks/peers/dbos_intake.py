@@ -1,4 +1,4 @@
-"""DBOS takes events in: ``direct`` enqueues from threads without any HTTP, ``application`` is an HTTP door around the same call."""
+"""DBOS takes events in: ``direct`` enqueues from threads without HTTP, ``application`` is a door around the same call."""
 
 import argparse
 import base64

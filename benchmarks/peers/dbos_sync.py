@@ -1,7 +1,7 @@
 """DBOS does the six-step workflow: each step's result is committed by DBOS before the next step starts.
 
-``load`` makes its tables and enqueues the events (durable, 2 KB each); ``work`` is one worker process; ``feed`` enqueues events
-at a steady pace and says when each was durable.
+``load`` makes its tables and enqueues the events (durable, 2 KB each); ``work`` is one worker process; ``feed`` enqueues
+events at their time and says when each was durable.
 """
 
 from __future__ import annotations
@@ -108,7 +108,12 @@ def _feed(given: argparse.Namespace) -> None:
     talk()
     times: dict[str, float] = {}
     for workflow in paced(given.n, given.rate):
-        options: Any = {"queue_name": QUEUE, "workflow_name": "deal", "workflow_id": workflow, "app_version": VERSION}
+        options: Any = {
+            "queue_name": QUEUE,
+            "workflow_name": "deal",
+            "workflow_id": workflow,
+            "app_version": VERSION,
+        }
         client.enqueue(options, event(workflow), given.patient)
         times[workflow] = time.monotonic()
     print(json.dumps(times), flush=True)

@@ -107,8 +107,8 @@ async def _asyncio(given: argparse.Namespace) -> None:
     committer = _Committer(await connect(given.database, autocommit=True))
     committing = asyncio.ensure_future(committer.run())
     free: asyncio.Queue[psycopg.AsyncConnection[Any]] = asyncio.Queue()
-    for one in connections:
-        free.put_nowait(one)
+    for connection in connections:
+        free.put_nowait(connection)
 
     async def keep(workflow: str, step: int, result: str) -> None:
         if given.mode == "group":
@@ -123,10 +123,12 @@ async def _asyncio(given: argparse.Namespace) -> None:
         finally:
             free.put_nowait(connection)
 
-    async def one(session: aiohttp.ClientSession, workflow: str) -> None:
+    async def run(session: aiohttp.ClientSession, workflow: str) -> None:
         for step in range(1, STEPS + 1):
             url = f"{given.stub}/w/{workflow}/{step}"
-            async with session.post(url, data=payload(workflow, step), headers=headers(workflow, step)) as answer:
+            async with session.post(
+                url, data=payload(workflow, step), headers=headers(workflow, step)
+            ) as answer:
                 answer.raise_for_status()
                 result = json.dumps(await answer.json())
             await keep(workflow, step, result)
@@ -139,7 +141,7 @@ async def _asyncio(given: argparse.Namespace) -> None:
             if not rows:
                 return
             for workflow, _body in rows:
-                await one(session, workflow)
+                await run(session, workflow)
 
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         await asyncio.to_thread(talk)

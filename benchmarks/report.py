@@ -1,0 +1,82 @@
+"""``make bench-report``: renders the figures in docs/performance.md from the newest JSON of every bench.
+
+What people wrote in that page stays; only the part between the two marks is replaced.
+"""
+
+from __future__ import annotations
+
+import json
+import statistics
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from benchmarks.harness import RESULTS, ROOT
+
+PAGE = ROOT / "docs" / "performance.md"
+BEGIN, END = "<!-- figures: made by make bench-report -->", "<!-- end of figures -->"
+
+
+def newest(folder: Path) -> list[dict[str, Any]]:
+    """The newest result of every bench, by bench."""
+    found: dict[str, dict[str, Any]] = {}
+    for path in sorted(folder.glob("*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        if result["at"] >= found.get(result["bench"], result)["at"]:
+            found[result["bench"]] = result
+    return [found[name] for name in sorted(found)]
+
+
+def render(result: Mapping[str, Any]) -> str:
+    """One bench as a section of the page."""
+    facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in result["facts"].items())
+    lines = [f"### {result['title']} (`bench-{result['bench']}`)", "", f"{result['at']}: {facts}.", ""]
+    if result["ratios"]:
+        lines += ["| ratio | median | least – most | goal | |", "| --- | --- | --- | --- | --- |"]
+        words = {True: "reached", False: "missed", None: ""}
+        for one in result["ratios"]:
+            spread = f"{one['min']:.2f} – {one['max']:.2f}"
+            row = [one["title"], f"{one['median']:.2f}", spread, one["goal"], words[one["reached"]]]
+            lines.append(f"| {' | '.join(row)} |")
+        lines.append("")
+    lines += [*_contenders(result), ""]
+    lines += [f"* {note}" for note in result["notes"]]
+    return "\n".join(lines).rstrip() + "\n"
+
+
+def _contenders(result: Mapping[str, Any]) -> list[str]:
+    shown = {
+        name: metric
+        for name, metric in result["metrics"].items()
+        if any(name in run for one in result["contenders"].values() for run in one["runs"])
+    }
+    lines = [
+        f"| medians on that machine, in that hour | {' | '.join(metric['title'] for metric in shown.values())} |",
+        f"| --- |{' --- |' * len(shown)}",
+    ]
+    for name, one in result["contenders"].items():
+        cells = []
+        for metric, how in shown.items():
+            values = [run[metric] for run in one["runs"] if metric in run]
+            cells.append(f"{statistics.median(values):.{how['digits']}f}" if values else "–")
+        lines.append(f"| **{name}**: {one['what']} | {' | '.join(cells)} |")
+    return lines
+
+
+def replaced(page: str, figures: str) -> str:
+    """The page with its figures renewed. Raises ``ValueError`` when the marks are missing."""
+    before, begin, rest = page.partition(BEGIN)
+    _old, end, after = rest.partition(END)
+    if not begin or not end:
+        raise ValueError(f"{PAGE.name} has lost its marks “{BEGIN}” and “{END}”.")
+    return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
+
+
+def main() -> None:
+    figures = "\n".join(render(result) for result in newest(RESULTS))
+    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
+    print(f"{PAGE.relative_to(ROOT)} is up to date.")
+
+
+if __name__ == "__main__":
+    main()
