@@ -33,7 +33,7 @@ from django.utils.translation import gettext as _
 from apps.connectors.spi import AdapterError, ErrorKind
 
 log = structlog.get_logger(__name__)
-#: A permit that nobody renews for so long is free again; a process says at least every second that it lives.
+#: A permit of a process that renews its permits every second is free again after so long without.
 PERMIT_SECONDS = 5.0
 #: How old a process's knowledge of a circuit may be.
 KNOWN_SECONDS = 0.5
@@ -154,8 +154,8 @@ class _Gate:
 
     # -- permits
 
-    def take(self, limits: Limits, *, patience: float, turn_away: bool) -> int:
-        """A permit. Raises ``HELD_BACK`` when none is free in time, or at once when too many threads wait already."""
+    def take(self, limits: Limits, *, seconds: float, patience: float, turn_away: bool) -> int:
+        """A permit for ``seconds`` (where nobody renews it). Raises ``HELD_BACK`` when none is free in time, or at once when too many threads wait already."""
         self._make(limits)
         ends_at = time.monotonic() + patience
         with self.turn:
@@ -168,7 +168,7 @@ class _Gate:
                     if (number := self._idle()) is not None:
                         return number
                     may_ask = len(self.busy) + len(self.idle) < self._allowed(limits)
-                if may_ask and (number := self._from_database(limits)) is not None:
+                if may_ask and (number := self._from_database(limits, seconds)) is not None:
                     return number
                 if time.monotonic() >= ends_at:
                     raise _held_back(limits, 0.2 + random.random() * 0.6)  # noqa: S311
@@ -189,13 +189,13 @@ class _Gate:
             return number
         return None
 
-    def _from_database(self, limits: Limits) -> int | None:
-        asked_at = time.monotonic()
+    def _from_database(self, limits: Limits, seconds: float) -> int | None:
+        asked_at, seconds = time.monotonic(), PERMIT_SECONDS if self.kept else seconds + 1.0
         found = _run(
             _TAKE,
             {
                 "owner": _owner(),
-                "seconds": PERMIT_SECONDS,
+                "seconds": seconds,
                 "system": self.system_id,
                 "most": limits.concurrency,
             },
@@ -371,7 +371,7 @@ def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[Callable[
     """
     gate = _gate(limits.system_id)
     patience = min(PATIENCE, seconds)
-    number = gate.take(limits, patience=patience, turn_away=not wait)
+    number = gate.take(limits, seconds=seconds, patience=patience, turn_away=not wait)
     try:
         gate.pass_circuit(limits, seconds=seconds)
         try:

@@ -267,6 +267,7 @@ import django, sys; django.setup()
 from concurrent.futures import ThreadPoolExecutor
 from django.db import connections
 from apps.connectors import services
+services.start()
 def one(_):
     try:
         services.find(system_id=int(sys.argv[1]), object_type="customer", by="key", value="x", deadline=20.0)
