@@ -24,8 +24,9 @@ class Ours:
     def __init__(self, servers: Servers, template: str, stub: Stub) -> None:
         self.servers, self.template, self.stub = servers, template, stub
 
-    def prepare(self) -> str:
-        """A fresh, furnished database that this process works on from now on; its address."""
+    def prepare(self, *, at_once: int = 0) -> str:
+        """A fresh, furnished database that this process works on from now on; its address. ``at_once``: calls that the
+        vendor's account allows, as an administrator would enter it (0: as many as there are)."""
         from django.db import connections
 
         from benchmarks import world
@@ -33,7 +34,7 @@ class Ours:
         connections.close_all()
         url = self.servers.fresh(DATABASE, template=self.template)
         connections["default"].settings_dict["NAME"] = DATABASE
-        world.furnish(stub_url=self.stub.url)
+        world.furnish(stub_url=self.stub.url, at_once=at_once or world.UNLIMITED)
         return url
 
     @contextmanager

@@ -76,7 +76,7 @@ class Sync:
     def _ours(self, n: int, *, delay: float, allowed: int) -> Figures:
         from benchmarks import world
 
-        url = self.ours.prepare()
+        url = self.ours.prepare(at_once=allowed)
         for number in range(n):
             world.receive(f"W{number:06d}")
         with self.ours.workers(url) as group:

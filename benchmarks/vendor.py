@@ -27,7 +27,12 @@ from apps.connectors.spi import (
 DESCRIPTION = Description(
     vendor="bench",
     title="Bench vendor",
-    config_schema={"type": "object", "additionalProperties": False, "properties": {}, "required": []},
+    config_schema={
+        "type": "object",
+        "additionalProperties": False,
+        "properties": {"max_concurrency": {"type": "integer", "title": "Calls at once"}},
+        "required": [],
+    },
     secret_names=("token", "webhook_secret"),
     reads=("deal",),
     writes={("customer", "create"): "key", ("milestone", "create"): "key"},

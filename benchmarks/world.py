@@ -25,15 +25,19 @@ EVENT_BYTES = 2048
 CRM, ERP = "crm", "erp"
 
 
-def furnish(*, stub_url: str) -> None:
-    """Create what is missing; the ERP's address is the stub's."""
+#: What the stub's account allows when it refuses nobody: more than all workers' threads together.
+UNLIMITED = 64
+
+
+def furnish(*, stub_url: str, at_once: int = UNLIMITED) -> None:
+    """Create what is missing; the ERP's address is the stub's, whose account allows ``at_once`` calls."""
     crm = organization.system_set(code=CRM, name="Bench CRM", kind="crm", vendor="bench")
     erp = organization.system_set(code=ERP, name="Bench ERP", kind="erp", vendor="bench")
     for system in (crm, erp):
         connectors.connection_set(
             system=system,
             base_url=stub_url,
-            config={},
+            config={"max_concurrency": at_once},
             secrets={"token": "token-of-the-bench", "webhook_secret": SECRET},
         )
     for code, currency, country in zip(ENTITIES, _CURRENCIES, _COUNTRIES, strict=True):
