@@ -57,6 +57,8 @@ DATABASES = {
     "default": env.database("DATABASE_URL", DATABASE_URL)
     | {"CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE", 60), "CONN_HEALTH_CHECKS": True}
 }
+# Django's own statements are bound by the client; the engine's are prepared (apps.core.statements).
+DATABASE_PREPARE = env.boolean("DATABASE_PREPARE", True)
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rate limits of log-in count across web processes, so the cache must be shared; PostgreSQL is already there.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}

@@ -34,7 +34,8 @@ class ErrorKind(enum.StrEnum):
 
 @dataclass(frozen=True)
 class Exchange:
-    """One HTTP exchange for the journal; headers and bodies are redacted before they are stored."""
+    """One HTTP exchange for the journal. ``masked``: secrets and personal data have been taken out already; of an exchange
+    that does not say so they are taken out before it is stored."""
 
     method: str
     url: str
@@ -42,6 +43,7 @@ class Exchange:
     status: int | None = None
     response: Any = None
     elapsed_ms: int = 0
+    masked: bool = False
 
 
 class AdapterError(Exception):

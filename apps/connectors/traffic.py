@@ -27,10 +27,10 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
 from django.utils.translation import gettext as _
 
 from apps.connectors.spi import AdapterError, ErrorKind
+from apps.core import statements
 
 log = structlog.get_logger(__name__)
 #: A permit of a process that renews its permits every second is free again after so long without.
@@ -125,10 +125,8 @@ RETURNING extract(epoch FROM next_at - now())::float
 """
 
 
-def _run(sql: str, parameters: Any) -> list[tuple]:
-    with connection.cursor() as cursor:
-        cursor.execute(sql, parameters)
-        return cursor.fetchall() if cursor.description else []
+def _run(sql: str, parameters: Any) -> list[tuple[Any, ...]]:
+    return statements.rows(sql, parameters)
 
 
 # ---- one process's side ----------------------------------------------------------------------------------------------
@@ -155,7 +153,8 @@ class _Gate:
     # -- permits
 
     def take(self, limits: Limits, *, seconds: float, patience: float, turn_away: bool) -> int:
-        """A permit for ``seconds`` (where nobody renews it). Raises ``HELD_BACK`` when none is free in time, or at once when too many threads wait already."""
+        """A permit for ``seconds`` (where nobody renews it). Raises ``HELD_BACK`` when none is free in time, or at once when
+        too many threads wait already."""
         self._make(limits)
         ends_at = time.monotonic() + patience
         with self.turn:
@@ -271,10 +270,8 @@ class _Gate:
             return
         if (left := self.open_for - passed) > 0:
             raise _circuit_open(limits, left)
-        with connection.cursor() as cursor:
-            cursor.execute(_PROBE, [seconds, self.system_id])
-            if cursor.rowcount != 1:
-                raise _circuit_open(limits, 1.0)
+        if not statements.count(_PROBE, [seconds, self.system_id]):
+            raise _circuit_open(limits, 1.0)
         log.info("circuit_probed", system=limits.name)
 
     def _learn(self, now: float) -> None:

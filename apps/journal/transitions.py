@@ -16,7 +16,7 @@ from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
 from django.db import connections, models, router, transaction
 from django.db.models.sql.subqueries import UpdateQuery
 
-from apps.core import clock, correlation
+from apps.core import clock, correlation, statements
 from apps.core.errors import WrongState
 from apps.journal.audit import COLUMNS, actor_of, as_json
 
@@ -157,9 +157,7 @@ def _execute(
     statement = _MOVE.format(
         update=sql, reference=reference, entity=entity, engagement=engagement, columns=COLUMNS
     )
-    with connections[router.db_for_write(model)].cursor() as cursor:
-        cursor.execute(statement, [*parameters, *audit])
-        return cursor.rowcount
+    return statements.count(statement, [*parameters, *audit])
 
 
 def _audit_columns(model: type[models.Model]) -> tuple[str, str, str]:

@@ -16,12 +16,11 @@ from typing import Any, NoReturn
 
 import structlog
 from django.conf import settings
-from django.db import connection
 from django.db import transaction as db
 
 from apps.connectors import services as connectors
 from apps.connectors.spi import AdapterError, ErrorKind, Outcome
-from apps.core import clock, correlation, hooks, stopping
+from apps.core import clock, correlation, hooks, statements, stopping
 from apps.core.errors import AppError
 from apps.core.failpoints import reach
 from apps.journal import transitions
@@ -30,7 +29,7 @@ from apps.records import services as record_services
 from apps.sync import children, followers, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
-from apps.sync.leases import Lease, LeaseLost, make_sure, renew
+from apps.sync.leases import Lease, LeaseLost, make_sure, release_held, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem
@@ -450,6 +449,7 @@ class _Run:
             self._report(problems)
             reason = problems[0].reason if problems else draft.summary
             self._rest_in(State.SUCCEEDED, reason=reason, attempts=0, finished_at=clock.now())
+            release_held(self.lease)
         reach(f"{self.transaction.flow}:finished")
 
     def _rest(self, state: State, reason: str, **fields: Any) -> NoReturn:
@@ -475,9 +475,8 @@ class _Run:
 
     def _read_news(self) -> None:
         """What was asked for while it ran; the caller holds the subject's row, so nothing more comes in."""
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT again, params FROM sync_transaction WHERE id = %s", [self.transaction.id])
-            again, params = cursor.fetchone()
+        asked = "SELECT again, params FROM sync_transaction WHERE id = %s"
+        ((again, params),) = statements.rows(asked, [self.transaction.id])
         self.transaction.again, self.transaction.params = again, json.loads(params)
 
     def _move(self, state: State, *, why: str = "", **fields: Any) -> bool:

@@ -6,9 +6,9 @@ a parent that asks never holds its own subject's row. Both sides hold the child'
 
 from __future__ import annotations
 
-from django.db import connection
 from django.db import transaction as db
 
+from apps.core import statements
 from apps.journal import transitions
 from apps.sync import queue
 from apps.sync.flows.names import PRIORITIES
@@ -57,9 +57,8 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
 
 
 def _has_parents(child: Transaction) -> bool:
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT EXISTS (SELECT 1 FROM sync_dependency WHERE child_id = %s)", [child.pk])
-        return bool(cursor.fetchone()[0])
+    asked = "SELECT EXISTS (SELECT 1 FROM sync_dependency WHERE child_id = %s)"
+    return bool(statements.rows(asked, [child.pk])[0][0])
 
 
 def settled(child: Transaction) -> None:

@@ -1,6 +1,7 @@
 """Leases on subjects: who works on what, until when, by the database's clock, with a fencing number.
 
-Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`heartbeat`, :func:`release`, :func:`lapse`; for pumps
+Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`heartbeat`, :func:`release`, :func:`release_held`,
+:func:`lapse`; for pumps
 :func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
 A lost race is a normal return value; :class:`LeaseLost` is raised only where going on would be wrong.
 """
@@ -18,6 +19,8 @@ from typing import Any
 from django.conf import settings
 from django.db import connection, transaction
 
+from apps.core import statements
+
 
 class LeaseLost(Exception):
     """Somebody else holds the subject now; whatever this worker still wanted to write must not be written."""
@@ -34,6 +37,7 @@ class Lease:
     takeovers: int
     asked: int = 0
     good_until: float = field(default=0.0, compare=False)
+    released: bool = field(default=False, compare=False)
 
 
 #: A pump says every second that it is there; one that has not for so long has died.
@@ -88,9 +92,7 @@ def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
         "seconds": settings.SYNC_LEASE_SECONDS,
         "owner": owner(),
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, parameters)
-        rows = cursor.fetchall()
+    rows = statements.rows(_CLAIM, parameters)
     good_until = asked_at + settings.SYNC_LEASE_SECONDS
     return [
         Lease(subject_id, token, taken_over, takeovers, asked, good_until)
@@ -98,19 +100,20 @@ def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
     ]
 
 
+_RENEW = """
+UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %s)),
+    takeovers = CASE WHEN %s THEN 0 ELSE takeovers END
+WHERE id = %s AND lease_token = %s
+"""
+
+
 def renew(lease: Lease, *, progress: bool = False, seconds: float | None = None) -> None:
     """Extend the lease (never shorten it); the same statement proves that it is still ours. Raises :class:`LeaseLost`.
 
     With ``progress`` the count of takeovers starts anew: the subject is no poison."""
     asked_at, length = time.monotonic(), seconds or settings.SYNC_LEASE_SECONDS
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %s)),"
-            " takeovers = CASE WHEN %s THEN 0 ELSE takeovers END WHERE id = %s AND lease_token = %s",
-            [length, progress, lease.subject_id, lease.token],
-        )
-        if cursor.rowcount != 1:
-            raise LeaseLost
+    if not statements.count(_RENEW, [length, progress, lease.subject_id, lease.token]):
+        raise LeaseLost
     lease.good_until = max(lease.good_until, asked_at + length)
 
 
@@ -133,17 +136,15 @@ def heartbeat(leases: Iterable[Lease]) -> int:
         return 0
     asked_at = time.monotonic()
     rows = sorted(held.values(), key=lambda lease: lease.subject_id)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _HEARTBEAT,
-            [
-                settings.SYNC_LEASE_SECONDS,
-                [lease.subject_id for lease in rows],
-                [lease.token for lease in rows],
-            ],
-        )
-        ours = [row[0] for row in cursor.fetchall()]
-    for subject_id in ours:
+    ours = statements.rows(
+        _HEARTBEAT,
+        [
+            settings.SYNC_LEASE_SECONDS,
+            [lease.subject_id for lease in rows],
+            [lease.token for lease in rows],
+        ],
+    )
+    for (subject_id,) in ours:
         lease = held[subject_id]
         lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
     return len(ours)
@@ -167,17 +168,25 @@ def release(lease: Lease, *, waits_for: int = 0, delay: float = 0.0) -> bool:
     One statement would not see what is enqueued while it waits for the row. So it only counts when nothing has been asked for
     since the claim; otherwise the row is locked first and the second statement sees what the wait let in."""
     values = {"waits_for": waits_for, "delay": delay, "id": lease.subject_id, "token": lease.token}
-    with connection.cursor() as cursor:
-        cursor.execute(_FREE + " AND asked = %(asked)s", {**values, "asked": lease.asked})
-        if cursor.rowcount == 1:
-            return True
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute(
+    if lease.released:
+        return True
+    if statements.count(_FREE + " AND asked = %(asked)s", {**values, "asked": lease.asked}):
+        return True
+    with transaction.atomic():
+        statements.rows(
             "SELECT 1 FROM sync_subject WHERE id = %s AND lease_token = %s FOR UPDATE",
             [lease.subject_id, lease.token],
         )
-        cursor.execute(_FREE, values)
-        return cursor.rowcount == 1
+        return statements.count(_FREE, values) == 1
+
+
+def release_held(lease: Lease) -> None:
+    """Give the subject back at the end of a database transaction that has locked its row (by :func:`renew`): one commit
+    less, and nothing can have been asked for in between. Raises :class:`LeaseLost`."""
+    values = {"waits_for": 0, "delay": 0.0, "id": lease.subject_id, "token": lease.token}
+    if not statements.count(_FREE, values):
+        raise LeaseLost
+    lease.released = True
 
 
 def lapse(lease: Lease) -> None:

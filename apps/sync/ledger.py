@@ -15,9 +15,8 @@ from datetime import datetime
 from typing import Any
 
 from django.conf import settings
-from django.db import connection
 
-from apps.core import clock
+from apps.core import clock, statements
 from apps.governance import selectors as governance
 from apps.records import services as records
 from apps.sync.leases import Lease, LeaseLost
@@ -57,9 +56,9 @@ WITH held AS (
 INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation,
     target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,
     correlation_id, payload_id)
-SELECT %(now)s, %(legal_entity)s, %(transaction)s, %(plan)s, %(seq)s, %(name)s, %(system)s, %(object_type)s, %(operation)s,
-    %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s, %(message)s, %(url)s,
-    %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, (SELECT id FROM payload)
+SELECT %(now)s, %(legal_entity)s::bigint, %(transaction)s, %(plan)s::bigint, %(seq)s, %(name)s, %(system)s, %(object_type)s,
+    %(operation)s, %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s,
+    %(message)s, %(url)s, %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, (SELECT id FROM payload)
 FROM held RETURNING {made}
 """
 
@@ -85,44 +84,42 @@ def append(
     )
     asked_at, now = time.monotonic(), clock.now()
     exchange = None if entry.exchange is None else json.dumps(entry.exchange, default=str)
-    with connection.cursor() as cursor:
-        cursor.execute(
-            statement,
-            values
-            | {
-                "seconds": settings.SYNC_LEASE_SECONDS,
-                "settled": entry.outcome in SETTLED,
-                "unknown": entry.outcome == "unknown",
-                "subject": lease.subject_id,
-                "fence": lease.token,
-                "now": now,
-                "exchange": exchange,
-                "legal_entity": transaction.legal_entity_id,
-                "transaction": transaction.id,
-                "plan": plan_id,
-                "seq": seq,
-                "name": action.name,
-                "system": action.system,
-                "object_type": action.object_type,
-                "operation": action.operation,
-                "target_key": action.key,
-                "external_id": entry.external_id or action.external_id,
-                "idempotency_key": action.idempotency_key if action.kind == "push" else "",
-                "outcome": entry.outcome,
-                "error_kind": entry.error_kind,
-                "code": entry.code,
-                "message": entry.message,
-                "url": entry.url,
-                "started_at": entry.started_at,
-                "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
-                "correlation_id": transaction.correlation_id,
-            },
-        )
-        row = cursor.fetchone()
-    if row is None:
+    written = statements.rows(
+        statement,
+        values
+        | {
+            "seconds": settings.SYNC_LEASE_SECONDS,
+            "settled": entry.outcome in SETTLED,
+            "unknown": entry.outcome == "unknown",
+            "subject": lease.subject_id,
+            "fence": lease.token,
+            "now": now,
+            "exchange": exchange,
+            "legal_entity": transaction.legal_entity_id,
+            "transaction": transaction.id,
+            "plan": plan_id,
+            "seq": seq,
+            "name": action.name,
+            "system": action.system,
+            "object_type": action.object_type,
+            "operation": action.operation,
+            "target_key": action.key,
+            "external_id": entry.external_id or action.external_id,
+            "idempotency_key": action.idempotency_key if action.kind == "push" else "",
+            "outcome": entry.outcome,
+            "error_kind": entry.error_kind,
+            "code": entry.code,
+            "message": entry.message,
+            "url": entry.url,
+            "started_at": entry.started_at,
+            "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
+            "correlation_id": transaction.correlation_id,
+        },
+    )
+    if not written:
         raise LeaseLost
     lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
-    return bool(row[0])
+    return bool(written[0][0])
 
 
 _PLAN = """
@@ -148,33 +145,31 @@ def store_plan(
     """Keep a plan and what it says of its transaction; ``(id, mode of the apply gate)``. Raises ``LeaseLost``."""
     told = draft.as_json()
     asked_at = time.monotonic()
-    with connection.cursor() as cursor:
-        cursor.execute(
-            _PLAN.format(version=governance.VERSION_SQL),
-            {
-                "seconds": settings.SYNC_LEASE_SECONDS,
-                "subject": lease.subject_id,
-                "fence": lease.token,
-                "transaction": transaction.id,
-                "flow": transaction.flow,
-                "label": transaction.label,
-                "customer": transaction.customer,
-                "customer_key": transaction.customer_key,
-                "legal_entity": transaction.legal_entity_id,
-                "engagement": transaction.engagement_key,
-                "currency": transaction.currency,
-                "amount": transaction.amount,
-                "digest": digest,
-                "actions": json.dumps(told["actions"], default=str),
-                "problems": json.dumps(told["problems"], default=str),
-                "as_of": as_of,
-            },
-        )
-        row = cursor.fetchone()
-    if row is None:
+    stored = statements.rows(
+        _PLAN.format(version=governance.VERSION_SQL),
+        {
+            "seconds": settings.SYNC_LEASE_SECONDS,
+            "subject": lease.subject_id,
+            "fence": lease.token,
+            "transaction": transaction.id,
+            "flow": transaction.flow,
+            "label": transaction.label,
+            "customer": transaction.customer,
+            "customer_key": transaction.customer_key,
+            "legal_entity": transaction.legal_entity_id,
+            "engagement": transaction.engagement_key,
+            "currency": transaction.currency,
+            "amount": transaction.amount,
+            "digest": digest,
+            "actions": json.dumps(told["actions"], default=str),
+            "problems": json.dumps(told["problems"], default=str),
+            "as_of": as_of,
+        },
+    )
+    if not stored:
         raise LeaseLost
     lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
-    return row[0], row[1] or Gate.Mode.OFF.value
+    return stored[0][0], stored[0][1] or Gate.Mode.OFF.value
 
 
 def was_settled(*, kind: str, key: str, name: str) -> bool:

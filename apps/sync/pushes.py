@@ -58,4 +58,5 @@ def redacted(exchange: Exchange | None) -> dict[str, Any] | None:
     """What may be stored of an exchange: no secrets, no personal data."""
     if exchange is None:
         return None
-    return redact.storable({field.name: getattr(exchange, field.name) for field in fields(exchange)})
+    kept = {field.name: getattr(exchange, field.name) for field in fields(exchange) if field.name != "masked"}
+    return kept if exchange.masked else redact.storable(kept)

@@ -372,11 +372,12 @@ class Http:
         def seen(response: Any, elapsed: float) -> Exchange:
             return Exchange(
                 method=method,
-                url=redact.url(prepared.url or url, known=self.secrets),
-                request=redact.secrets(shown, known=self.secrets),
+                url=redact.storable(redact.url(prepared.url or url, known=self.secrets)),
+                request=redact.storable(shown, known=self.secrets),
                 status=status,
-                response=redact.secrets(response, known=self.secrets),
+                response=redact.storable(response, known=self.secrets),
                 elapsed_ms=int(elapsed * 1000),
+                masked=True,
             )
 
         try:

@@ -13,6 +13,7 @@ import binascii
 import json
 import re
 from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
@@ -41,11 +42,13 @@ _HIDDEN_NAME = re.compile(f"{_SECRET_NAME.pattern}|{_PERSONAL_NAME.pattern}", re
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/_-]{24,}={0,2}$")
 _DEPTH = 60
+#: Nothing shorter is a secret or an address.
+_SHORTEST = 6
 
 
 def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
     """A copy of plain data without secrets: masked by field name, by shape (keys, tokens) and by ``known`` values."""
-    values = sorted({text for text in known if text and len(text) >= 6}, key=len, reverse=True)
+    values = _longest_first(known)
 
     def clean(text: str) -> str:
         for secret in values:
@@ -55,14 +58,28 @@ def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
     return _walk(value, _SECRET_NAME, clean, 0)
 
 
+def _longest_first(known: Iterable[str]) -> list[str]:
+    return sorted({text for text in known if text and len(text) >= _SHORTEST}, key=len, reverse=True)
+
+
 def personal(value: Any) -> Any:
     """A copy of plain data without personal data: by field name (names, addresses, telephones), e-mail addresses anywhere."""
     return _walk(value, _PERSONAL_NAME, lambda text: _EMAIL.sub(MASK, text), 0)
 
 
-def storable(value: Any) -> Any:
-    """A copy without secrets and without personal data, in one walk."""
-    return _walk(value, _HIDDEN_NAME, lambda text: _EMAIL.sub(MASK, _SECRET_VALUE.sub(MASK, text)), 0)
+def storable(value: Any, *, known: Iterable[str] = ()) -> Any:
+    """A copy without secrets (also the ``known`` ones) and without personal data, in one walk."""
+    values = _longest_first(known)
+
+    def clean(text: str) -> str:
+        if len(text) < _SHORTEST:
+            return text
+        for secret in values:
+            text = text.replace(secret, MASK)
+        text = _SECRET_VALUE.sub(MASK, text)
+        return _EMAIL.sub(MASK, text) if "@" in text else text
+
+    return _walk(value, _HIDDEN_NAME, clean, 0)
 
 
 def headers(values: Mapping[str, str], *, known: Iterable[str] = ()) -> dict[str, str]:
@@ -89,7 +106,7 @@ def _walk(value: Any, names: re.Pattern[str], clean: Callable[[str], str], depth
     if isinstance(value, Mapping):
         return {
             clean(str(name)): _mask(item)
-            if names.search(_last_name(str(name)))
+            if _hidden(names, str(name))
             else _walk(item, names, clean, depth + 1)
             for name, item in value.items()
         }
@@ -105,6 +122,12 @@ def _walk(value: Any, names: re.Pattern[str], clean: Callable[[str], str], depth
 def _mask(value: Any) -> Any:
     """Empty stays empty: that a field was not filled is no secret and explains many errors."""
     return value if value in (None, "", [], {}) or isinstance(value, bool) else MASK
+
+
+@lru_cache(maxsize=8192)
+def _hidden(names: re.Pattern[str], name: str) -> bool:
+    """Field names come again and again."""
+    return bool(names.search(_last_name(name)))
 
 
 def _last_name(name: str) -> str:

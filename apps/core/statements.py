@@ -1,0 +1,44 @@
+"""Statements of the hot path: bound and prepared by the server, past Django's cursor.
+
+Public surface: :func:`rows`, :func:`count`.
+
+Django's cursor writes the parameters into the text, so PostgreSQL parses and plans each statement anew; for the engine's
+statements of several parts that costs more than carrying them out. These are sent with their parameters apart and are
+prepared by psycopg after a few uses (https://www.psycopg.org/psycopg3/docs/advanced/prepare.html). Types of parameters must
+be clear from the text: cast what may be NULL. ``DATABASE_PREPARE=false`` turns preparing off, for poolers that cannot carry
+it.
+
+Whoever listens to statements (Django's query log, ``execute_wrapper``) gets Django's cursor instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import psycopg
+from django.conf import settings
+from django.db import connection
+
+
+def rows(sql: str, parameters: Any) -> list[tuple[Any, ...]]:
+    """Carry the statement out; the rows it returns. Errors are Django's."""
+    return _run(sql, parameters)[0]
+
+
+def count(sql: str, parameters: Any) -> int:
+    """Carry the statement out; how many rows it changed."""
+    return _run(sql, parameters)[1]
+
+
+def _run(sql: str, parameters: Any) -> tuple[list[tuple[Any, ...]], int]:
+    if connection.queries_logged or connection.execute_wrappers:
+        with connection.cursor() as watched:
+            watched.execute(sql, parameters)
+            return (watched.fetchall() if watched.description else []), watched.rowcount
+    connection.close_if_health_check_failed()
+    connection.ensure_connection()
+    connection.validate_no_broken_transaction()
+    raw: Any = connection.connection
+    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+        cursor.execute(sql, parameters, prepare=None if settings.DATABASE_PREPARE else False)
+        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
