@@ -13,7 +13,7 @@ pytestmark = pytest.mark.django_db
 
 def prepared() -> int:
     return statements.rows(
-        "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT 41 +%'", []
+        "SELECT count(*) FROM pg_prepared_statements WHERE statement LIKE 'SELECT 41 +%%'", []
     )[0][0]
 
 
