@@ -1,16 +1,18 @@
 """The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
 
-Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`.
-Locks are always taken in the order subject → transaction.
+Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`; for many at once
+:func:`lock_all`, :func:`resume`, :func:`plan_again`, which take a fixed number of statements a thousand rows.
+Locks are always taken in the order subject → transaction (→ case), several subjects in the order of their ids.
 """
 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Case, Q, QuerySet, Value, When
 
 from apps.core import clock, correlation
 from apps.journal import services as journal
@@ -121,10 +123,88 @@ def merge(old: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
     return merged
 
 
-def make_ready(subject_id: int) -> None:
-    """The subject is due now, by the database's clock."""
+def make_ready(*subject_ids: int) -> None:
+    """The subjects are due now, by the database's clock."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()) WHERE id = %s",
-            [subject_id],
+            "UPDATE sync_subject SET ready_at = least(coalesce(ready_at, now()), now()) WHERE id = ANY(%s)",
+            [list(subject_ids)],
         )
+
+
+# ---- Many at once ---------------------------------------------------------------------------------------------------
+#: How many rows one statement names.
+BATCH = 500
+
+
+def lock_all(transaction_ids: Iterable[int]) -> list[Transaction]:
+    """These transactions and whatever is open beside them (same subject), oldest first, locked with their subjects until
+    the end of the database transaction."""
+    ids = list(transaction_ids)
+    subjects = Transaction.objects.filter(id__in=ids).order_by().values("subject_id")
+    locked = Subject.objects.select_for_update().filter(id__in=subjects).order_by("id").in_bulk()
+    rows = Transaction.objects.select_for_update().filter(
+        Q(id__in=ids) | Q(subject_id__in=list(locked), state__in=OPEN)
+    )
+    found = list(rows.order_by("id"))
+    for row in found:
+        row.subject = locked[row.subject_id]
+    return found
+
+
+def resume(
+    rows: Sequence[Transaction], *, by: Any, why: str, digests: Mapping[int, str], **fields: Any
+) -> None:
+    """Locked transactions at rest are to run again, each as the plan of its digest ("" or absent: whatever it plans)."""
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        ids = [row.pk for row in part]
+        whens = [When(pk=pk, then=Value(digests[pk])) for pk in ids if digests.get(pk)]
+        transitions.move_many(
+            Transaction.objects.filter(pk__in=ids),
+            to=State.PENDING,
+            by=by,
+            why=why,
+            expected_digest=Case(*whens, default=Value("")),
+            **{"attempts": 0, "not_before": None, "finished_at": None, **fields},
+        )
+        make_ready(*(row.subject_id for row in part))
+
+
+def plan_again(*, transaction_ids: Iterable[int], trigger: str, why: str) -> int:
+    """:func:`enqueue` for the work of many transactions: what is open is joined in bulk, what has ended is asked for anew.
+
+    Returns how many were asked for. Call it inside a database transaction when its locks shall last."""
+    wanted = set(transaction_ids)
+    with transaction.atomic():
+        locked = lock_all(wanted)
+        open_ones = {(row.subject_id, row.flow): row for row in locked if row.state in OPEN}
+        asked = {(row.subject_id, row.flow): row for row in locked if row.pk in wanted}
+        joined = [open_ones[key] for key in asked if key in open_ones]
+        resume(
+            [row for row in joined if row.state in (State.WAITING, State.HELD, State.SUGGESTED)],
+            by=None,
+            why=why,
+            digests={},
+            again=False,
+        )
+        running = [row.pk for row in joined if row.state == State.RUNNING]
+        Transaction.objects.filter(pk__in=running).update(again=True)
+        make_ready(*(row.subject_id for row in joined))
+        journal.record_many(rows=[_joined(row, trigger, why) for row in joined])
+        for key, row in asked.items():
+            if key not in open_ones:
+                enqueue(kind=row.subject.kind, key=row.subject.key, flow=row.flow, trigger=trigger, why=why)
+    return len(asked)
+
+
+def _joined(row: Transaction, trigger: str, why: str) -> dict[str, Any]:
+    return {
+        "verb": "transaction.joined",
+        "object_type": "transaction",
+        "object_ref": row.ref,
+        "legal_entity_id": row.legal_entity_id,
+        "engagement_key": row.engagement_key,
+        "new": {"trigger": trigger},
+        "why": why,
+    }
