@@ -1,7 +1,7 @@
 """The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
 
 Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`; for many at once
-:func:`lock_all`, :func:`resume`, :func:`plan_again`, which take a fixed number of statements a thousand rows.
+:func:`lock_all`, :func:`resume`, :func:`plan_again`, which take a fixed number of statements.
 Locks are always taken in the order subject → transaction (→ case), several subjects in the order of their ids.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import Case, Q, QuerySet, Value, When
+from django.db.models import Q, QuerySet
 
 from apps.core import clock, correlation
 from apps.journal import services as journal
@@ -133,16 +133,14 @@ def make_ready(*subject_ids: int) -> None:
 
 
 # ---- Many at once ---------------------------------------------------------------------------------------------------
-#: How many rows one statement names.
-BATCH = 500
 
 
 def lock_all(transaction_ids: Iterable[int]) -> list[Transaction]:
     """These transactions and whatever is open beside them (same subject), oldest first, locked with their subjects until
     the end of the database transaction."""
     ids = list(transaction_ids)
-    subjects = Transaction.objects.filter(id__in=ids).order_by().values("subject_id")
-    locked = Subject.objects.select_for_update().filter(id__in=subjects).order_by("id").in_bulk()
+    subjects = set(Transaction.objects.filter(id__in=ids).values_list("subject_id", flat=True))
+    locked = Subject.objects.select_for_update().order_by("id").in_bulk(list(subjects))
     rows = Transaction.objects.select_for_update().filter(
         Q(id__in=ids) | Q(subject_id__in=list(locked), state__in=OPEN)
     )
@@ -156,19 +154,16 @@ def resume(
     rows: Sequence[Transaction], *, by: Any, why: str, digests: Mapping[int, str], **fields: Any
 ) -> None:
     """Locked transactions at rest are to run again, each as the plan of its digest ("" or absent: whatever it plans)."""
-    for start in range(0, len(rows), BATCH):
-        part = rows[start : start + BATCH]
-        ids = [row.pk for row in part]
-        whens = [When(pk=pk, then=Value(digests[pk])) for pk in ids if digests.get(pk)]
-        transitions.move_many(
-            Transaction.objects.filter(pk__in=ids),
-            to=State.PENDING,
-            by=by,
-            why=why,
-            expected_digest=Case(*whens, default=Value("")),
-            **{"attempts": 0, "not_before": None, "finished_at": None, **fields},
+    ids = [row.pk for row in rows]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sync_transaction AS t SET expected_digest = given.digest"
+            " FROM unnest(%s::bigint[], %s::text[]) AS given (id, digest) WHERE t.id = given.id",
+            [ids, [digests.get(pk, "") for pk in ids]],
         )
-        make_ready(*(row.subject_id for row in part))
+    values = {"attempts": 0, "not_before": None, "finished_at": None, **fields}
+    transitions.move_many(Transaction.objects.filter(pk__in=ids), to=State.PENDING, by=by, why=why, **values)
+    make_ready(*(row.subject_id for row in rows))
 
 
 def plan_again(*, transaction_ids: Iterable[int], trigger: str, why: str) -> int:

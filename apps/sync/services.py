@@ -130,8 +130,8 @@ def replay(
     """Run again, oldest first. With ``tokens`` (transaction id → plan digest) only if the plan is still the one previewed.
 
     A finished transaction gets a successor for the same subject. Returns ``{"replayed": [ids], "skipped": [{…, reason}]}``;
-    what cannot run is skipped and said, never silently. All in one database transaction, in a fixed number of statements a
-    thousand rows."""
+    what cannot run is skipped and said, never silently. All in one database transaction and, but for
+    successors, in a fixed number of statements."""
     answer: dict[str, Any] = {"replayed": [], "skipped": []}
     why = why or "Replayed by a person."
     with transaction.atomic():
