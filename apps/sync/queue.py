@@ -62,7 +62,13 @@ def enqueue(
                 correlation_id=str(found.correlation_id),
             )
         else:
-            _join(found, params or {}, by=by, why=why or trigger, expected_digest=expected_digest)
+            _join(
+                found,
+                params or {},
+                by=by,
+                why=why or f"Asked for again: {trigger}.",
+                expected_digest=expected_digest,
+            )
             journal.record(
                 verb="transaction.joined",
                 object_type="transaction",

@@ -56,7 +56,7 @@ def fact(
         "engagement_key": "",
         "label": f"Deal {number}",
         "customer": "Brackwater Utilities",
-        "currency": "GBP",
+        "currency": entity.currency if entity else "GBP",
         "amount": "1000.00",
         "correlation_id": str(uuid.uuid4()),
         "problems": list(problems),
@@ -71,12 +71,16 @@ def opened(entity: Any, *problems: dict[str, Any], number: int = 1, **fields: An
     return Case.objects.filter(subject_key=told["subject_key"]).latest("id")
 
 
-def crowd(entity: Any, count: int, *, start: int = 1000) -> list[Case]:
-    """``count`` more cases of the group that :func:`opened` opens, each of a held deal of its own, written in bulk."""
-    first = opened(entity, number=start)
+def crowd(entity: Any, count: int, *, start: int = 1000, value: str = "AIR-510") -> list[Case]:
+    """``count`` cases of one group, that of :func:`opened`, each of a held deal of its own, written in bulk."""
+    first = opened(entity, problem(value=value), number=start)
     pattern = Transaction.objects.select_related("subject").get(pk=first.transaction_id)
     plan = Plan(
-        transaction=pattern, digest="", actions=[], problems=[asdict(Problem(**problem()))], as_of=clock.now()
+        transaction=pattern,
+        digest="",
+        actions=[],
+        problems=[asdict(Problem(**problem(value=value)))],
+        as_of=clock.now(),
     )
     keys = [f"crm:006{start + number:05d}" for number in range(1, count)]
     subjects = Subject.objects.bulk_create([Subject(kind="deal", key=key) for key in keys])
