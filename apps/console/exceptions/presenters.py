@@ -230,7 +230,7 @@ def fix_view(
         Choice(found.target, found.label, found.target, found.hint)
         for found in ([in_force] if in_force else triage.mapping_candidates(case))
     ]
-    preview = preview or _left_preview(request, case)
+    preview = preview or _left_preview(request, case, in_force)
     chosen = preview.target if preview else in_force.target if in_force else ""
     hidden = chosen in {choice.target for choice in choices[SHOWN_CHOICES:]}
     return FixView(
@@ -245,10 +245,12 @@ def fix_view(
     )
 
 
-def _left_preview(request: ConsoleRequest, case: Any) -> PreviewView | None:
-    """A long preview that the person left is found again where it stands."""
+def _left_preview(request: ConsoleRequest, case: Any, in_force: Any) -> PreviewView | None:
+    """A long preview that the person left is found again where it stands, unless the value means something else by now."""
     left = triage.fix_under_way(case, request.user)
-    return preview_view(case, *left) if left is not None else None
+    if left is None or (in_force is not None and in_force.target != left[0]):
+        return None
+    return preview_view(case, *left)
 
 
 def label_of(case: Any, target: str) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from apps.core.scope import EVERYTHING
 from apps.governance import selectors as governance
+from apps.governance import services as governing
 from apps.triage import selectors as triage
 from apps.triage.models import Case
 from apps.triage.services import previews
@@ -143,6 +144,15 @@ def test_a_preview_that_was_left_is_in_the_form_of_every_case_of_the_cause(world
     assert "Planned 1 of 3 deals" in text_of(page)
     assert 'value="401" checked' in page.content.decode()
     assert "Planned" not in text_of(signed_in("carla").get(f"/exceptions/{cases[2].ref}/"))
+    governing.mapping_adopt(
+        kind="service_item",
+        legal_entity=world.be,
+        source="AIR-510",
+        target="9",
+        target_label="",
+        why="Go-live.",
+    )
+    assert "Planned" not in text_of(client.get(f"/exceptions/{cases[2].ref}/")), "the value has its partner"
 
 
 def test_a_step_of_somebody_elses_preview_is_refused_with_a_sentence(world, slow, signed_in):
