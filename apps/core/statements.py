@@ -4,7 +4,7 @@ Public surface: :func:`rows`, :func:`count`.
 
 Django's cursor writes the parameters into the text, so PostgreSQL parses and plans each statement anew; for the engine's
 statements of several parts that costs more than carrying them out. These are sent with their parameters apart and are
-prepared by psycopg after a few uses (https://www.psycopg.org/psycopg3/docs/advanced/prepare.html). Types of parameters must
+prepared at their first use of a connection (https://www.psycopg.org/psycopg3/docs/advanced/prepare.html). Types of parameters must
 be clear from the text: cast what may be NULL. ``DATABASE_PREPARE=false`` turns preparing off, for poolers that cannot carry
 it.
 
@@ -40,5 +40,5 @@ def _run(sql: str, parameters: Any) -> tuple[list[tuple[Any, ...]], int]:
     connection.validate_no_broken_transaction()
     raw: Any = connection.connection
     with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(sql, parameters, prepare=None if settings.DATABASE_PREPARE else False)
+        cursor.execute(sql, parameters, prepare=settings.DATABASE_PREPARE)
         return (cursor.fetchall() if cursor.description else []), cursor.rowcount

@@ -2,7 +2,7 @@
 
 Public surface: :class:`ProposedMapping`, :class:`Translation`, :class:`Ownership`, :func:`translate`,
 :func:`translations`, :func:`decide`, :func:`ownership_table`, :func:`version`, :func:`mapping`,
-:func:`awaiting_review`, :class:`ReviewRow`.
+:func:`awaiting_review`, :class:`ReviewRow`, :func:`mappings_in_use`, :class:`InUse`.
 """
 
 from __future__ import annotations
@@ -13,14 +13,14 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any
 
-from django.db.models import Q
+from django.db.models import Count, Q
 from django.utils.translation import gettext as _
 
 from apps.approvals.selectors import open_requests
 from apps.core import clock
 from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING, Scope
-from apps.governance.models import ACTIVE, TO_REVIEW, Mapping, OwnershipRule, Version
+from apps.governance.models import ACTIVE, TO_REVIEW, Mapping, MappingState, OwnershipRule, Version
 
 
 @dataclass(frozen=True)
@@ -148,6 +148,22 @@ def mapping(mapping_id: int, *, scope: Scope = EVERYTHING) -> Mapping:
     if found is None:
         raise NotFound(_("There is no such mapping."))
     return found
+
+
+@dataclass(frozen=True)
+class InUse:
+    """How many mappings are in use: ``confirmed`` by a second person, ``adopted`` at set-up, which nobody reviewed."""
+
+    confirmed: int
+    adopted: int
+
+
+def mappings_in_use(scope: Scope) -> InUse:
+    """The mappings of the scope that are in use and wait for nobody, in one query."""
+    rows = Mapping.objects.within(scope).filter(state=MappingState.CONFIRMED)
+    return InUse(
+        **rows.aggregate(confirmed=Count("confirmed_by"), adopted=Count("id", filter=Q(confirmed_by=None)))
+    )
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
+from django.db.models import Exists, OuterRef, Subquery
+
 from apps.core.hooks import Fact
 from apps.governance import selectors as governance
 from apps.sync import queue
-from apps.sync.models import State, Transaction
+from apps.sync.models import Plan, State, Transaction
 
 _at_work: ContextVar[str] = ContextVar("engagement_at_work", default="")
 #: States of a prebill in which other systems have something to learn.
@@ -49,21 +51,23 @@ def at_work(engagement_key: str) -> Iterator[None]:
 
 
 def mappings_settled(facts: list[Fact]) -> None:
-    """A mapping that came into force lets the deals go on that were held for it."""
+    """A mapping that came into force lets the deals go on that were held for it, however many they are."""
     for fact in facts:
         if fact["state"] not in ("confirmed", "effective"):
             continue
         mapping = governance.mapping(fact["mapping_id"])
-        held = Transaction.objects.filter(state=State.HELD, flow="deal.provision")
+        plans = Plan.objects.filter(transaction=OuterRef("pk")).order_by("-id")
+        held = Transaction.objects.filter(state=State.HELD, flow="deal.provision").annotate(
+            last_plan=Subquery(plans.values("id")[:1])
+        )
         if mapping.legal_entity_id is not None:
             held = held.filter(legal_entity_id=mapping.legal_entity_id)
-        for transaction in held.select_related("subject").order_by("id"):
-            plan = transaction.plans.order_by("-id").first()
-            if plan and any(problem["value"] == mapping.source for problem in plan.problems):
-                queue.enqueue(
-                    kind=transaction.subject.kind,
-                    key=transaction.subject.key,
-                    flow=transaction.flow,
-                    trigger="mapping",
-                    why=f"The mapping of {mapping.source} came into force.",
-                )
+        names_it = Plan.objects.filter(
+            pk=OuterRef("last_plan"), problems__contains=[{"value": mapping.source}]
+        )
+        waited = held.filter(Exists(names_it)).order_by("id")
+        queue.plan_again(
+            transaction_ids=list(waited.values_list("id", flat=True)),
+            trigger="mapping",
+            why=f"The mapping of {mapping.source} came into force.",
+        )

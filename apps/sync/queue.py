@@ -1,7 +1,8 @@
 """The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
 
-Public surface: :func:`enqueue`, :func:`enqueue_fresh`, :class:`Ask`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`.
-Locks are always taken in the order subject → transaction.
+Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`; for many at once
+:func:`enqueue_fresh` with :class:`Ask`, :func:`lock_all`, :func:`resume`, :func:`plan_again`, which take a fixed number of
+statements. Locks are always taken in the order subject → transaction (→ case), several subjects in the order of their ids.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connection, transaction
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from apps.core import clock, correlation
 from apps.journal import services as journal
@@ -63,7 +64,13 @@ def enqueue(
                 correlation_id=str(found.correlation_id),
             )
         else:
-            _join(found, params or {}, by=by, why=why or trigger, expected_digest=expected_digest)
+            _join(
+                found,
+                params or {},
+                by=by,
+                why=why or f"Asked for again: {trigger}.",
+                expected_digest=expected_digest,
+            )
             journal.record(
                 verb="transaction.joined",
                 object_type="transaction",
@@ -229,3 +236,76 @@ def make_ready(*subject_ids: int) -> None:
             " WHERE id = ANY(%s)",
             [list(subject_ids)],
         )
+
+
+# ---- Many at once ---------------------------------------------------------------------------------------------------
+
+
+def lock_all(transaction_ids: Iterable[int]) -> list[Transaction]:
+    """These transactions and whatever is open beside them (same subject), oldest first, locked with their subjects until
+    the end of the database transaction."""
+    ids = list(transaction_ids)
+    subjects = set(Transaction.objects.filter(id__in=ids).values_list("subject_id", flat=True))
+    locked = Subject.objects.select_for_update().order_by("id").in_bulk(list(subjects))
+    rows = Transaction.objects.select_for_update().filter(
+        Q(id__in=ids) | Q(subject_id__in=list(locked), state__in=OPEN)
+    )
+    found = list(rows.order_by("id"))
+    for row in found:
+        row.subject = locked[row.subject_id]
+    return found
+
+
+def resume(
+    rows: Sequence[Transaction], *, by: Any, why: str, digests: Mapping[int, str], **fields: Any
+) -> None:
+    """Locked transactions at rest are to run again, each as the plan of its digest ("" or absent: whatever it plans)."""
+    ids = [row.pk for row in rows]
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "UPDATE sync_transaction AS t SET expected_digest = given.digest"
+            " FROM unnest(%s::bigint[], %s::text[]) AS given (id, digest) WHERE t.id = given.id",
+            [ids, [digests.get(pk, "") for pk in ids]],
+        )
+    values = {"attempts": 0, "not_before": None, "finished_at": None, **fields}
+    transitions.move_many(Transaction.objects.filter(pk__in=ids), to=State.PENDING, by=by, why=why, **values)
+    make_ready(*(row.subject_id for row in rows))
+
+
+def plan_again(*, transaction_ids: Iterable[int], trigger: str, why: str) -> int:
+    """:func:`enqueue` for the work of many transactions: what is open is joined in bulk, what has ended is asked for anew.
+
+    Returns how many were asked for. Call it inside a database transaction when its locks shall last."""
+    wanted = set(transaction_ids)
+    with transaction.atomic():
+        locked = lock_all(wanted)
+        open_ones = {(row.subject_id, row.flow): row for row in locked if row.state in OPEN}
+        asked = {(row.subject_id, row.flow): row for row in locked if row.pk in wanted}
+        joined = [open_ones[key] for key in asked if key in open_ones]
+        resume(
+            [row for row in joined if row.state in (State.WAITING, State.HELD, State.SUGGESTED)],
+            by=None,
+            why=why,
+            digests={},
+            again=False,
+        )
+        running = [row.pk for row in joined if row.state == State.RUNNING]
+        Transaction.objects.filter(pk__in=running).update(again=True)
+        make_ready(*(row.subject_id for row in joined))
+        journal.record_many(rows=[_joined(row, trigger, why) for row in joined])
+        for key, row in asked.items():
+            if key not in open_ones:
+                enqueue(kind=row.subject.kind, key=row.subject.key, flow=row.flow, trigger=trigger, why=why)
+    return len(asked)
+
+
+def _joined(row: Transaction, trigger: str, why: str) -> dict[str, Any]:
+    return {
+        "verb": "transaction.joined",
+        "object_type": "transaction",
+        "object_ref": row.ref,
+        "legal_entity_id": row.legal_entity_id,
+        "engagement_key": row.engagement_key,
+        "new": {"trigger": trigger},
+        "why": why,
+    }

@@ -1,11 +1,13 @@
 """Verbs of sync: ask for work, preview it, replay it, cancel it, check a deal before it closes.
 
-Public surface: :func:`enqueue`, :func:`preview`, :func:`read_token`, :func:`replay`, :func:`cancel`, :func:`deal_validate`,
-:func:`gate`, :func:`gate_set`, :func:`wake_transaction`, :class:`ProposedMapping` (what an overlay is made of).
+Public surface: :func:`enqueue`, :func:`plan_again`, :func:`preview`, :func:`preview_some`, :func:`read_token`,
+:func:`replay`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`, :func:`gate_set`,
+:func:`wake_transaction`, :class:`ProposedMapping` (what an overlay is made of).
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -27,7 +29,7 @@ from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
 from apps.sync.models import OPEN, Gate, State, Transaction
 from apps.sync.plans import shown
-from apps.sync.queue import enqueue
+from apps.sync.queue import enqueue, plan_again
 
 __all__ = [
     "ProposedMapping",
@@ -36,7 +38,10 @@ __all__ = [
     "enqueue",
     "gate",
     "gate_set",
+    "hold_still",
+    "plan_again",
     "preview",
+    "preview_some",
     "read_token",
     "replay",
     "wake_transaction",
@@ -57,6 +62,27 @@ def preview(*, transaction_ids: Sequence[int], overlay: Iterable[ProposedMapping
     results = [_preview_one(row, tuple(overlay)) for row in found]
     digests = {str(result["transaction_id"]): result["digest"] for result in results if result["digest"]}
     return {"results": results, "token": signing.dumps(digests, salt=TOKEN_SALT, compress=True)}
+
+
+def preview_some(
+    *, transaction_ids: Sequence[int], overlay: Iterable[ProposedMapping] = (), seconds: float
+) -> list[dict[str, Any]]:
+    """The results of :func:`preview` for the first of these, in their order: as many as are begun within ``seconds``, at
+    least one. For who keeps the results and comes back for the rest; a transaction that is gone is ``unreachable``."""
+    until = time.monotonic() + seconds
+    found = Transaction.objects.select_related("subject").in_bulk(transaction_ids)
+    proposed = tuple(overlay)
+    results: list[dict[str, Any]] = []
+    for transaction_id in transaction_ids:
+        if results and time.monotonic() >= until:
+            break
+        row = found.get(transaction_id)
+        gone = {"transaction_id": transaction_id, "outcome": "unreachable", "digest": "", "reason": _GONE}
+        results.append(_preview_one(row, proposed) if row is not None else gone)
+    return results
+
+
+_GONE = "This transaction does not exist any more."
 
 
 def read_token(token: str) -> dict[int, str]:
@@ -104,28 +130,54 @@ def replay(
     """Run again, oldest first. With ``tokens`` (transaction id → plan digest) only if the plan is still the one previewed.
 
     A finished transaction gets a successor for the same subject. Returns ``{"replayed": [ids], "skipped": [{…, reason}]}``;
-    what cannot run is skipped and said, never silently."""
+    what cannot run is skipped and said, never silently. All in one database transaction and, but for
+    successors, in a fixed number of statements."""
     answer: dict[str, Any] = {"replayed": [], "skipped": []}
-    for row in Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id"):
-        _require_replay(by, row)
-        digest = (tokens or {}).get(row.id, "")
-        if tokens is not None and not digest:
-            _skip(answer, row, "It was not part of the preview.")
-            continue
-        done, reason = _replay_one(row, digest, by=by, why=why)
-        if done is None:
-            _skip(answer, row, reason)
-        else:
-            answer["replayed"].append(done)
+    why = why or "Replayed by a person."
+    with transaction.atomic():
+        locked = queue.lock_all(transaction_ids)
+        wanted = set(transaction_ids)
+        chosen = [row for row in locked if row.pk in wanted]
+        _require_replay(by, *chosen)
+        open_ones = {(row.subject_id, row.flow): row for row in locked if row.state in OPEN}
+        resumed: dict[int, Transaction] = {}
+        digests: dict[int, str] = {}
+        for row in chosen:
+            digest = (tokens or {}).get(row.id, "")
+            if tokens is not None and not digest:
+                _skip(answer, row, "It was not part of the preview.")
+                continue
+            current = open_ones.get((row.subject_id, row.flow), row)
+            state = State.PENDING if current.pk in resumed else State(current.state)
+            if state in _IN_HAND:
+                other = f" ({current.ref})" if current.pk != row.pk else ""
+                _skip(answer, row, f"{_IN_HAND[state]}{other}")
+                continue
+            if state in _AT_REST:
+                resumed[current.pk] = current
+                digests[current.pk] = digest
+            else:
+                current = _successor(row, digest, by=by, why=why)
+            open_ones[row.subject_id, row.flow] = current
+            answer["replayed"].append(current.pk)
+        queue.resume(list(resumed.values()), by=by, why=why, digests=digests)
     return answer
 
 
-def _require_replay(by: Any, row: Transaction) -> None:
+def hold_still(*, transaction_ids: Sequence[int]) -> None:
+    """Until the end of the caller's database transaction nobody moves these. For who goes on to lock rows of its own about
+    them: workers lock in this order too (subject, transaction, then what they report to)."""
+    queue.lock_all(transaction_ids)
+
+
+def _require_replay(by: Any, *rows: Transaction) -> None:
     """Raises ``NotAllowed``; a transaction that nobody has placed yet needs a role in all entities."""
-    place: dict[str, Any] = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
-    organization.require(by, "transaction.replay", **place)
-    if not organization.scope_of(by, "transaction.replay").allows(**place):
-        raise NotAllowed(f"{row.ref} has no legal entity yet; it needs a role in all of them.")
+    scope = organization.scope_of(by, "transaction.replay")
+    for row in rows:
+        place: dict[str, Any] = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.engagement_key}
+        if not scope.allows(**place):
+            organization.require(by, "transaction.replay", **place)
+            raise NotAllowed(f"{row.ref} has no legal entity yet; it needs a role in all of them.")
 
 
 def _skip(answer: dict[str, Any], row: Transaction, reason: str) -> None:
@@ -140,38 +192,21 @@ _IN_HAND = {
 }
 
 
-def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> tuple[int | None, str]:
-    """The transaction that runs now, or why none does. Decided under the subject's lock."""
-    why = why or "Replayed by a person."
-    with transaction.atomic():
-        queue.lock_subject(row.subject.kind, row.subject.key)
-        row.refresh_from_db()
-        open_one = Transaction.objects.filter(subject=row.subject, flow=row.flow, state__in=OPEN).first()
-        current = open_one or row
-        if current.state in _IN_HAND:
-            other = f" ({current.ref})" if current.pk != row.pk else ""
-            return None, f"{_IN_HAND[State(current.state)]}{other}"
-        if current.state in (State.HELD, State.SUGGESTED, State.DEAD, State.RETRYING):
-            fields: dict[str, Any] = {
-                "expected_digest": digest,
-                "attempts": 0,
-                "not_before": None,
-                "finished_at": None,
-            }
-            transitions.move(current, to=State.PENDING, by=by, why=why, **fields)
-            queue.make_ready(current.subject_id)
-            return current.pk, ""
-        again = enqueue(
-            kind=row.subject.kind,
-            key=row.subject.key,
-            flow=row.flow,
-            trigger="replay",
-            params={name: value for name, value in row.params.items() if name != "started_by_person"},
-            by=by,
-            why=why,
-            expected_digest=digest,
-        )
-        return again.pk, ""
+#: States from which a person may start the same transaction again; from any other it gets a successor.
+_AT_REST = (State.HELD, State.SUGGESTED, State.DEAD, State.RETRYING)
+
+
+def _successor(row: Transaction, digest: str, *, by: Any, why: str) -> Transaction:
+    return enqueue(
+        kind=row.subject.kind,
+        key=row.subject.key,
+        flow=row.flow,
+        trigger="replay",
+        params={name: value for name, value in row.params.items() if name != "started_by_person"},
+        by=by,
+        why=why,
+        expected_digest=digest,
+    )
 
 
 def cancel(*, transaction_id: int, by: Any, why: str) -> Transaction:

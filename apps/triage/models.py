@@ -1,4 +1,4 @@
-"""Tables of the triage room: groups of equal problems, cases, their moves and comments.
+"""Tables of the triage room: groups of equal problems, cases, their moves and comments, previews of fixes.
 
 Hot are only the open cases; every index for lists is partial on them.
 """
@@ -43,6 +43,8 @@ OPEN_STATES = (
     CaseState.AWAITING_SOURCE,
     CaseState.AWAITING_APPROVAL,
 )
+#: A fix has been run or proposed for the case; another one has to wait for its end.
+UNDER_WAY = (CaseState.IN_PROGRESS, CaseState.AWAITING_APPROVAL)
 CLOSED_STATES = (CaseState.RESOLVED, CaseState.WAIVED)
 _OPEN = Q(state__in=[state.value for state in OPEN_STATES])
 
@@ -203,3 +205,56 @@ class Comment(models.Model):
 
     def __str__(self) -> str:
         return self.text[:60]
+
+
+class FixPreview(models.Model):
+    """What one person was shown of one fix: the cases of ``rows``, frozen when it was asked for and planned in steps.
+
+    ``key`` is the token in the form. ``ready_at`` is set once every row is planned, ``used_at`` once it has been run.
+    """
+
+    key = models.UUIDField(default=uuid.uuid4, unique=True)
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    group = models.ForeignKey(Group, on_delete=models.CASCADE, related_name="+")
+    target = models.CharField(max_length=200)
+    steps = models.PositiveIntegerField(default=0)
+    created_at = models.DateTimeField()
+    ready_at = models.DateTimeField(null=True)
+    used_at = models.DateTimeField(null=True)
+    expires_at = models.DateTimeField()
+
+    class Meta:
+        indexes = [
+            models.Index(fields=["by", "group", "-id"], name="triage_preview_of"),
+            models.Index(fields=["expires_at"], name="triage_preview_expiry"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.group_id} → {self.target}"
+
+
+class FixPreviewRow(models.Model):
+    """One case of a preview with the amount it held then; ``outcome`` is empty until it has been planned.
+
+    ``outcome``: clears · changes · stays · unreachable (then without ``digest``, and never run).
+    """
+
+    preview = models.ForeignKey(FixPreview, on_delete=models.CASCADE, related_name="rows")
+    case = models.ForeignKey(Case, on_delete=models.CASCADE, related_name="+")
+    transaction_id = models.BigIntegerField()
+    currency = models.CharField(max_length=3, blank=True, default="")
+    held_amount = models.DecimalField(max_digits=19, decimal_places=4, null=True)
+    outcome = models.CharField(max_length=12, blank=True, default="")
+    digest = models.CharField(max_length=64, blank=True, default="")
+    reason = models.TextField(blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["preview", "case"], name="triage_preview_case_once"),
+        ]
+        indexes = [
+            models.Index(fields=["preview", "id"], condition=Q(outcome=""), name="triage_preview_waiting")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} {self.outcome}"

@@ -4,7 +4,8 @@ Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`ca
 :func:`cases_of_transaction`, :func:`cleared_by_mappings` · :func:`groups`, :func:`group_rows`, :func:`group` ·
 :func:`billing_held`,
 :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`, :func:`in_reporting` ·
-:func:`mapping_candidates` · the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`.
+:func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
+the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
 from __future__ import annotations
@@ -25,9 +26,13 @@ from apps.canonical.money import Money
 from apps.core import clock
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
+from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.triage.catalogue import Entry, Severity, entry
+from apps.triage.fixing import FixProgress as FixProgress
+from apps.triage.fixing import fix_progress as fix_progress
+from apps.triage.fixing import fix_under_way as fix_under_way
 from apps.triage.models import OPEN_STATES, Case, CaseEvent, Comment, Group, How
 from apps.triage.ranking import Candidate, ranked
 
@@ -301,3 +306,15 @@ def mapping_candidates(case: Case, *, limit: int = 50) -> list[Candidate]:
         str(part) for part in (case.params.get("name"), case.params.get("description"), case.value) if part
     )
     return ranked(wanted, rows)[:limit]
+
+
+def mapping_in_force(case: Case) -> Candidate | None:
+    """What the case's value means already: the case was found before the mapping came into force and has not run since."""
+    kind = entry(case.code).mapping_kind
+    value = case.value.strip()
+    if not kind or not value:
+        return None
+    found = governance.translate(kind=kind, legal_entity_id=case.legal_entity_id, source=value)
+    if found is None:
+        return None
+    return Candidate(found.target, found.label or found.target, _("in force already"), 100.0)

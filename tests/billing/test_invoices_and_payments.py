@@ -10,6 +10,7 @@ from apps.billing import selectors, services
 from apps.billing.models import BillableItem, Payment
 from apps.canonical.objects import PaymentStatus
 from apps.core.errors import InvalidInput, NotFound, WrongState
+from apps.journal import selectors as journal
 from tests.billing import world
 from tests.commercial.world import money
 
@@ -106,6 +107,21 @@ def test_money_comes_in_parts_is_taken_back_and_comes_again(posted):
     assert bill.events.count() == events
     figures = selectors.engagement_money(posted.engagement_key)
     assert (str(figures.paid), str(figures.open_balance)) == ("GBP 84,000.00", "GBP 0.00")
+
+
+@pytest.mark.parametrize(
+    ("status", "reference", "sentence"),
+    [
+        ("paid", "in_1QX", "Paid in full (payment request in_1QX)."),
+        ("part_paid", "", "Paid in part."),
+        ("disputed", "in_1QX", "The payment is disputed (payment request in_1QX)."),
+    ],
+)
+def test_the_audit_says_in_a_sentence_what_happened_to_the_money(posted, status, reference, sentence):
+    pay(posted.ref, status, "84000" if status == "paid" else "4000", "0", reference=reference)
+    rows = {row.verb: row.why for row in journal.history("prebill", posted.ref)}
+    assert rows[f"prebill.{status}"] == sentence
+    assert rows["prebill.posted"] == "Posted in the ERP as INV-1001."
 
 
 def test_unpaid_says_nothing_about_delivery(posted):

@@ -5,6 +5,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from apps.core import clock
 from apps.core.errors import InvalidInput, NotAllowed, NotFound, Stale, WrongState
@@ -152,3 +154,51 @@ def test_a_cancelled_transaction_stays_cancelled_and_a_finished_one_cannot_be(st
 def test_a_preview_has_a_bound(steps: Steps):
     with pytest.raises(InvalidInput):
         sync.preview(transaction_ids=range(sync.PREVIEW_LIMIT + 1))
+
+
+def test_a_preview_in_parts_goes_as_far_as_its_time_and_says_what_is_gone(steps: Steps):
+    ids = [stuck(steps, f"some-{number}").id for number in range(3)]
+    assert [row["transaction_id"] for row in sync.preview_some(transaction_ids=ids, seconds=0)] == ids[:1]
+    results = sync.preview_some(transaction_ids=[0, *ids], seconds=30)
+    assert [row["transaction_id"] for row in results] == [0, *ids]
+    assert [row["outcome"] for row in results] == ["unreachable", "stays", "stays", "stays"]
+    assert results[0]["digest"] == ""
+
+
+def test_of_two_dead_letters_of_one_subject_one_comes_back_to_life(steps: Steps):
+    older = stuck(steps, "two-dead")
+    Transaction.objects.filter(id=older.id).update(state="dead")
+    newer = Transaction.objects.get(id=older.id)
+    newer.pk, newer.ref = None, "TX-second-dead"
+    newer.save()
+    answer = sync.replay(transaction_ids=[older.id, newer.id], by=hire("ada"))
+    assert answer["replayed"] == [older.id]
+    assert [row["reason"] for row in answer["skipped"]] == [f"It is about to run. ({older.ref})"]
+    work()
+
+
+def test_planning_again_joins_what_is_open_and_asks_anew_for_what_has_ended(steps: Steps):
+    resting, ended = stuck(steps, "again-held"), steps.ask("again-ended")
+    work()
+    running = steps.ask("again-running")
+    (lease,) = leases.claim(limit=1)
+    Transaction.objects.filter(id=running.id).update(state="running")
+    ids = [resting.id, ended.id, running.id]
+    assert sync.plan_again(transaction_ids=ids, trigger="mapping", why="It came into force.") == 3
+    assert (now(resting).state, now(running).state, now(running).again) == ("pending", "running", True)
+    successor = Transaction.objects.filter(subject=ended.subject).latest("id")
+    assert (successor.id != ended.id, successor.state, successor.trigger) == (True, "pending", "mapping")
+    leases.release(lease)
+    work()
+
+
+def test_many_transactions_run_again_in_as_many_statements_as_few(steps: Steps):
+    ada = hire("ada")
+    costs = []
+    for name, count in (("few", 2), ("many", 12)):
+        ids = [stuck(steps, f"{name}-{number}").id for number in range(count)]
+        with CaptureQueriesContext(connection) as seen:
+            sync.replay(transaction_ids=ids, by=ada)
+        costs.append(len(seen))
+        work()
+    assert costs[0] == costs[1]

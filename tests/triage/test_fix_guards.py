@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from django.core import signing
 
 from apps.approvals import selectors as approvals
 from apps.approvals import services as approving
@@ -24,6 +23,7 @@ from apps.triage.services.fixes import group_exposure
 from tests.commercial import world
 from tests.people import hire
 from tests.triage.desk import fact, opened, problem
+from tests.triage.plans import Plans
 
 
 @pytest.fixture
@@ -31,12 +31,16 @@ def uk(db) -> Any:
     return world.entity(mapping_threshold=Decimal("10000"))
 
 
-def token(by: Any, *cases: Case, target: str = "77", digest: str = "d" * 64) -> str:
-    """What a preview of these cases signs (the preview itself needs a CRM and is tested with one)."""
-    digests = {str(case.transaction_id): digest for case in cases}
-    engine = signing.dumps(digests, salt=sync.TOKEN_SALT, compress=True)
-    content = {"by": by.pk, "group": cases[0].group_id, "target": target, "engine": engine}
-    return signing.dumps(content, salt="triage.fix", compress=True)
+@pytest.fixture(autouse=True)
+def plans(monkeypatch: pytest.MonkeyPatch) -> Plans:
+    return Plans(monkeypatch)
+
+
+def token(by: Any, case: Case, target: str = "77") -> str:
+    """Of a preview of the case's whole group as it is now."""
+    preview = services.fix_preview(case=case, target=target, target_label="AI review", by=by)
+    assert preview["complete"]
+    return preview["token"]
 
 
 def fix(case: Case, by: Any, preview: str, **fields: Any) -> dict[str, Any]:
@@ -55,9 +59,11 @@ def meaning(uk: Any) -> Any:
 
 def test_the_fix_maps_the_value_and_runs_what_the_preview_showed_and_nothing_else(uk):
     ana = hire("ana", uk)
-    shown, also, later = (opened(uk, number=number) for number in (1, 2, 3))
-    result = fix(shown, ana, token(ana, shown, also))
-    assert result["mapping_state"] == "effective"
+    shown, also = (opened(uk, number=number) for number in (1, 2))
+    preview = services.fix_preview(case=shown, target="77", target_label="AI review", by=ana)
+    later = opened(uk, number=3)
+    result = fix(shown, ana, preview["token"])
+    assert (result["mapping_state"], result["came_later"]) == ("effective", 1)
     assert result["replayed"] == [shown.transaction_id, also.transaction_id]
     assert meaning(uk).target == "77"
     assert [Case.objects.get(pk=case.pk).state for case in (shown, also, later)] == [
@@ -67,7 +73,7 @@ def test_the_fix_maps_the_value_and_runs_what_the_preview_showed_and_nothing_els
     ]
     rows = Transaction.objects.in_bulk([shown.transaction_id, later.transaction_id])
     assert rows[shown.transaction_id].state == "pending"
-    assert rows[shown.transaction_id].expected_digest == "d" * 64
+    assert rows[shown.transaction_id].expected_digest == preview["results"][0]["digest"] != ""
     assert rows[later.transaction_id].state == "held"
 
 
@@ -141,7 +147,7 @@ def test_nothing_runs_without_confirmation_target_or_a_fixable_code(uk):
     with pytest.raises(InvalidInput):
         fix(case, ana, token(ana, case), target="  ")
     with pytest.raises(NotFixableHere):
-        fix(other, ana, token(ana, other))
+        fix(other, ana, token(ana, case))
     assert meaning(uk) is None
 
 
@@ -149,7 +155,7 @@ def test_who_may_replay_but_not_map_cannot_fix_and_is_told_who_can(uk):
     ana, rashid = hire("ana", uk), hire("rashid", uk)
     case = opened(uk)
     with pytest.raises(NotAllowed) as refused:
-        fix(case, rashid, token(rashid, case))
+        fix(case, rashid, token(ana, case))
     assert ana.display_name in refused.value.who
 
 
@@ -207,9 +213,10 @@ def test_the_exposure_is_what_the_whole_group_holds_in_the_entitys_currency(uk):
     assert group_exposure(first) is None
 
 
-def test_what_could_not_be_checked_is_shown_and_not_run(uk):
+def test_what_could_not_be_checked_is_shown_and_not_run(uk, plans):
     ana = hire("ana", uk)
     case = opened(uk)
+    plans.unreachable.add(case.subject_key)
     preview = services.fix_preview(case=case, target="77", target_label="AI review", by=ana)
     assert preview["counts"] == {"clears": 0, "changes": 0, "stays": 0, "unreachable": 1}
     assert preview["results"][0]["case_ref"] == case.ref

@@ -67,15 +67,16 @@ def invoice_posted(*, ref: str, number: str, total: Money, tax: Money | None, in
                 _("%(ref)s is %(state)s; only an approved prebill may be posted.")
                 % {"ref": ref, "state": prebill.get_state_display().lower()}
             )
+        said = _("Posted in the ERP as %(number)s.") % {"number": number}
         transitions.move_many(
             BillableItem.objects.filter(prebill=prebill, state=ItemState.DRAFTED),
             to=ItemState.INVOICED,
-            why=number,
+            why=said,
         )
         lines.move(
             prebill,
             to=PrebillState.POSTED,
-            why=number,
+            why=said,
             number=number,
             total=total.amount,
             tax=None if tax is None else tax.amount,
@@ -178,8 +179,21 @@ def _follow(prebill: Prebill, status: objects.PaymentStatus) -> None:
         prebill.balance = status.balance.amount
         prebill.save(update_fields=["balance"])
     else:
-        lines.move(prebill, to=to, why=status.reference, balance=status.balance.amount)
+        lines.move(prebill, to=to, why=_said(status), balance=status.balance.amount)
     lines.announce(prebill)
+
+
+def _said(status: objects.PaymentStatus) -> str:
+    """``Paid in full (payment request in_1QX).``"""
+    sentences = {
+        "unpaid": _("Nothing is paid yet%(request)s."),
+        "part_paid": _("Paid in part%(request)s."),
+        "paid": _("Paid in full%(request)s."),
+        "reversed": _("The payment was taken back%(request)s."),
+        "disputed": _("The payment is disputed%(request)s."),
+    }
+    request = _(" (payment request %(id)s)") % {"id": status.reference} if status.reference else ""
+    return sentences[status.status] % {"request": request}
 
 
 def _same_currency(prebill: Prebill, *amounts: Money) -> None:

@@ -88,7 +88,7 @@ def add_items(prebill: Prebill, items: Iterable[BillableItem], *, by: Any = None
         BillableItem.objects.filter(pk__in=[item.pk for item in chosen], state=ItemState.READY),
         to=ItemState.DRAFTED,
         by=by,
-        why=prebill.ref,
+        why=_("Put on %(ref)s.") % {"ref": prebill.ref},
         prebill_id=prebill.pk,
     )
     if moved != len(chosen):

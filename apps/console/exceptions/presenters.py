@@ -56,8 +56,14 @@ class Choice:
 @dataclass(frozen=True)
 class PreviewView:
     """What the fix would do: counts, money released per currency, one line a deal, the token that pins it. ``total`` is
-    how many would run: a deal that could not be planned now is not part of it."""
+    how many would run: a deal that could not be planned now is not part of it. Until ``complete``, only ``planned`` of
+    ``frozen`` deals are known. ``unlisted`` deals have no line; ``later`` came after the preview."""
 
+    ref: str
+    complete: bool
+    planned: int
+    frozen: int
+    percent: int
     target: str
     clears: int
     changes: int
@@ -67,14 +73,16 @@ class PreviewView:
     released: Sequence[tuple[Any, str]]
     unknown: int
     lines: Sequence[Mapping[str, Any]]
-    left_out: int
+    unlisted: int
+    later: int
     after: str
     token: str
 
 
 @dataclass(frozen=True)
 class FixView:
-    """The form in place. ``why_not`` disables it and says who could act."""
+    """The form in place. ``why_not`` disables it and says who could act. ``in_force``: the value has its partner already,
+    only this case has not run since."""
 
     label: str
     choices: Sequence[Choice]
@@ -83,6 +91,7 @@ class FixView:
     chosen: str
     why_not: str
     preview: PreviewView | None = None
+    in_force: bool = False
 
 
 @dataclass(frozen=True)
@@ -109,6 +118,8 @@ class Progress:
     turned: Sequence[Any]
     waits: str
     confirm: str
+    beside: int
+    group_id: int
 
 
 @dataclass(frozen=True)
@@ -214,11 +225,13 @@ def fix_view(
     may_add = permitted(request, "mapping.add", **place)
     may_run = permitted(request, "transaction.replay", **place)
     label = next((str(fix.label) for fix in entry.fixes if fix.mapping_kind), str(entry.title))
+    in_force = triage.mapping_in_force(case)
     choices = [
         Choice(found.target, found.label, found.target, found.hint)
-        for found in triage.mapping_candidates(case)
+        for found in ([in_force] if in_force else triage.mapping_candidates(case))
     ]
-    chosen = preview.target if preview else ""
+    preview = preview or _left_preview(request, case, in_force)
+    chosen = preview.target if preview else in_force.target if in_force else ""
     hidden = chosen in {choice.target for choice in choices[SHOWN_CHOICES:]}
     return FixView(
         label,
@@ -228,7 +241,16 @@ def fix_view(
         chosen,
         may_add.why or may_run.why,
         preview,
+        in_force is not None,
     )
+
+
+def _left_preview(request: ConsoleRequest, case: Any, in_force: Any) -> PreviewView | None:
+    """A long preview that the person left is found again where it stands, unless the value means something else by now."""
+    left = triage.fix_under_way(case, request.user)
+    if left is None or (in_force is not None and in_force.target != left[0]):
+        return None
+    return preview_view(case, *left)
 
 
 def label_of(case: Any, target: str) -> str:
@@ -238,20 +260,25 @@ def label_of(case: Any, target: str) -> str:
 
 def preview_view(case: Any, target: str, answer: Mapping[str, Any]) -> PreviewView:
     """The preview of a fix for its form."""
-    counts = answer["counts"]
-    money = answer["money"]
+    counts, money, lines = answer["counts"], answer["money"], answer["results"]
     return PreviewView(
+        ref=case.ref,
+        complete=answer["complete"],
+        planned=answer["planned"],
+        frozen=answer["total"],
+        percent=round(100 * answer["planned"] / answer["total"]),
         target=target,
         clears=counts["clears"],
         changes=counts["changes"],
         stays=counts["stays"],
         unreachable=counts["unreachable"],
-        total=sum(bool(row["digest"]) for row in answer["results"]),
+        total=answer["planned"] - counts["unreachable"],
         released=[(line["released"], line["currency"]) for line in money if line["currency"]],
         unknown=sum(line["unknown"] for line in money),
-        lines=answer["results"],
-        left_out=answer["left_out"],
-        after=_after(case, answer["exposure"]),
+        lines=lines,
+        unlisted=answer["total"] - len(lines),
+        later=answer["came_later"],
+        after=_after(case, answer["exposure"]) if answer["complete"] else "",
         token=answer["token"],
     )
 
@@ -276,40 +303,25 @@ def _after(case: Any, exposure: Any) -> str:
 
 
 def progress_of(case: Any) -> Progress | None:
-    """How far the cases of this case's fix have come. Two queries.
-
-    A deal that now stops at something else is not cleared, although this cause of it is gone: its money stays held.
-    """
-    rows = list(triage.cases(EVERYTHING).filter(mapping_id=case.mapping_id))
-    if not rows:
+    """How far the cases of this case's fix have come: three queries, however many cases there are."""
+    run = triage.fix_progress(case)
+    if run is None:
         return None
-    subjects = {row.subject_key for row in rows}
-    turned = list(
-        triage.open_cases(EVERYTHING)
-        .filter(subject_kind=case.subject_kind, subject_key__in=subjects)
-        .exclude(group_id=case.group_id)
-    )
-    stopped = {row.subject_key for row in turned}
-    moving = [row for row in rows if row.state == "in_progress"]
-    waiting = [row for row in rows if row.state == "awaiting_approval"]
-    cleared = [row for row in rows if row.state == "resolved" and row.subject_key not in stopped]
-    done = len(rows) - len(moving) - len(waiting)
-    released: dict[str, Any] = {}
-    for row in cleared:
-        if row.currency and row.held_amount is not None:
-            released[row.currency] = released.get(row.currency, 0) + row.held_amount
+    done = run.total - run.moving - run.waiting
     return Progress(
         ref=case.ref,
-        total=len(rows),
+        total=run.total,
         done=done,
-        cleared=len(cleared),
-        left=done - len(cleared),
-        percent=round(100 * done / len(rows)),
-        settled=not moving,
-        released=[(amount, currency) for currency, amount in sorted(released.items())],
-        turned=turned[:20],
-        waits=_("A second person must confirm the mapping; then it runs by itself.") if waiting else "",
-        confirm=_confirm_words(case) if cleared else "",
+        cleared=run.cleared,
+        left=done - run.cleared,
+        percent=round(100 * done / run.total),
+        settled=not run.moving,
+        released=run.released,
+        turned=run.turned,
+        waits=_("A second person must confirm the mapping; then it runs by itself.") if run.waiting else "",
+        confirm=_confirm_words(case) if run.cleared else "",
+        beside=run.beside,
+        group_id=case.group_id,
     )
 
 

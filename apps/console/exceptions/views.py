@@ -26,6 +26,8 @@ from apps.triage import selectors as triage
 from apps.triage import services as triage_services
 
 PAGE = "console/exceptions/page.html"
+#: So many skipped deals are named after a run; their cases tell the rest.
+SAID = 10
 
 
 @require_GET
@@ -87,13 +89,21 @@ def comment(request: ConsoleRequest, ref: str) -> HttpResponse:
 @require_GET
 @screen("exception.view")
 def fix_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
-    """What the chosen mapping would do to every case of the group; inside the form, or as a page without JavaScript."""
+    """What the chosen mapping would do to every case of the group; inside the form, or as a page without JavaScript.
+
+    Plans for about two seconds; ``preview`` names one that was begun, of which the next cases are planned."""
     row = triage.case_detail(request.scope, ref).case
     target = request.GET.get("target", "").strip()
     label = presenters.label_of(row, target)
     preview, problem = None, ""
     try:
-        answer = triage_services.fix_preview(case=row, target=target, target_label=label, by=request.user)
+        answer = triage_services.fix_preview(
+            case=row,
+            target=target,
+            target_label=label,
+            by=request.user,
+            token=request.GET.get("preview", ""),
+        )
         preview = presenters.preview_view(row, target, answer)
     except AppError as error:
         problem = error.message
@@ -176,8 +186,20 @@ def _say_result(request: ConsoleRequest, result: dict[str, Any]) -> None:
     elif replayed:
         text = ngettext("%(n)d transaction runs.", "%(n)d transactions run.", replayed) % {"n": replayed}
         messages.success(request, text)
-    for skipped in result["skipped_stale"]:
-        messages.warning(request, f"{skipped['label'] or skipped['ref']}: {skipped['reason']}")
+    skipped, later = result["skipped_stale"], result["came_later"]
+    for one in skipped[:SAID]:
+        messages.warning(request, f"{one['label'] or one['ref']}: {one['reason']}")
+    if len(skipped) > SAID:
+        rest = len(skipped) - SAID
+        text = ngettext("%(n)d further deal was skipped.", "%(n)d further deals were skipped.", rest)
+        messages.warning(request, text % {"n": rest})
+    if later:
+        text = ngettext(
+            "%(n)d case came after this preview and was not run. Preview it next.",
+            "%(n)d cases came after this preview and were not run. Preview them next.",
+            later,
+        )
+        messages.warning(request, text % {"n": later})
 
 
 def _back(request: ConsoleRequest, ref: str) -> HttpResponse:

@@ -1,6 +1,6 @@
 """Lines of the review list with what each reviewer may do.
 
-Public surface: :func:`review_lines`, :class:`ReviewLine`.
+Public surface: :func:`review_lines`, :class:`ReviewLine`, :func:`nothing_waits`.
 """
 
 from __future__ import annotations
@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from apps.approvals import selectors as approvals
 from apps.console.access import ConsoleRequest, permitted
@@ -55,3 +56,28 @@ def review_lines(request: ConsoleRequest) -> list[ReviewLine]:
             ReviewLine(mapping, row.request, row.former, exposure, released.get(mapping.pk, 0), reason)
         )
     return lines
+
+
+def nothing_waits(request: ConsoleRequest) -> str:
+    """What is true of the mappings in use when none waits: who confirmed them, and which came with the set-up."""
+    count = governance.mappings_in_use(request.scope)
+    parts = []
+    if count.confirmed:
+        parts.append(
+            ngettext(
+                "%(n)d mapping in use was confirmed by a second person.",
+                "%(n)d mappings in use were confirmed by a second person.",
+                count.confirmed,
+            )
+            % {"n": count.confirmed}
+        )
+    if count.adopted:
+        parts.append(
+            ngettext(
+                "%(n)d mapping was adopted when this console was set up; nobody reviewed it here.",
+                "%(n)d mappings were adopted when this console was set up; nobody reviewed them here.",
+                count.adopted,
+            )
+            % {"n": count.adopted}
+        )
+    return " ".join(parts) or _("No mapping is in use yet.")

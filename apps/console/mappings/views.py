@@ -12,7 +12,7 @@ from apps.approvals import selectors as approvals
 from apps.approvals import services as approval_services
 from apps.console.access import ConsoleRequest, screen
 from apps.console.mappings.forms import DecisionForm
-from apps.console.mappings.presenters import review_lines
+from apps.console.mappings.presenters import nothing_waits, review_lines
 from apps.console.pages import back_to, show
 from apps.core.errors import InvalidInput, NotFound
 from apps.governance import selectors as governance
@@ -24,7 +24,9 @@ PAGE = "console/mappings/page.html"
 @screen("mapping.view")
 def index(request: ConsoleRequest) -> HttpResponse:
     """What waits for confirmation, largest exposure first."""
-    return show(request, PAGE, {"lines": review_lines(request)}, partials=("review",))
+    lines = review_lines(request)
+    context = {"lines": lines, "nothing": "" if lines else nothing_waits(request)}
+    return show(request, PAGE, context, partials=("review",))
 
 
 @require_POST

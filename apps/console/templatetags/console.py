@@ -271,11 +271,11 @@ def flow(name: str) -> str:
 
 
 @register.filter
-def plain(value: Decimal | None) -> str:
+def plain(value: Decimal | int | None) -> str:
     """A quantity without trailing zeros: 7.5, not 7.5000; grouped as the language does."""
     if value is None:
         return "–"
-    text = f"{value.normalize():f}"
+    text = f"{Decimal(value).normalize():f}"
     decimals = len(text.partition(".")[2])
     return formats.number_format(value, decimals, use_l10n=True, force_grouping=True)
 

@@ -2,78 +2,52 @@
 
 Public surface: :func:`fix_preview`, :func:`case_fix_mapping`, :func:`cases_follow_mapping`.
 
-The preview freezes what it showed (person, group, proposed mapping, transactions, plan digests) in a signed token. Running
-takes the token: rows that were not in it are never touched, rows whose plan has changed since are skipped and said.
+The preview freezes on the server what it showed (person, group, proposed mapping, cases, plan digests); its token names it.
+Running takes the token: cases that were not in it are never touched, those that changed since are skipped and said. All
+three verbs take a fixed number of statements a thousand cases.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from decimal import Decimal
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import Any
 
-from django.core import signing
 from django.db import transaction
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
-from apps.canonical.money import Money
-from apps.core import clock
 from apps.core.errors import InvalidInput, Stale
 from apps.governance import services as governance
 from apps.governance.selectors import ProposedMapping
 from apps.organization import selectors as organization
 from apps.sync import services as sync
 from apps.triage.catalogue import entry
-from apps.triage.errors import NotFixableHere, PreviewExpired
-from apps.triage.models import OPEN_STATES, Case, CaseState
-from apps.triage.services import moves
-from apps.triage.services.desk import actionable, require
-
-_SALT = "triage.fix"
-_MAX_AGE = sync.TOKEN_MAX_AGE
-_OUTCOMES = ("clears", "changes", "stays", "unreachable")
+from apps.triage.errors import NotFixableHere
+from apps.triage.fixing import came_later, group_exposure, told
+from apps.triage.models import UNDER_WAY, Case, CaseState, FixPreview
+from apps.triage.services import moves, previews
+from apps.triage.services.desk import require
 
 
-def fix_preview(*, case: Case, target: str, target_label: str, by: Any) -> dict[str, Any]:
-    """What mapping the case's value to ``target`` would do to every open case of its group. Writes nothing.
+def fix_preview(*, case: Case, target: str, target_label: str, by: Any, token: str = "") -> dict[str, Any]:
+    """What mapping the case's value to ``target`` would do to every open case of its group. Changes nothing there.
 
-    ``{"results": [engine's rows plus "case_ref"], "counts": {"clears", "changes", "stays", "unreachable"}, "money":
-    [{"currency", "released", "held", "unknown"}], "left_out": cases beyond the engine's limit, "summary": sentence,
-    "exposure": Money or None (unknown), "token": text for case_fix_mapping}``. Money as ``Decimal``; amounts that nobody
-    knows are counted in ``unknown`` and never taken for zero.
+    Plans for about two seconds and keeps what it found; while ``complete`` is false, ask again with the ``token`` of the
+    answer. ``{"token", "complete", "total": cases, "planned": of them, "counts": {"clears", "changes", "stays",
+    "unreachable"}, "money": [{"currency", "released", "held", "unknown"}]}`` and, once complete, ``{"results": [the first
+    100: {"transaction_id", "ref", "case_ref", "label", "outcome", "reason", "digest"}], "came_later": cases that joined the
+    group since and are no part of it, "summary": sentence, "exposure": Money or None (unknown)}``. Money as ``Decimal``;
+    amounts that nobody knows are counted in ``unknown`` and never taken for zero. Raises :class:`PreviewExpired` for a
+    token of another person, group or target, a used or an old one; :class:`Stale` when nothing is left to fix.
     """
     proposed = _proposal(case, target, target_label)
     _require_fix(case, by)
-    with transaction.atomic():
-        cases = actionable(case, by, "transaction.replay")
-    if not cases:
-        raise Stale(_("%(ref)s is closed meanwhile; there is nothing left to fix.") % {"ref": case.ref})
-    shown = cases[: sync.PREVIEW_LIMIT]
-    by_transaction = {each.transaction_id: each for each in shown}
-    answer = sync.preview(transaction_ids=sorted(by_transaction), overlay=[proposed])
-    results = [
-        {**row, "case_ref": by_transaction[row["transaction_id"]].ref}
-        for row in answer["results"]
-        if row["transaction_id"] in by_transaction
-    ]
-    counts = Counter(row["outcome"] for row in results)
-    money = _money(results, by_transaction)
-    token = {
-        "by": by.pk,
-        "group": case.group_id,
-        "target": proposed.target,
-        "engine": answer["token"],
-    }
-    return {
-        "results": results,
-        "counts": {outcome: counts[outcome] for outcome in _OUTCOMES},
-        "money": money,
-        "left_out": len(cases) - len(shown),
-        "summary": _sentence(counts, money),
-        "exposure": group_exposure(case),
-        "token": signing.dumps(token, salt=_SALT, compress=True),
-    }
+    if token:
+        preview = previews.read(token, case=case, target=proposed.target, by=by)
+    else:
+        preview = previews.freeze(case=case, target=proposed.target, by=by)
+    previews.advance(preview, proposed)
+    return told(preview, case, by)
 
 
 def case_fix_mapping(
@@ -82,9 +56,10 @@ def case_fix_mapping(
     """Add the mapping and run again what the preview showed, in one database transaction.
 
     ``{"mapping_id", "mapping_state", "replayed": [transaction ids], "skipped_stale": [{transaction_id, ref, label,
-    reason}], "waiting": number of cases that wait for a second person}``. A mapping that needs a second person first runs
-    nothing: its cases wait for the approval. Raises :class:`PreviewExpired`, :class:`NotFixableHere`,
-    :class:`~apps.governance.errors.AlreadyMapped`, :class:`NotAllowed`; :class:`InvalidInput` when ``confirm`` is false.
+    reason}], "waiting": number of cases that wait for a second person, "came_later": number of cases that joined the group
+    after the preview}``. A mapping that needs a second person first runs nothing: its cases wait for the approval. Raises
+    :class:`PreviewExpired`, :class:`NotFixableHere`, :class:`~apps.governance.errors.AlreadyMapped`, :class:`NotAllowed`;
+    :class:`InvalidInput` when ``confirm`` is false.
     """
     if not confirm:
         raise InvalidInput(
@@ -92,13 +67,9 @@ def case_fix_mapping(
         )
     proposed = _proposal(case, target, target_label)
     _require_fix(case, by)
-    digests = _read(preview_token, case=case, target=proposed.target, by=by)
     with transaction.atomic():
-        cases = [
-            each for each in actionable(case, by, "transaction.replay") if each.transaction_id in digests
-        ]
-        if not cases:
-            raise Stale(_("Every case of the preview is closed meanwhile; nothing was done."))
+        preview = previews.take(preview_token, case=case, target=proposed.target, by=by)
+        later = came_later(preview, case, by)
         mapping = governance.mapping_add(
             kind=proposed.kind,
             legal_entity=case.legal_entity,
@@ -109,60 +80,41 @@ def case_fix_mapping(
             reason=_("Fix of %(ref)s: %(reason)s") % {"ref": case.ref, "reason": case.reason},
             exposure=group_exposure(case),
         )
-        result = {"mapping_id": mapping.pk, "mapping_state": str(mapping.state)}
+        cases, digests, skipped = _still_as_shown(preview, by)
+        if not cases:
+            raise Stale(_("Every case of the preview is closed or being fixed meanwhile; nothing was done."))
+        result = {"mapping_id": mapping.pk, "mapping_state": str(mapping.state), "came_later": later}
         if mapping.state == "proposed":
             note = _("%(source)s is proposed to mean %(target)s; a second person confirms it first.")
             _mark(cases, CaseState.AWAITING_APPROVAL, mapping, by, note)
-            return {**result, "replayed": [], "skipped_stale": [], "waiting": len(cases)}
+            return {**result, "replayed": [], "skipped_stale": skipped, "waiting": len(cases)}
         _mark(cases, CaseState.IN_PROGRESS, mapping, by, _("%(source)s now means %(target)s; run again."))
         answer = sync.replay(
-            transaction_ids=sorted({each.transaction_id for each in cases}),
-            by=by,
-            tokens=digests,
-            why=_("Fix of %(ref)s.") % {"ref": case.ref},
+            transaction_ids=list(digests), by=by, tokens=digests, why=_("Fix of %(ref)s.") % {"ref": case.ref}
         )
         _release_skipped(cases, answer["skipped"])
     case.refresh_from_db()
-    return {**result, "replayed": answer["replayed"], "skipped_stale": answer["skipped"], "waiting": 0}
+    skipped = [*skipped, *answer["skipped"]]
+    return {**result, "replayed": answer["replayed"], "skipped_stale": skipped, "waiting": 0}
 
 
 def cases_follow_mapping(*, mapping_id: int, state: str) -> int:
     """Carry on with the cases that waited for a second person: confirmed → run again, refused → back to the desk."""
     if state not in ("confirmed", "rejected"):
         return 0
-    waiting = Case.objects.select_for_update().filter(
-        mapping_id=mapping_id, state=CaseState.AWAITING_APPROVAL
-    )
+    waiting = Case.objects.filter(mapping_id=mapping_id, state=CaseState.AWAITING_APPROVAL).order_by("id")
     with transaction.atomic():
-        cases = list(waiting.order_by("id"))
-        for case in cases:
-            if state == "confirmed":
-                note = _("The mapping is confirmed; run again.")
-                moves.move(case, to=CaseState.IN_PROGRESS, by=None, note=note)
-                sync.enqueue(
-                    kind=case.subject_kind, key=case.subject_key, flow=case.flow, trigger="mapping", why=note
-                )
-            else:
-                back = CaseState.ASSIGNED if case.assignee_id else CaseState.OPEN
-                note = _("The proposed mapping was refused.")
-                moves.move(case, to=back, by=None, note=note, fixed_by=None, mapping_id=None)
+        sync.hold_still(transaction_ids=list(waiting.values_list("transaction_id", flat=True)))
+        cases = list(waiting.select_for_update())
+        if state == "confirmed":
+            note = _("The mapping is confirmed; run again.")
+            moves.move_many(cases, to=CaseState.IN_PROGRESS, by=None, note=note)
+            sync.plan_again(
+                transaction_ids=[case.transaction_id for case in cases], trigger="mapping", why=note
+            )
+        else:
+            _back_to_desk(cases, _("The proposed mapping was refused."))
     return len(cases)
-
-
-def group_exposure(case: Case) -> Money | None:
-    """Net billing held by the whole group in its entity's currency; None as soon as one amount or rate is unknown."""
-    entity = case.legal_entity
-    currency = entity.currency if entity else case.currency
-    rows = Case.objects.filter(group_id=case.group_id, state__in=OPEN_STATES)
-    exposure = Decimal(0)
-    for amount, held_in in rows.values_list("held_amount", "currency"):
-        if amount is None:
-            return None
-        converted = organization.convert(Money.of(amount, held_in), currency, clock.today())
-        if converted is None:
-            return None
-        exposure += converted[0].amount
-    return Money.of(exposure, currency) if currency else None
 
 
 def _proposal(case: Case, target: str, target_label: str) -> ProposedMapping:
@@ -181,76 +133,59 @@ def _require_fix(case: Case, by: Any) -> None:
         require(case, by, verb)
 
 
-def _read(token: str, *, case: Case, target: str, by: Any) -> dict[int, str]:
-    try:
-        content = signing.loads(token, salt=_SALT, max_age=_MAX_AGE)
-    except signing.BadSignature as error:
-        raise PreviewExpired(_("The preview is too old or was altered; look at a fresh one.")) from error
-    if (content["by"], content["group"], content["target"]) != (by.pk, case.group_id, target):
-        raise PreviewExpired(_("The preview was for another fix or another person; look at a fresh one."))
-    return sync.read_token(content["engine"])
+def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int, str], list[dict[str, Any]]]:
+    """Of the preview's rows that could be planned: the cases that are still what was shown, locked, with the digest of each
+    transaction, and what is skipped. Subjects and transactions are locked before cases, as workers do."""
+    shown = {
+        case_id: (transaction_id, digest)
+        for case_id, transaction_id, digest in preview.rows.exclude(digest="").values_list(
+            "case_id", "transaction_id", "digest"
+        )
+    }
+    sync.hold_still(transaction_ids=[transaction_id for transaction_id, _digest in shown.values()])
+    scope = organization.scope_of(by, "transaction.replay")
+    cases, digests, skipped = [], {}, []
+    for case in Case.objects.select_for_update().within(scope).filter(pk__in=list(shown)).order_by("id"):
+        transaction_id, digest = shown[case.pk]
+        reason = _why_not(case, transaction_id)
+        if reason:
+            told_as = {"ref": case.transaction_ref, "label": case.label, "reason": reason}
+            skipped.append({"transaction_id": transaction_id, **told_as})
+        else:
+            cases.append(case)
+            digests[transaction_id] = digest
+    return cases, digests, skipped
+
+
+def _why_not(case: Case, transaction_id: int) -> str:
+    if not case.is_open:
+        return _("It was closed after the preview.")
+    if case.state in UNDER_WAY:
+        return _("Another fix of it is under way since the preview.")
+    if case.transaction_id != transaction_id:
+        return _("It goes on in another transaction since the preview.")
+    return ""
 
 
 def _mark(cases: list[Case], state: CaseState, mapping: Any, by: Any, note: str) -> None:
-    """Who fixed it and how; cases that are in the state already only change these two."""
+    """Who fixed it and how."""
     said = note % {"source": mapping.source, "target": mapping.target_label or mapping.target}
-    for each in cases:
-        if each.state != state:
-            moves.move(each, to=state, by=by, note=said, fixed_by=by, mapping_id=mapping.pk)
-            continue
-        each.fixed_by, each.mapping_id = by, mapping.pk
-        each.save(update_fields=["fixed_by", "mapping_id"])
-        moves.event(each, what="fixed", by=by, note=said)
+    moves.move_many(cases, to=state, by=by, note=said, fixed_by=by, mapping_id=mapping.pk)
 
 
-def _release_skipped(cases: list[Case], skipped: list[dict[str, Any]]) -> None:
+def _release_skipped(cases: Iterable[Case], skipped: Iterable[Mapping[str, Any]]) -> None:
     """What was not run goes back to the desk with the reason."""
     reasons = {row["transaction_id"]: row["reason"] for row in skipped}
-    for each in cases:
-        if each.transaction_id in reasons:
-            back = CaseState.ASSIGNED if each.assignee_id else CaseState.OPEN
-            note = reasons[each.transaction_id]
-            moves.move(each, to=back, by=None, note=note, fixed_by=None, mapping_id=None)
+    parts: dict[str, list[int]] = defaultdict(list)
+    for case in cases:
+        if case.transaction_id in reasons:
+            parts[reasons[case.transaction_id]].append(case.pk)
+    for reason, ids in parts.items():
+        _back_to_desk(list(Case.objects.filter(pk__in=ids).order_by("id")), reason)
 
 
-def _money(results: list[dict[str, Any]], cases: dict[int, Case]) -> list[dict[str, Any]]:
-    """Per currency what is held now and what of it the fix releases, from the amounts that the cases show."""
-    lines: dict[str, dict[str, Any]] = {}
-    for row in results:
-        case = cases[row["transaction_id"]]
-        line = lines.setdefault(
-            case.currency,
-            {"currency": case.currency, "released": Decimal(0), "held": Decimal(0), "unknown": 0},
-        )
-        if case.held_amount is None:
-            line["unknown"] += 1
-            continue
-        line["held"] += case.held_amount
-        if row["outcome"] == "clears":
-            line["released"] += case.held_amount
-    return [lines[currency] for currency in sorted(lines)]
-
-
-def _sentence(counts: Counter[str], money: list[dict[str, Any]]) -> str:
-    """``Clears 5, changes the error on 1, leaves 0; EUR 72,300.00 of 84,600.00 released.``"""
-    text = _("Clears %(clears)s, changes the error on %(changes)s, leaves %(stays)s") % {
-        "clears": counts["clears"],
-        "changes": counts["changes"],
-        "stays": counts["stays"],
-    }
-    if counts["unreachable"]:
-        text += ", " + _("%(count)s could not be checked now") % {"count": counts["unreachable"]}
-    parts = []
-    for line in money:
-        if line["currency"]:
-            held = f"{Money.of(line['held'], line['currency'])}".partition(" ")[2]
-            parts.append(
-                _("%(released)s of %(held)s released")
-                % {"released": Money.of(line["released"], line["currency"]), "held": held}
-            )
-    unknown = sum(line["unknown"] for line in money)
-    if unknown:
-        parts.append(
-            ngettext("%(n)s amount is unknown", "%(n)s amounts are unknown", unknown) % {"n": unknown}
-        )
-    return "; ".join([text, *parts]) + "."
+def _back_to_desk(cases: list[Case], note: str) -> None:
+    """To whoever has it, or to the queue; the fix is none of theirs any more."""
+    for back in (CaseState.ASSIGNED, CaseState.OPEN):
+        part = [case for case in cases if bool(case.assignee_id) == (back == CaseState.ASSIGNED)]
+        moves.move_many(part, to=back, by=None, note=note, fixed_by=None, mapping_id=None)

@@ -5,6 +5,7 @@ Inner module of the room; outsiders use :mod:`apps.triage.services`.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from apps.billing import services as billing
@@ -26,6 +27,30 @@ def move(case: Case, *, to: CaseState, by: Any, note: str = "", **fields: Any) -
         return False
     event(case, what="moved", old=former, new=to.value, by=by, note=note)
     return True
+
+
+def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", **fields: Any) -> None:
+    """Move cases that the caller has locked, with their events, in a fixed number of statements. ``cases`` themselves keep
+    the values that they were read with."""
+    rows = Case.objects.filter(pk__in=[case.pk for case in cases])
+    transitions.move_many(rows, to=to, by=by, why=note, **fields)
+    now, trace = clock.now(), correlation.current()
+    CaseEvent.objects.bulk_create(
+        [
+            CaseEvent(
+                case=case,
+                what="moved",
+                old=str(case.state),
+                new=to.value,
+                note=note,
+                by=by,
+                correlation_id=trace,
+                created_at=now,
+            )
+            for case in cases
+        ],
+        batch_size=1000,
+    )
 
 
 def event(case: Case, *, what: str, by: Any, old: str = "", new: str = "", note: str = "") -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from apps.core.scope import EVERYTHING
 from apps.governance import selectors as governance
+from apps.governance import services as governing
 from tests.console.queries import assert_rows_cost_nothing
 from tests.console.texts import text_of
 from tests.people import hire
@@ -81,4 +82,26 @@ def test_more_rows_take_no_more_queries(mapping, world, signed_in):
     client, ana = signed_in("carla"), hire("ana")
     assert_rows_cost_nothing(
         client, "/mappings/", lambda: [world.new_mapping(ana, source=f"SVC-{n}") for n in range(4)]
+    )
+
+
+def test_with_nothing_to_confirm_it_says_who_confirmed_what_is_in_use(world, signed_in):
+    client = signed_in("carla")
+    assert "No mapping is in use yet." in text_of(client.get("/mappings/"))
+    for source in ("IMP-100", "IMP-200"):
+        governing.mapping_adopt(
+            kind="service_item",
+            legal_entity=world.be,
+            source=source,
+            target="401",
+            target_label="",
+            why="Go-live.",
+        )
+    page = text_of(client.get("/mappings/"))
+    assert "2 mappings were adopted when this console was set up; nobody reviewed them here." in page
+    assert "confirmed by a second person" not in page
+    mapping = world.new_mapping(hire("ana"))
+    client.post(f"/mappings/{mapping.pk}/decide", {"decision": "approve", "digest": _digest(mapping)})
+    assert "1 mapping in use was confirmed by a second person. 2 mappings were adopted" in text_of(
+        client.get("/mappings/")
     )
