@@ -93,7 +93,16 @@ ERP_FIRST = (
     "account", "classification", "department", "location", "customerCategory", "billingClass", "employee", "customer",
     "billingSchedule", "billingRateCard", "job", "projectTask", "salesOrder", "invoice",
 )  # fmt: skip
-ERP_CHOICES = {"approvalStatus": "2", "jobBillingType": "TM", "creditHoldOverride": "AUTO"}
+ERP_CHOICES = {
+    "approvalStatus": "2",
+    "jobBillingType": "1",
+    "emailPreference": "PDF",
+    "priority": "LOW",
+    "timeType": "A",
+    "orderStatus": "A",
+    "recurrencePattern": "FIXED_BILL_DATE",
+    "creditHoldOverride": "AUTO",
+}
 #: Values that a rule of the account narrows.
 ERP_VALUES: dict[str, dict[str, Any]] = {
     "customer": {"isPerson": False},

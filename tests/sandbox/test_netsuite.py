@@ -125,7 +125,7 @@ def test_an_invoice_is_a_draft_until_approved_and_paid_when_payment_is_applied(e
     assert erp.invoice(tranDate=str(clock.now().date())).status_code == 204
     draft = erp.call("GET", "/invoice/eid:INV-1").json()
     assert draft["status"]["refName"] == "Pending Approval"
-    assert (draft["subTotal"], draft["taxTotal"], draft["total"]) == (299.99, 60.0, 359.99)
+    assert (draft["subtotal"], draft["taxTotal"], draft["total"]) == (299.99, 60.0, 359.99)
     assert "tranId" not in draft
     assert erp.call("PATCH", "/invoice/eid:INV-1", {"approvalStatus": {"id": "2"}}).status_code == 204
     posted = erp.call("GET", "/invoice/eid:INV-1").json()
@@ -182,10 +182,10 @@ def test_patching_lines_merges_by_line_and_replace_swaps_them(erp):
     erp.customer()
     erp.invoice()
     erp.call("PATCH", "/invoice/eid:INV-1", {"item": {"items": [{"line": 1, "quantity": 1}]}})
-    assert erp.call("GET", "/invoice/eid:INV-1").json()["subTotal"] == 100.0
+    assert erp.call("GET", "/invoice/eid:INV-1").json()["subtotal"] == 100.0
     lines = {"items": [{"item": {"id": "50"}, "quantity": 2, "rate": 10}]}
     erp.call("PATCH", "/invoice/eid:INV-1?replace=item", {"item": lines})
-    assert erp.call("GET", "/invoice/eid:INV-1").json()["subTotal"] == 20.0
+    assert erp.call("GET", "/invoice/eid:INV-1").json()["subtotal"] == 20.0
 
 
 def test_suiteql_selects_filters_joins_pages_and_gives_text(erp):
