@@ -99,7 +99,10 @@ def test_reading_shows_links_and_expands_sub_resources_on_request(erp):
 
 
 def test_unknown_properties_and_references_are_refused(erp):
-    unknown = erp.call("POST", "/customer", {"companyName": "x", "subsidiary": {"id": "1"}, "nope": 1})
+    strict = {"X-NetSuite-PropertyNameValidation": "Error"}
+    unknown = erp.call(
+        "POST", "/customer", {"companyName": "x", "subsidiary": {"id": "1"}, "nope": 1}, **strict
+    )
     assert detail(unknown)[:2] == (400, "INVALID_CONTENT")
     assert unknown.json()["o:errorDetails"][0]["o:errorPath"] == "nope"
     ignored = erp.call(

@@ -116,7 +116,6 @@ SUBLISTS = {
 }  # fmt: skip
 
 SUBRECORDS = {"addressBookAddress": ADDRESS}
-ALIASES = {"addressbookAddress": "addressBookAddress", "addressbookaddress": "addressBookAddress"}
 
 
 #: Records that exist in accounts with project management, but that the REST API Browser does not have: their fields follow

@@ -284,7 +284,6 @@ class Account(MasterRules, Presentation):
         for number, item in enumerate(items):
             line = {}
             for key, inner in item.items():
-                key = meta.ALIASES.get(key, key)
                 path = f"{name}.items[{number}].{key}"
                 if key in ("links", "refName"):
                     continue

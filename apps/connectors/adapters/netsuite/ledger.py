@@ -37,6 +37,8 @@ from apps.connectors.protocols.convert import built
 from apps.connectors.spi import AdapterError, ErrorKind, Observed, Push
 
 PENDING, APPROVED, REJECTED = "1", "2", "3"
+#: The ``status`` of a voided invoice.
+VOIDED = "V"
 #: How many rows a pick-list search shows.
 LISTED = 200
 InvoiceStatus = Literal["draft", "posted", "part_paid", "paid", "void"]
@@ -64,7 +66,7 @@ def find_invoices(words: Vocabulary, *, by: str, value: str) -> list[Observed]:
 
 def invoice_status(record: Mapping[str, Any]) -> InvoiceStatus:
     """Our word for the state of an invoice record."""
-    if "void" in ref_name(record.get("status")).lower() or is_true(record.get("voided")):
+    if ref_id(record.get("status")) == VOIDED or "void" in ref_name(record.get("status")).lower():
         return "void"
     approval = ref_id(record.get("approvalStatus"))
     if approval == REJECTED:
