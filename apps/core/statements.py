@@ -4,9 +4,8 @@ Public surface: :func:`rows`, :func:`count`.
 
 Django's cursor writes the parameters into the text, so PostgreSQL parses and plans each statement anew; for the engine's
 statements of several parts that costs more than carrying them out. These are sent with their parameters apart and are
-prepared at their first use of a connection (https://www.psycopg.org/psycopg3/docs/advanced/prepare.html). Types of parameters must
-be clear from the text: cast what may be NULL. ``DATABASE_PREPARE=false`` turns preparing off, for poolers that cannot carry
-it.
+prepared at their first use (https://www.psycopg.org/psycopg3/docs/advanced/prepare.html). Types of parameters must be
+clear from the text: cast what may be NULL. ``DATABASE_PREPARE=false`` turns preparing off, for poolers that cannot carry it.
 
 Whoever listens to statements (Django's query log, ``execute_wrapper``) gets Django's cursor instead.
 """

@@ -188,7 +188,7 @@ def _erp_data(control: SandboxControl, erp: str) -> dict[str, list[dict[str, Any
             "id": treatment["code"],
             "itemId": f"{one.country} {name.replace('_', ' ')} {treatment['rate']} %",
             "rate": float(treatment["rate"]),
-            "country": {"id": one.country},
+            "nexusCountry": {"id": one.country},
         }
         for one in own
         for name, treatment in {

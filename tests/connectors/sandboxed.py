@@ -18,6 +18,7 @@ from apps.connectors.adapters.netsuite.adapter import NetSuiteAdapter
 from apps.connectors.protocols.oauth import forget_tokens
 from apps.connectors.spi import Settings
 from apps.demo.sandbox_client import SystemControl
+from tests.connectors.published import watched_erp, watched_psa
 from tests.sandbox_process import SandboxProcess
 
 CLIENT_ID, CERTIFICATE_ID, PSA_TOKEN = "client-of-the-test", "certificate-1", "psa-token-of-the-test"
@@ -97,8 +98,12 @@ def erp(sandbox: SandboxProcess, rsa_key: tuple[str, str]) -> SystemControl:
 
 
 @pytest.fixture
-def netsuite(sandbox: SandboxProcess, erp: SystemControl, rsa_key: tuple[str, str]) -> NetSuiteAdapter:
-    return NetSuiteAdapter(netsuite_settings(sandbox, rsa_key[0]))
+def netsuite(
+    sandbox: SandboxProcess, erp: SystemControl, rsa_key: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[NetSuiteAdapter]:
+    """An adapter; at the end of the test, all that it sent and read must be published."""
+    with watched_erp(monkeypatch, erp):
+        yield NetSuiteAdapter(netsuite_settings(sandbox, rsa_key[0]))
 
 
 @pytest.fixture
@@ -110,7 +115,10 @@ def psa(sandbox: SandboxProcess) -> SystemControl:
 
 
 @pytest.fixture
-def kantata(sandbox: SandboxProcess, psa: SystemControl) -> KantataAdapter:
-    return KantataAdapter(
-        Settings(system="psa", base_url=sandbox.url("psa"), config={}, secrets={"token": PSA_TOKEN})
-    )
+def kantata(
+    sandbox: SandboxProcess, psa: SystemControl, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[KantataAdapter]:
+    """An adapter; at the end of the test, all that it sent and read must be published."""
+    settings = Settings(system="psa", base_url=sandbox.url("psa"), config={}, secrets={"token": PSA_TOKEN})
+    with watched_psa(monkeypatch, psa):
+        yield KantataAdapter(settings)

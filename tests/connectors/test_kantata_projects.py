@@ -227,8 +227,8 @@ def test_an_accepted_milestone_shows_when_and_by_which_certificate(kantata, psa)
 def test_acceptance_is_read_from_the_fields_the_account_uses(sandbox, psa, kantata):
     project = kantata.push(project_push()).external_id
     one = kantata.push(milestone_push(project)).external_id
-    psa.patch("billing_milestones", one, {"state": "accepted", "notes": "CERT-9"})
-    config = {"milestone_fields": {"evidence": "notes"}}
+    psa.patch("billing_milestones", one, {"state": "accepted", "title": "CERT-9"})
+    config = {"milestone_fields": {"evidence": "title"}}
     other = KantataAdapter(
         Settings(system="psa", base_url=sandbox.url("psa"), config=config, secrets=kantata.settings.secrets)
     )

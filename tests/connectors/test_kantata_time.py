@@ -78,7 +78,7 @@ def test_an_entry_is_draft_then_submitted_then_approved_by_its_timesheet(kantata
     assert status() == "submitted"
     psa.patch("timesheet_submissions", submission, {"status": "approved"})
     [found] = kantata.find(object_type="timesheet", by="id", value=submission)
-    decided = psa.record("timesheet_submissions", id=submission)["current_resolution"]["created_at"]
+    decided = psa.record("timesheet_submissions", id=submission)["current_resolution_created_at_date"]
     assert (found.object_type, found.external_id, found.body.status) == ("time_entry", one, "approved")
     assert found.body.approved_at.isoformat().replace("+00:00", "Z") == decided
 

@@ -72,7 +72,7 @@ def test_a_project_is_created_under_its_engagement_key_and_read_back(netsuite, e
     outcome = netsuite.push(project_push(buyer, refs={"customer": buyer, "rate_card": card.external_id}))
     record = erp.record("job", externalId="ENG-2026-000042")
     assert outcome.external_id == record["id"]
-    assert record["jobBillingType"]["id"] == "FBM"
+    assert record["jobBillingType"]["id"] == "3"
     assert record["billingRateCard"]["id"] == card.external_id
     [found] = netsuite.find(object_type="engagement", by="key", value="ENG-2026-000042")
     assert found.external_id == record["id"]

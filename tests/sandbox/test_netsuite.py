@@ -99,7 +99,10 @@ def test_reading_shows_links_and_expands_sub_resources_on_request(erp):
 
 
 def test_unknown_properties_and_references_are_refused(erp):
-    unknown = erp.call("POST", "/customer", {"companyName": "x", "subsidiary": {"id": "1"}, "nope": 1})
+    strict = {"X-NetSuite-PropertyNameValidation": "Error"}
+    unknown = erp.call(
+        "POST", "/customer", {"companyName": "x", "subsidiary": {"id": "1"}, "nope": 1}, **strict
+    )
     assert detail(unknown)[:2] == (400, "INVALID_CONTENT")
     assert unknown.json()["o:errorDetails"][0]["o:errorPath"] == "nope"
     ignored = erp.call(
@@ -125,7 +128,7 @@ def test_an_invoice_is_a_draft_until_approved_and_paid_when_payment_is_applied(e
     assert erp.invoice(tranDate=str(clock.now().date())).status_code == 204
     draft = erp.call("GET", "/invoice/eid:INV-1").json()
     assert draft["status"]["refName"] == "Pending Approval"
-    assert (draft["subTotal"], draft["taxTotal"], draft["total"]) == (299.99, 60.0, 359.99)
+    assert (draft["subtotal"], draft["taxTotal"], draft["total"]) == (299.99, 60.0, 359.99)
     assert "tranId" not in draft
     assert erp.call("PATCH", "/invoice/eid:INV-1", {"approvalStatus": {"id": "2"}}).status_code == 204
     posted = erp.call("GET", "/invoice/eid:INV-1").json()
@@ -182,10 +185,10 @@ def test_patching_lines_merges_by_line_and_replace_swaps_them(erp):
     erp.customer()
     erp.invoice()
     erp.call("PATCH", "/invoice/eid:INV-1", {"item": {"items": [{"line": 1, "quantity": 1}]}})
-    assert erp.call("GET", "/invoice/eid:INV-1").json()["subTotal"] == 100.0
+    assert erp.call("GET", "/invoice/eid:INV-1").json()["subtotal"] == 100.0
     lines = {"items": [{"item": {"id": "50"}, "quantity": 2, "rate": 10}]}
     erp.call("PATCH", "/invoice/eid:INV-1?replace=item", {"item": lines})
-    assert erp.call("GET", "/invoice/eid:INV-1").json()["subTotal"] == 20.0
+    assert erp.call("GET", "/invoice/eid:INV-1").json()["subtotal"] == 20.0
 
 
 def test_suiteql_selects_filters_joins_pages_and_gives_text(erp):

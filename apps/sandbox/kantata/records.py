@@ -8,7 +8,7 @@ import json
 from ..core import clock
 from ..core.systems import System
 from .errors import refuse
-from .fields import CURRENCIES, REFERABLE, REFERENCE, RESOURCES, STORY_STATES, Field
+from .fields import CURRENCIES, REFERABLE, REFERENCE, RESOURCES, STORY_STATES, Field, Resource
 
 DEFAULTS = {
     "workspaces": {
@@ -16,14 +16,12 @@ DEFAULTS = {
         "currency": "USD",
         "access_level": "invitation",
         "budgeted": False,
-        "workspace_group_ids": [],
         "percentage_complete": 0,
         "require_time_approvals": True,
-        "status": {"color": "grey", "key": 100, "message": "Not Started"},
+        "status": {"color": "grey", "key": "100", "message": "Not Started"},
     },
     "stories": {
         "state": "not started",
-        "priority": "normal",
         "billable": True,
         "archived": False,
         "percentage_complete": 0,
@@ -37,28 +35,17 @@ DEFAULTS = {
         "is_invoiced": False,
         "active_submission_id": None,
     },
-    "expenses": {
-        "billable": True,
-        "approved": False,
-        "taxable": False,
-        "reimbursable": False,
-        "invoice_id": None,
-        "is_invoiced": False,
-    },
-    "timesheet_submissions": {"status": "pending"},
-    "expense_report_submissions": {"status": "pending"},
+    "timesheet_submissions": {"status": "pending", "type": "TimesheetSubmission"},
     "billing_milestones": {
         "billing_type": "fixed_date",
         "invoice_ids": [],
-        "invoiced": False,
         "state": "planned",
     },
-    "invoices": {"status": "new", "workspace_ids": [], "balance_in_cents": 0, "total_in_cents": 0},
-    "rate_cards": {"archived": False, "default": False},
-    "rate_card_sets": {"archived": False, "default": False},
-    "roles": {"deactivated": False},
-    "users": {"disabled": False},
-    "workspace_groups": {"company": True, "workspace_ids": []},
+    "invoices": {"status": "new", "draft": False, "workspace_ids": [], "balance_in_cents": 0},
+    "rate_cards": {"removable": True, "uses": 0},
+    "rate_card_sets": {"account_default": False},
+    "rate_card_set_versions": {"active": True},
+    "rate_card_versions": {"default_rate": 0},
     "external_references": {"status": "pending", "locked": False},
 }
 
@@ -70,23 +57,6 @@ def now_text() -> str:
 class Account:
     def __init__(self, system: System):
         self.system = system
-
-    def install(self) -> None:
-        if self.system.all("currencies"):
-            return
-        for number, (code, name, symbol, unit) in enumerate(CURRENCIES, 1):
-            self._keep(
-                "currencies",
-                {
-                    "id": str(number),
-                    "iso_code": code,
-                    "name": name,
-                    "symbol": symbol,
-                    "base_unit": unit,
-                    "created_at": now_text(),
-                    "updated_at": now_text(),
-                },
-            )
 
     def get(self, plural: str, id_: str) -> dict:
         doc = self.system.get(plural, str(id_))
@@ -101,18 +71,15 @@ class Account:
 
     def create(self, plural: str, values: dict) -> dict:
         resource = RESOURCES[plural]
-        reference = values.pop("external_reference", None) if isinstance(values, dict) else None
-        clean = self._read(plural, values)
-        if plural == "rate_card_versions":
-            refuse(
-                "Rate Card Versions are created with their Rate Card Set Version", status=403, kind="oauth"
-            )
-        missing = [f.name for f in resource.fields.values() if f.required and clean.get(f.name) in (None, "")]
+        clean, reference = self._read(resource, values, "create")
+        missing = [
+            f.name for f in resource.fields.values() if f.required and clean.get(f.name) in (None, "", [])
+        ]
         if missing:
             refuse(f"{missing[0].replace('_', ' ').capitalize()} can't be blank", missing[0])
         now = now_text()
         doc = {
-            **dict.fromkeys(resource.fields),
+            **dict.fromkeys(resource.shown),
             **DEFAULTS.get(plural, {}),
             **clean,
             "id": str(self.system.number(f"id:{plural}", start=1000)),
@@ -120,33 +87,34 @@ class Account:
             "updated_at": now,
         }
         self._check(plural, doc, None)
+        doc = self._settled(resource, doc)
         self._keep(plural, doc)
-        self._derive(plural, doc)
+        self._derive(plural, doc, clean)
         self.news(plural, "created", None, self.system.get(plural, doc["id"]))
         if reference is not None:
-            self.refer(resource.subject, doc["id"], reference)
+            self.refer(resource.reference_subject, doc["id"], reference)
         return self.system.get(plural, doc["id"])
 
     def update(self, plural: str, id_: str, values: dict) -> dict:
-        before = self.get(plural, id_)
-        reference = values.pop("external_reference", None) if isinstance(values, dict) else None
-        clean = self._read(plural, values)
+        before, resource = self.get(plural, id_), RESOURCES[plural]
+        clean, reference = self._read(resource, values, "update")
         doc = {**before, **clean}
         if clean:
             doc["updated_at"] = now_text()
         self._check(plural, doc, before)
+        doc = self._settled(resource, doc)
         self._keep(plural, doc)
         self.news(plural, "updated", before, doc)
         if reference is not None:
-            self.refer(RESOURCES[plural].subject, doc["id"], reference)
+            self.refer(resource.reference_subject, doc["id"], reference)
         return self.system.get(plural, doc["id"])
 
     def destroy(self, plural: str, id_: str) -> None:
         before = self.get(plural, id_)
-        if before.get("invoice_id") or before.get("invoiced"):
+        if before.get("invoice_id"):
             refuse("Cannot be deleted because it is on an invoice")
         self.system.delete(plural, before["id"])
-        for reference in self.references(RESOURCES[plural].subject, before["id"]):
+        for reference in self.references(RESOURCES[plural].reference_subject, before["id"]):
             self.system.delete("external_references", reference["id"])
         self.news(plural, "deleted", before, None)
 
@@ -166,31 +134,54 @@ class Account:
         id_ = str(values.get("id") or self.system.number(f"id:{plural}", start=1000))
         before = self.system.get(plural, id_)
         now = now_text()
-        base = before or {**dict.fromkeys(resource.fields), **DEFAULTS.get(plural, {}), "created_at": now}
+        base = before or {**dict.fromkeys(resource.shown), **DEFAULTS.get(plural, {}), "created_at": now}
         doc = {**base, **clean, "id": id_, "updated_at": values.get("updated_at") or now}
+        doc = self._settled(resource, doc)
         self._keep(plural, doc)
         if before is None:
-            self._derive(plural, doc)
+            self._derive(plural, doc, clean)
         if emit:
             self.news(plural, "updated" if before else "created", before, doc)
         if reference:
-            self.refer(resource.subject, id_, reference, quiet=not emit)
+            self.refer(resource.reference_subject, id_, reference, quiet=not emit)
         return self.system.get(plural, id_)
 
     # -- values and rules ------------------------------------------------------------------------
 
-    def _read(self, plural: str, values) -> dict:
+    def _read(self, resource: Resource, values, verb: str) -> tuple[dict, dict | None]:
+        """The values to keep and the external reference; ``verb`` is ``create`` or ``update``, as the vendor's body of it
+        is published. Raises a refusal for every name that is not in it."""
         if not isinstance(values, dict):
             refuse("The request body is not an object", status=400, kind="system")
-        fields, clean = RESOURCES[plural].fields, {}
+        published, clean, reference = resource.published[verb], {}, None
         for name, value in values.items():
-            if name not in fields:
+            if name not in published:
                 refuse(f"Unknown attribute: {name}", name)
-            if fields[name].read_only and name != "approved":
-                refuse(f"{name} is read-only", name)
-            clean[name] = self._typed(fields[name], value)
-            self._exists(fields[name], clean[name])
-        return clean
+            if name == "external_reference":
+                reference = value
+                continue
+            if name not in resource.fields:
+                refuse(f"{name} is not emulated", name)
+            field = resource.fields[name]
+            clean[name] = self._typed(field, value)
+            self._exists(field, clean[name])
+        return clean, reference
+
+    def _settled(self, resource: Resource, doc: dict) -> dict:
+        """The record without what is only sent, which has its effect here."""
+        if resource.plural == "workspaces":
+            unit = next((unit for code, _, _, unit in CURRENCIES if code == doc["currency"]), 100)
+            doc["currency_base_unit"] = unit
+            if doc.get("price") is not None:
+                doc["price_in_cents"] = doc["price"] * unit
+            if doc.get("status_key") is not None:
+                doc["status"] = {"color": "green", "key": str(doc["status_key"]), "message": "On Track"}
+        if resource.plural == "billing_milestones" and not doc.get("currency"):
+            doc["currency"] = (self.system.get("workspaces", doc["workspace_id"]) or {}).get("currency")
+        if resource.plural == "rate_cards" and doc.get("rate_card_set_id"):
+            card_set = self.system.get("rate_card_sets", doc["rate_card_set_id"]) or {}
+            doc["rate_card_set_title"] = f"{card_set.get('title')} {doc['currency']}"
+        return {name: value for name, value in doc.items() if not _only_sent(resource, name)}
 
     def _exists(self, field: Field, value) -> None:
         for id_ in (value or []) if field.type == "ids" else [value] if field.type == "id" else []:
@@ -230,28 +221,26 @@ class Account:
             refuse(f"{field.name} is invalid", field.name)
 
     def _check(self, plural: str, doc: dict, before: dict | None) -> None:
-        codes = {c["iso_code"] for c in self.system.all("currencies")}
-        if doc.get("currency") and plural != "currencies" and doc["currency"] not in codes:
+        codes = {code for code, *_ in CURRENCIES}
+        if doc.get("currency") and doc["currency"] not in codes:
             refuse("Currency is not included in the list", "currency")
-        if plural == "workspaces" and doc.get("creator_role") not in ("maven", "buyer"):
-            refuse("Creator role must be maven or buyer", "creator_role")
+        for name, allowed in RESOURCES[plural].published.get("choices", {}).items():
+            sent = name in RESOURCES[plural].fields and not RESOURCES[plural].fields[name].read_only
+            if sent and doc.get(name) is not None and doc[name] not in allowed:
+                refuse(f"{name.replace('_', ' ').capitalize()} is not included in the list", name)
+        if plural == "workspaces" and before is None and doc.get("budgeted") and doc.get("price") is None:
+            refuse("Price can't be blank", "price")
         if plural == "stories":
             states = STORY_STATES.get(doc["story_type"])
-            if states is None:
-                refuse("Story type is not included in the list", "story_type")
             if before is None and doc["story_type"] == "issue" and doc["state"] == "not started":
                 doc["state"] = "new"
             if doc["state"] not in states:
                 refuse("State is not included in the list", "state")
-        if plural == "billing_milestones":
-            if doc["billing_type"] not in ("fixed_date", "upon_completion"):
-                refuse("Billing type is not included in the list", "billing_type")
-            if doc["state"] not in ("planned", "completed", "accepted"):
-                refuse("State is not included in the list", "state")
-            if doc["billing_type"] == "upon_completion" and not doc.get("story_id"):
-                refuse("Story can't be blank", "story_id")
-        if plural in ("time_entries", "expenses"):
-            self._check_line(plural, doc, before)
+        late = plural == "billing_milestones" and doc["billing_type"] == "upon_completion"
+        if late and not doc.get("story_id"):
+            refuse("Story can't be blank", "story_id")
+        if plural == "time_entries":
+            self._check_entry(doc, before)
         if plural == "rate_card_roles":
             twins = self.system.find("rate_card_roles", "rate_card_version_id", doc["rate_card_version_id"])
             if any(t["role_id"] == doc["role_id"] and t["id"] != doc["id"] for t in twins):
@@ -260,45 +249,28 @@ class Account:
         if before is None and workspace and workspace["archived"]:
             refuse("Workspace is archived", "workspace_id")
 
-    def _check_line(self, plural: str, doc: dict, before: dict | None) -> None:
+    def _check_entry(self, doc: dict, before: dict | None) -> None:
         workspace = self.system.get("workspaces", doc["workspace_id"])
         doc["currency"] = doc.get("currency") or (workspace or {}).get("currency")
+        doc["currency_symbol"] = next(
+            (sign for code, _, sign, _ in CURRENCIES if code == doc["currency"]), None
+        )
         if (
             before
             and before.get("invoice_id")
             and any(
                 doc.get(n) != before.get(n)
-                for n in RESOURCES[plural].fields
+                for n in RESOURCES["time_entries"].fields
                 if n not in ("invoice_id", "notes")
             )
         ):
             refuse("Cannot be changed because it has been invoiced")
-        day = doc.get("date_performed") or doc.get("date")
-        for lock in self.system.all("line_item_locks"):
-            inside = (lock.get("start_date") or "") <= day <= (lock.get("end_date") or "9999")
-            if inside and (not lock.get("workspace_ids") or doc["workspace_id"] in lock["workspace_ids"]):
-                refuse("Date is locked", "date_performed" if plural == "time_entries" else "date")
 
     # -- derived records -------------------------------------------------------------------------
 
-    def _derive(self, plural: str, doc: dict) -> None:
+    def _derive(self, plural: str, doc: dict, sent: dict) -> None:
         if plural == "timesheet_submissions":
-            entries = [
-                e
-                for e in self.system.find("time_entries", "workspace_id", doc["workspace_id"])
-                if doc["start_date"] <= e["date_performed"] <= doc["end_date"]
-                and not e["approved"]
-                and (doc["user_id"] is None or e["user_id"] == doc["user_id"])
-            ]
-            for entry in entries:
-                self._keep("time_entries", {**entry, "active_submission_id": doc["id"]})
-            minutes = sum(e["time_in_minutes"] or 0 for e in entries)
-            self._keep(
-                plural,
-                {**doc, "time_entry_ids": [e["id"] for e in entries], "total_time_in_minutes": minutes},
-            )
-            if doc["status"] == "approved":
-                self.resolve_submission(plural, {**doc, "status": "pending"}, "approved", "")
+            self._submit(doc, sent.get("line_item_ids"))
         elif plural == "rate_card_set_versions":
             doc = self._keep(
                 plural, {**doc, "effective_date": doc.get("effective_date") or str(clock.now().date())}
@@ -316,17 +288,38 @@ class Account:
                 self._keep("rate_card_set_versions", {**version, "rate_card_version_ids": ids})
         elif plural == "invoices":
             self._invoice_lines(doc)
-        elif plural == "external_payments":
-            invoice = self.get("invoices", doc["invoice_id"])
-            left = max(0, (invoice.get("balance_in_cents") or 0) - doc["amount_in_cents"])
-            status = "paid" if left == 0 else invoice["status"]
-            after = self._keep(
-                "invoices", {**invoice, "balance_in_cents": left, "status": status, "updated_at": now_text()}
+
+    def _submit(self, doc: dict, ids: list[str] | None) -> None:
+        """Take the named time entries, or (control door) those of the project and user between the two days."""
+        entries = [
+            entry
+            for entry in self.system.find("time_entries", "workspace_id", doc["workspace_id"])
+            if (
+                entry["id"] in ids
+                if ids is not None
+                else (doc["start_date"] or "") <= entry["date_performed"] <= (doc["end_date"] or "9999")
             )
-            self.news("invoices", "updated", invoice, after)
-        elif plural == "workspace_allocations":
-            resource = self.system.get("workspace_resources", doc["workspace_resource_id"])
-            self._keep(plural, {**doc, "workspace_id": (resource or {}).get("workspace_id")})
+            and not entry["approved"]
+            and (doc["user_id"] is None or entry["user_id"] == doc["user_id"])
+        ]
+        for entry in entries:
+            self._keep("time_entries", {**entry, "active_submission_id": doc["id"]})
+        days = sorted(entry["date_performed"] for entry in entries)
+        worth = sum((e["rate_in_cents"] or 0) * (e["time_in_minutes"] or 0) / 60 for e in entries)
+        workspace = self.system.get("workspaces", doc["workspace_id"]) or {}
+        self._keep(
+            "timesheet_submissions",
+            {
+                **doc,
+                "time_entry_ids": [entry["id"] for entry in entries],
+                "start_date": doc["start_date"] or (days[0] if days else None),
+                "end_date": doc["end_date"] or (days[-1] if days else None),
+                "line_item_total_in_cents": round(worth),
+                "currency": workspace.get("currency"),
+            },
+        )
+        if doc["status"] == "approved":
+            self.resolve_submission({**doc, "status": "pending"}, "approved", "")
 
     def _version(self, card: dict, set_version: dict) -> dict:
         now = now_text()
@@ -336,9 +329,7 @@ class Account:
                 "id": str(self.system.number("id:rate_card_versions", start=1000)),
                 "rate_card_id": card["id"],
                 "rate_card_set_version_id": set_version["id"],
-                "effective_date": set_version["effective_date"],
-                "currency": card["currency"],
-                "active": True,
+                "default_rate": 0,
                 "created_at": now,
                 "updated_at": now,
             },
@@ -360,64 +351,51 @@ class Account:
                 )
 
     def _invoice_lines(self, invoice: dict) -> None:
-        total = sum(
-            int(i.get("subtotal_in_cents") or i.get("amount_in_cents") or 0)
-            for i in invoice.get("additional_items") or []
-        )
-        for plural in ("time_entries", "expenses", "billing_milestones"):
+        total = 0
+        for plural in ("time_entries", "billing_milestones"):
             for id_ in invoice.get(f"{RESOURCES[plural].singular}_ids") or []:
                 line = self.get(plural, id_)
+                change: dict = {"invoice_id": invoice["id"]}
                 if plural == "time_entries":
                     total += round((line["rate_in_cents"] or 0) * (line["time_in_minutes"] or 0) / 60)
+                    change["is_invoiced"] = True
                 else:
                     total += line["amount_in_cents"]
-                change = {"invoice_ids": [*(line.get("invoice_ids") or []), invoice["id"]], "invoiced": True}
-                if plural != "billing_milestones":
-                    change = {"invoice_id": invoice["id"], "is_invoiced": True}
-                self.news(
-                    plural, "updated", line, self._keep(plural, {**line, **change, "updated_at": now_text()})
-                )
-        self._keep("invoices", {**invoice, "total_in_cents": total, "balance_in_cents": total})
+                    change["invoice_ids"] = [*(line.get("invoice_ids") or []), invoice["id"]]
+                self._renew(plural, line, change)
+        self._keep("invoices", {**invoice, "balance_in_cents": total})
 
     def cancel_invoice(self, invoice: dict) -> dict:
-        if invoice["status"] in ("cancelled", "paid"):
-            refuse(f"Invoice is {invoice['status']}")
-        for plural in ("time_entries", "expenses"):
-            for line in self.system.find(plural, "invoice_id", invoice["id"]):
-                self._keep(
-                    plural, {**line, "invoice_id": None, "is_invoiced": False, "updated_at": now_text()}
-                )
-        after = self._keep("invoices", {**invoice, "status": "cancelled", "updated_at": now_text()})
-        self.news("invoices", "updated", invoice, after)
+        for line in self.system.find("time_entries", "invoice_id", invoice["id"]):
+            self._renew("time_entries", line, {"invoice_id": None, "is_invoiced": False})
+        return self._renew("invoices", invoice, {"status": "cancelled"})
+
+    def _renew(self, plural: str, before: dict, change: dict) -> dict:
+        after = self._keep(plural, {**before, **change, "updated_at": now_text()})
+        self.news(plural, "updated", before, after)
         return after
 
-    def resolve_submission(self, plural: str, submission: dict, status: str, comment: str) -> dict:
-        """Approve, reject or cancel a submission; approval makes its lines approved."""
+    def resolve_submission(self, submission: dict, status: str, comment: str) -> dict:
+        """Approve, reject or cancel a timesheet; approval makes its time entries approved."""
         if submission["status"] != "pending" and not (
             submission["status"] == "approved" and status == "cancelled"
         ):
             refuse(f"Submission is already {submission['status']}", "status")
-        lines = "time_entries" if plural == "timesheet_submissions" else "expenses"
-        submission = self.system.get(plural, submission["id"])
-        for id_ in submission.get(f"{RESOURCES[lines].singular}_ids") or []:
-            line = self.system.get(lines, id_)
-            if line is None:
+        submission = self.system.get("timesheet_submissions", submission["id"])
+        for id_ in submission.get("time_entry_ids") or []:
+            entry = self.system.get("time_entries", id_)
+            if entry is None:
                 continue
-            change = {"approved": status == "approved", "updated_at": now_text()}
-            if lines == "time_entries" and status != "approved":
+            change: dict = {"approved": status == "approved"}
+            if status != "approved":
                 change["active_submission_id"] = None
-            self.news(lines, "updated", line, self._keep(lines, {**line, **change}))
-        resolution = {
-            "type": {"approved": "approval", "rejected": "rejection"}.get(status, "cancellation"),
-            "description": comment,
-            "created_at": now_text(),
+            self._renew("time_entries", entry, change)
+        decided = {
+            "status": status,
+            "current_resolution_created_at_date": now_text(),
+            "current_resolution_description": comment,
         }
-        after = self._keep(
-            plural,
-            {**submission, "status": status, "current_resolution": resolution, "updated_at": now_text()},
-        )
-        self.news(plural, "updated", submission, after)
-        return after
+        return self._renew("timesheet_submissions", submission, decided)
 
     # -- external references ---------------------------------------------------------------------
 
@@ -446,7 +424,7 @@ class Account:
         if twin:
             return self._keep("external_references", {**twin, **clean, "updated_at": now}), False
         doc = {
-            **dict.fromkeys(RESOURCES["external_references"].fields),
+            **dict.fromkeys(RESOURCES["external_references"].shown),
             **DEFAULTS["external_references"],
             **clean,
             "subject_type": subject,
@@ -489,3 +467,7 @@ class Account:
                 "updated_at": now_text(),
             },
         )
+
+
+def _only_sent(resource: Resource, name: str) -> bool:
+    return name in resource.fields and resource.fields[name].only_sent

@@ -1,101 +1,107 @@
-"""Record types and fields of the emulated account; what is not listed is refused as the vendor refuses it.
+"""Record types and fields of the emulated account: the part of what NetSuite publishes that is emulated.
 
-Names follow the SuiteTalk REST API Browser (system.netsuite.com/help/helpcenter/en_US/APIs/REST_API_Browser) and the
-SuiteScript Records Browser for the billing rate card, billing class and charge rule; ``docs/sandbox.md`` (Fidelity) says
-which lists were written from documentation read and which from general knowledge.
+Names, types and choices are those of ``published/record-v1-2026.1.json`` (its head names the document);
+``tests/sandbox/test_field_lists_are_published.py`` compares every one. What is not published is named below:
+:data:`NOT_IN_BROWSER`, :data:`LINES_AS` and custom fields (:data:`CUSTOM`).
 
 Notation of a field: ``name:type`` with type s (text), i (integer), n (number), b (boolean), d (date), dt (date-time),
 e (an ``{id, refName}`` choice), o (sub-record), ref>type, refs>type (multi-select); suffix ``!`` required on create,
 ``~`` read-only. Sublists are named in SUBLISTS and sent as ``{"items": [...]}``.
-Public surface: RECORDS, SUBLISTS, ITEM_TYPES, TRANSACTIONS, CHOICES, SUITEQL, CURRENCIES, TERMS, fields_of.
+Public surface: RECORDS, SUBLISTS, ITEM_TYPES, TRANSACTIONS, CHOICES, SUITEQL, CURRENCIES, TERMS, fields_of, sublists_of,
+subrecord, PUBLISHED, NOT_IN_BROWSER, LINES_AS, STANDS_FOR, CUSTOM, STATUSES.
 """
 
+import json
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
-COMMON = "id:s~ externalId:s refName:s~ isInactive:b createdDate:dt~ lastModifiedDate:dt~"
-ENTITY = (
-    " entityId:s companyName:s firstName:s lastName:s isPerson:b email:s phone:s url:s comments:s subsidiary:ref>subsidiary"
-    " currency:ref>currency terms:ref>term category:ref>customerCategory customForm:e entityStatus:e"
+PUBLISHED: dict[str, Any] = json.loads(
+    (Path(__file__).parent / "published" / "record-v1-2026.1.json").read_text("utf-8")
 )
-TRANSACTION = (
-    " tranId:s tranDate:d postingPeriod:ref>accountingPeriod subsidiary:ref>subsidiary currency:ref>currency"
-    " exchangeRate:n memo:s status:e~ class:ref>classification department:ref>department location:ref>location"
-    " customForm:e total:n~ subTotal:n~ taxTotal:n~"
+
+PLAIN = "id:s~ externalId:s refName:s~"
+ACTIVE = f"{PLAIN} isInactive:b lastModifiedDate:dt~"
+PARTY = (
+    f"{ACTIVE} dateCreated:dt~ entityId:s companyName:s comments:s accountNumber:s category:ref>customerCategory"
+    " currency:ref>currency subsidiary:ref>subsidiary"
 )
+DIMENSION = f"{ACTIVE} name:s! subsidiary:refs>subsidiary includeChildren:b"
+DIMENSIONS = " class:ref>classification department:ref>department location:ref>location"
+POSTED = (
+    f"{PLAIN} createdDate:dt~ lastModifiedDate:dt~ tranId:s tranDate:d postingPeriod:ref>accountingPeriod"
+    " subsidiary:ref>subsidiary currency:ref>currency exchangeRate:n memo:s status:e~ total:n~"
+)
+TOTALS = " subtotal:n~ taxTotal:n~ taxItem:ref>salesTaxItem otherRefNum:s job:ref>job entity:ref>customer! email:s message:s"
 
 RECORDS = {
-    "customer": COMMON + ENTITY + " accountNumber:s vatRegNumber:s defaultTaxReg:s taxable:b taxItem:ref>salesTaxItem"
-    " creditLimit:n creditHoldOverride:e balance:n~ overdueBalance:n~ defaultAddress:s billAddress:s language:e"
-    " parent:ref>customer salesRep:ref>employee dateEntered:d custentity_registration_number:s"
-    " custentity_merged_into:ref>customer emailPreference:e emailTransactions:b",
-    "customerSubsidiaryRelationship": COMMON + " entity:ref>customer! subsidiary:ref>subsidiary! isPrimarySub:b"
-    " primaryCurrency:ref>currency balance:n~ creditLimit:n taxItem:ref>salesTaxItem name:s",
-    "subsidiary": COMMON + " name:s! legalName:s country:e currency:ref>currency parent:ref>subsidiary isElimination:b"
+    "customer": PARTY + " firstName:s lastName:s isPerson:b email:s phone:s url:s terms:ref>term vatRegNumber:s"
+    " defaultTaxReg:s taxable:b taxItem:ref>salesTaxItem creditLimit:n creditHoldOverride:e balance:n~ overdueBalance:n~"
+    " defaultAddress:s language:e parent:ref>customer salesRep:ref>employee emailPreference:e emailTransactions:b"
+    " custentity_registration_number:s custentity_merged_into:ref>customer",
+    "customerSubsidiaryRelationship": PLAIN + " lastModifiedDate:dt~ name:s~ entity:ref>customer!"
+    " subsidiary:ref>subsidiary! isPrimarySub:b primaryCurrency:ref>currency balance:n~",
+    "subsidiary": ACTIVE + " name:s! legalName:s country:e currency:ref>currency parent:ref>subsidiary isElimination:b"
     " federalIdNumber:s email:s url:s tranPrefix:s",
-    "currency": COMMON + " name:s! symbol:s! displaySymbol:s currencyPrecision:i exchangeRate:n isBaseCurrency:b",
-    "term": COMMON + " name:s! daysUntilNetDue:i discountPercent:n daysUntilExpiry:i",
-    "employee": COMMON + " entityId:s firstName:s lastName:s email:s subsidiary:ref>subsidiary title:s"
-    " billingClass:ref>billingClass laborCost:n isJobResource:b",
-    "serviceSaleItem": COMMON + " itemId:s! displayName:s salesDescription:s incomeAccount:ref>account"
-    " subsidiary:refs>subsidiary includeChildren:b taxSchedule:e rate:n class:ref>classification"
-    " department:ref>department location:ref>location upcCode:s",
-    "job": COMMON + ENTITY + " parent:ref>customer startDate:d calculatedEndDate:d projectedEndDate:d"
-    " projectManager:ref>employee jobBillingType:e billingSchedule:ref>billingSchedule jobPrice:n jobItem:ref>serviceSaleItem"
-    " billingRateCard:ref>billingRateCard chargeType:e isUtilizedTime:b isProductiveTime:b isExemptTime:b"
-    " allowTime:b allowExpenses:b estimatedRevenue:n estimatedCost:n jobType:e allowAllResourcesForTasks:b"
-    " limitTimeToAssignees:b materializeTime:b class:ref>classification department:ref>department"
-    " location:ref>location forecastChargeRunOnDemand:b useCalculatedBillingBudget:b",
-    "projectTask": COMMON + " company:ref>job! title:s! startDate:d endDate:d status:e plannedWork:n isMilestone:b"
-    " finishByDate:d parent:ref>projectTask nonBillableTask:b message:s priority:e constraintType:e estimatedWork:n",
-    "timeBill": COMMON + " employee:ref>employee! customer:ref>job caseTaskEvent:ref>projectTask"
-    " item:ref>serviceSaleItem hours:n! tranDate:d isBillable:b rate:n price:e memo:s approvalStatus:e"
-    " subsidiary:ref>subsidiary class:ref>classification department:ref>department location:ref>location"
-    " billingClass:ref>billingClass isUtilized:b timeType:e status:e~",
-    "billingClass": COMMON + " name:s! description:s saleUnit:e",
-    "billingRateCard": COMMON + " name:s! description:s subsidiary:refs>subsidiary includeChildren:b",
-    "chargeRule": COMMON + " name:s! description:s project:ref>job! chargeRuleType:e billingItem:ref>serviceSaleItem"
+    "currency": ACTIVE + " name:s! symbol:s! displaySymbol:s currencyPrecision:i exchangeRate:n isBaseCurrency:b",
+    "term": ACTIVE + " name:s! daysUntilNetDue:i discountPercent:n daysUntilExpiry:i",
+    "employee": ACTIVE + " dateCreated:dt~ entityId:s firstName:s lastName:s email:s title:s subsidiary:ref>subsidiary"
+    " laborCost:n isJobResource:b",
+    "serviceSaleItem": ACTIVE + " createdDate:dt~ itemId:s! displayName:s salesDescription:s incomeAccount:ref>account"
+    " subsidiary:refs>subsidiary includeChildren:b rate:n upcCode:s" + DIMENSIONS,
+    "job": PARTY + " parent:ref>customer startDate:d calculatedEndDate:d projectedEndDate:d entityStatus:e language:e"
+    " projectManager:ref>employee jobBillingType:e billingSchedule:ref>billingSchedule jobPrice:n"
+    " jobItem:ref>serviceSaleItem billingRateCard:ref>billingRateCard isUtilizedTime:b isProductiveTime:b isExemptTime:b"
+    " allowTime:b allowExpenses:b estimatedRevenue:n estimatedCost:n allowAllResourcesForTasks:b"
+    " limitTimeToAssignees:b materializeTime:b forecastChargeRunOnDemand:b",
+    "projectTask": ACTIVE + " project:ref>job! title:s! startDateTime:dt endDate:dt status:e priority:e plannedWork:s"
+    " estimatedWork:n message:s nonBillableTask:b",
+    "timeBill": PLAIN + " createdDate:dt~ lastModifiedDate:dt~ employee:ref>employee! customer:ref>job"
+    " caseTaskEvent:ref>projectTask item:ref>serviceSaleItem hours:s! tranDate:d isBillable:b rate:n memo:s"
+    " approvalStatus:e subsidiary:ref>subsidiary billingClass:ref>billingClass isUtilized:b timeType:e" + DIMENSIONS,
+    "billingClass": ACTIVE + " name:s! description:s saleUnit:e",
+    "billingRateCard": ACTIVE + " name:s! description:s subsidiary:refs>subsidiary includeChildren:b",
+    "chargeRule": ACTIVE + " name:s! description:s project:ref>job! chargeRuleType:e billingItem:ref>serviceSaleItem"
     " billingRateCard:ref>billingRateCard rateSourceType:e rate:n rateMultiplier:n rateRoundingType:e"
     " capType:e capAmount:n capHours:n amount:n ruleOrder:i stage:e fromDate:d toDate:d currency:ref>currency"
     " timeDefined:b filter:s scheduleType:e billingSchedule:ref>billingSchedule chargeDate:d quantity:n",
-    "billingSchedule": COMMON + " name:s! scheduleType:e frequency:e initialAmount:s recurrencePattern:e numberRemaining:i"
-    " initialTerms:ref>term project:ref>job isPublic:b inArrears:b applyToSubtotal:b repeatEvery:i seriesStartDate:d"
-    " numberOfRecurrences:i",
-    "invoice": COMMON + TRANSACTION + " entity:ref>customer! approvalStatus:e dueDate:d terms:ref>term otherRefNum:s"
-    " job:ref>job startDate:d endDate:d billAddress:s email:s toBeEmailed:b toBePrinted:b amountRemaining:n~"
-    " amountPaid:n~ billingSchedule:ref>billingSchedule createdFrom:ref>salesOrder discountTotal:n taxItem:ref>salesTaxItem"
-    " salesRep:ref>employee message:s taxPointDate:d",
-    "creditMemo": COMMON + TRANSACTION + " entity:ref>customer! otherRefNum:s createdFrom:ref>invoice job:ref>job"
-    " applied:n~ unapplied:n~ autoApply:b taxItem:ref>salesTaxItem",
-    "customerPayment": COMMON + TRANSACTION + " customer:ref>customer! payment:n! paymentMethod:e account:ref>account"
-    " arAcct:ref>account autoApply:b checkNum:s undepFunds:b applied:n~ unapplied:n~",
-    "salesOrder": COMMON + TRANSACTION + " entity:ref>customer! otherRefNum:s terms:ref>term job:ref>job startDate:d"
-    " endDate:d orderStatus:e billingSchedule:ref>billingSchedule",
-    "accountingPeriod": COMMON + " periodName:s! startDate:d! endDate:d! closed:b allLocked:b arLocked:b apLocked:b"
-    " isQuarter:b isYear:b isAdjust:b closedOnDate:dt",
-    "account": COMMON + " acctNumber:s acctName:s! acctType:e currency:ref>currency",
-    "classification": COMMON + " name:s! subsidiary:refs>subsidiary parent:ref>classification",
-    "department": COMMON + " name:s! subsidiary:refs>subsidiary parent:ref>department",
-    "location": COMMON + " name:s! subsidiary:refs>subsidiary parent:ref>location",
-    "customerCategory": COMMON + " name:s!",
-    "salesTaxItem": COMMON + " itemId:s! displayName:s rate:n subsidiary:refs>subsidiary taxType:e country:e description:s",
+    "billingSchedule": PLAIN + " isInactive:b name:s! scheduleType:e frequency:e initialAmount:n recurrencePattern:e"
+    " numberRemaining:i initialTerms:ref>term job:ref>job isPublic:b inArrears:b applyToSubtotal:b repeatEvery:e"
+    " seriesStartDate:d",
+    "invoice": POSTED + TOTALS + DIMENSIONS + " approvalStatus:e dueDate:d terms:ref>term startDate:d endDate:d"
+    " billAddress:s toBeEmailed:b toBePrinted:b amountRemaining:n~ amountPaid:n~ createdFrom:ref>salesOrder"
+    " discountTotal:n salesRep:ref>employee taxPointDate:d",
+    "creditMemo": POSTED + TOTALS + DIMENSIONS + " createdFrom:ref>invoice applied:n~ unapplied:n~ autoApply:b",
+    "customerPayment": POSTED + DIMENSIONS + " customer:ref>customer! payment:n! account:ref>account arAcct:ref>account"
+    " autoApply:b checkNumber:s undepFunds:e applied:n~ unapplied:n~",
+    "salesOrder": POSTED.replace(" postingPeriod:ref>accountingPeriod", "") + TOTALS + " department:ref>department"
+    " location:ref>location terms:ref>term startDate:d endDate:d orderStatus:e",
+    "accountingPeriod": ACTIVE + " periodName:s! startDate:d! endDate:d! closed:b allLocked:b arLocked:b apLocked:b"
+    " isQuarter:b isYear:b isAdjust:b closedOnDate:d",
+    "account": ACTIVE + " acctNumber:s acctName:s! acctType:e currency:ref>currency",
+    "classification": DIMENSION + " parent:ref>classification",
+    "department": DIMENSION + " parent:ref>department",
+    "location": DIMENSION + " parent:ref>location",
+    "customerCategory": ACTIVE + " name:s!",
+    "salesTaxItem": PLAIN + " isInactive:b itemId:s! displayName:s rate:n subsidiary:refs>subsidiary includeChildren:b"
+    " nexusCountry:e description:s",
 }  # fmt: skip
 
 ADDRESS = "addr1:s addr2:s addr3:s addressee:s attention:s addrPhone:s city:s state:s zip:s country:e override:b addrText:s"
+BOOK = "id:i internalId:i label:s defaultBilling:b defaultShipping:b isResidential:b addressBookAddress:o"
 LINE = (
-    "line:i item:ref>serviceSaleItem quantity:n rate:n amount:n taxCode:ref>salesTaxItem tax1Amt:n~ taxRate1:n"
-    " grossAmt:n description:s department:ref>department class:ref>classification location:ref>location job:ref>job"
-    " customer:ref>job price:e units:s projectTask:ref>projectTask isTaxable:b"
+    "line:i item:ref>serviceSaleItem quantity:n rate:n amount:n taxCode:ref>salesTaxItem tax1Amt:n~ taxRate1:n grossAmt:n"
+    " description:s job:ref>job units:s isTaxable:b" + DIMENSIONS
 )
 APPLY = "line:i doc:ref>invoice amount:n apply:b due:n~ total:n~ type:s~ refNum:s~ applyDate:d~ currency:s~"
 
 SUBLISTS = {
     "customer": {
-        "addressBook": "id:s internalId:s label:s defaultBilling:b defaultShipping:b isResidential:b addressBookAddress:o",
+        "addressBook": BOOK,
         "currencyList": "currency:ref>currency! balance:n~ displaySymbol:s overdueBalance:n~",
     },
-    "job": {"jobResources": "id:s jobResource:ref>employee role:e billingClass:ref>billingClass cost:n",
-            "addressBook": "id:s label:s defaultBilling:b defaultShipping:b addressBookAddress:o"},
-    "projectTask": {"assignee": "id:s resource:ref>employee! units:n plannedWork:n unitCost:n serviceItem:ref>serviceSaleItem"
+    "job": {"addressBook": BOOK},
+    "projectTask": {"assignee": "id:i resource:ref>employee! units:n plannedWork:n unitCost:n serviceItem:ref>serviceSaleItem"
                     " billingClass:ref>billingClass unitPrice:n"},
     "invoice": {"item": LINE},
     "creditMemo": {"item": LINE, "apply": APPLY},
@@ -103,22 +109,32 @@ SUBLISTS = {
     "customerPayment": {"apply": APPLY},
     "billingRateCard": {"rateCardPricing": "id:s billingClass:ref>billingClass! currency:ref>currency! price:n!"
                         " item:ref>serviceSaleItem"},
-    "billingSchedule": {"milestone": "id:s milestoneId:s milestoneDate:d milestoneAmount:n milestoneTerms:ref>term"
+    "billingSchedule": {"milestone": "milestoneId:n milestoneDate:d milestoneAmount:n milestoneTerms:ref>term"
                         " milestoneCompleted:b milestoneActualCompletionDate:d comments:s projectTask:ref>projectTask",
-                        "recurrence": "id:s recurrenceDate:d amount:n paymentTerms:ref>term"},
-    "serviceSaleItem": {"price": "currencyPage:ref>currency priceLevel:e priceLevelName:s quantity:n price:n"},
+                        "recurrence": "recurrenceId:i recurrenceDate:d amount:n paymentTerms:ref>term"},
+    "serviceSaleItem": {"price": "currencyPage:ref>currency priceLevelName:s price:n"},
 }  # fmt: skip
 
 SUBRECORDS = {"addressBookAddress": ADDRESS}
-ALIASES = {"addressbookAddress": "addressBookAddress", "addressbookaddress": "addressBookAddress"}
+
+
+#: Records that exist in accounts with project management, but that the REST API Browser does not have: their fields follow
+#: what Oracle's help says of the records and the SuiteScript ids, and are not published for REST.
+NOT_IN_BROWSER = {"billingClass", "billingRateCard", "chargeRule"}
+#: Sublists whose own description was not read, and the record whose sublist of the name they are compared with.
+LINES_AS = {
+    ("creditMemo", "item"): "invoice",
+    ("creditMemo", "apply"): "customerPayment",
+    ("salesOrder", "item"): "invoice",
+}
+#: What the browser calls the record that a link leads to, where it names another one of the same family.
+STANDS_FOR = {"serviceSaleItem": ("kitItem",), "employee": ("customer",), "job": ("customer",)}
+#: Custom fields are the account's own.
+CUSTOM = ("custentity_", "custbody_", "custcol_", "custitem_", "custrecord_")
 
 # Record types that a reference to the first may point at, by the name in the URL.
-ITEM_TYPES = ("serviceSaleItem", "serviceResaleItem", "nonInventorySaleItem", "nonInventoryResaleItem")
-for _extra in ITEM_TYPES[1:]:
-    RECORDS[_extra] = RECORDS["serviceSaleItem"]
-    SUBLISTS[_extra] = SUBLISTS["serviceSaleItem"]
-WIDER = {"serviceSaleItem": ITEM_TYPES, "customer": ("customer", "job"), "job": ("job", "customer"),
-         "invoice": ("invoice", "creditMemo")}  # fmt: skip
+ITEM_TYPES = ("serviceSaleItem",)
+WIDER = {"customer": ("customer", "job"), "job": ("job", "customer"), "invoice": ("invoice", "creditMemo")}
 
 # Transaction record → SuiteQL type code, label, number prefix
 TRANSACTIONS = {
@@ -126,11 +142,25 @@ TRANSACTIONS = {
     "customerPayment": ("CustPymt", "Payment", "PYMT"), "salesOrder": ("SalesOrd", "Sales Order", "SO"),
 }  # fmt: skip
 
+# The ids are published, their words are not; the words are those of the vendor's screens.
 CHOICES = {
     "approvalStatus": {"1": "Pending Approval", "2": "Approved", "3": "Rejected"},
-    "jobBillingType": {"TM": "Time and Materials", "FBI": "Fixed Bid, Interval", "FBM": "Fixed Bid, Milestone",
-                       "CB": "Charge-Based"},
+    "jobBillingType": {"1": "Time and Materials", "2": "Fixed Bid, Interval", "3": "Fixed Bid, Milestone",
+                       "4": "Charge-Based"},
     "creditHoldOverride": {"AUTO": "Auto", "ON": "On", "OFF": "Off"},
+    "emailPreference": {"PDF": "PDF", "HTML": "HTML", "DEFAULT": "Default"},
+    "priority": {"HIGH": "High", "MEDIUM": "Medium", "LOW": "Low"},
+    "timeType": {"A": "Actual time", "B": "Allocated time", "P": "Planned time"},
+    "orderStatus": {"A": "Pending Approval", "B": "Pending Fulfillment"},
+    "recurrencePattern": {"FIXED_BILL_DATE": "Fixed bill date", "ANNIVERSARY_BILL_DATE": "Anniversary bill date"},
+}  # fmt: skip
+#: ``status`` of each record: id → word.
+STATUSES = {
+    "invoice": {"A": "Open", "B": "Paid In Full", "D": "Pending Approval", "E": "Rejected", "V": "Voided"},
+    "creditMemo": {"A": "Open", "B": "Fully Applied", "V": "Voided"},
+    "customerPayment": {"B": "Not Deposited"},
+    "salesOrder": {"F": "Pending Billing"},
+    "projectTask": {"NOTSTART": "Not Started", "PROGRESS": "In Progress", "COMPLETE": "Completed"},
 }  # fmt: skip
 
 # SuiteQL tables → record types they show. Column names are the field names in lower case.

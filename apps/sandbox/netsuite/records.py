@@ -166,7 +166,8 @@ class Account(MasterRules, Presentation):
             settle(self, kind, doc, before, enforce=True)
         elif kind == "timeBill":
             doc.setdefault("tranDate", str(clock.now().date()))
-        doc["lastModifiedDate"] = now_text()
+        if "lastModifiedDate" in fields:
+            doc["lastModifiedDate"] = now_text()
         doc["refName"] = _ref_name(doc)
         saved = self.system.put(kind, doc["id"], doc)
         if kind == "customer" and before is None:
@@ -192,7 +193,8 @@ class Account(MasterRules, Presentation):
         before = self.system.get(kind, id_) if id_ else None
         doc = dict(before) if before else self._blank(kind, id_)
         doc |= clean
-        doc["lastModifiedDate"] = clean.get("lastModifiedDate") or now_text()
+        if "lastModifiedDate" in fields:
+            doc["lastModifiedDate"] = clean.get("lastModifiedDate") or now_text()
         if kind in meta.TRANSACTIONS:
             settle(self, kind, doc, before, enforce=False)
         elif kind in ("customer", "job", "employee"):
@@ -233,10 +235,9 @@ class Account(MasterRules, Presentation):
             id_ = str(self.system.number(f"id:{family}", start=600))
             while self.system.get(kind, id_):
                 id_ = str(self.system.number(f"id:{family}", start=600))
-        doc = {"id": id_, "createdDate": now_text()}
-        if "isInactive" in self.fields(kind) and kind not in meta.TRANSACTIONS:
-            doc["isInactive"] = False
-        return doc
+        fields = self.fields(kind)
+        doc = {"id": id_, **{name: now_text() for name in ("createdDate", "dateCreated") if name in fields}}
+        return {**doc, "isInactive": False} if "isInactive" in fields else doc
 
     # -- values ----------------------------------------------------------------------------------
 
@@ -283,7 +284,6 @@ class Account(MasterRules, Presentation):
         for number, item in enumerate(items):
             line = {}
             for key, inner in item.items():
-                key = meta.ALIASES.get(key, key)
                 path = f"{name}.items[{number}].{key}"
                 if key in ("links", "refName"):
                     continue
@@ -311,7 +311,8 @@ class Account(MasterRules, Presentation):
             if "line" in fields:
                 line.setdefault("line", number + 1)
             elif "id" in fields and not line.get("id"):
-                line["id"] = str(self.system.number(f"line:{name}"))
+                number_of_line = self.system.number(f"line:{name}")
+                line["id"] = number_of_line if fields["id"].type == "i" else str(number_of_line)
             lines.append(line)
         return {"items": lines}
 

@@ -57,7 +57,8 @@ class Resources:
         return {} if body is None else body
 
     def _lenient(self, request: Request) -> bool:
-        return request.header("x-netsuite-propertynamevalidation").lower() in ("ignore", "warning")
+        """Unknown names are only refused when asked to: the vendor's own default is Warning."""
+        return request.header("x-netsuite-propertynamevalidation").lower() != "error"
 
     def _replace(self, request: Request) -> set[str]:
         return {name for name in request.query.get("replace", "").split(",") if name}

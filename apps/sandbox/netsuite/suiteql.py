@@ -23,7 +23,6 @@ ORACLE = {
     "FF3": "000",
 }
 ORACLE_TOKEN = re.compile(r'"([^"]*)"|(YYYY|HH24|MON|MM|DD|MI|SS|FF3)', re.IGNORECASE)
-STATUS_CODES = {"Open": "A", "Paid In Full": "B", "Pending Approval": "D", "Rejected": "E", "Voided": "V"}
 
 
 class SuiteQLError(Exception):
@@ -349,8 +348,6 @@ def columns_of(account, name: str) -> set[str]:
         }
     if name == "item":
         names |= {"itemtype"}
-    if name == "customer":
-        names |= {"datecreated"}
     if name == "accountingperiod":
         names |= {"alllocked", "arlocked"}
     return names
@@ -371,9 +368,7 @@ def table(account, name: str) -> list[dict[str, Any]]:
             if name == "transaction":
                 _transaction_row(kind, doc, row)
             elif name == "item":
-                row["itemtype"] = "Service" if kind.startswith("service") else "NonInvtPart"
-            elif name == "customer":
-                row["datecreated"] = row.get("createddate")
+                row["itemtype"] = "Service"
             rows.append(row)
     return rows
 
@@ -392,9 +387,10 @@ def _column(field, value: Any) -> Any:
 
 def _transaction_row(kind: str, doc: dict, row: dict) -> None:
     code, label, _ = meta.TRANSACTIONS[kind]
-    status = (doc.get("status") or {}).get("refName") or ""
+    held = doc.get("status") or {}
+    status = held.get("refName") or ""
     row["type"], row["recordtype"] = _named(code, label), kind.lower()
-    row["status"] = _named(STATUS_CODES.get(status, status), f"{label} : {status}")
+    row["status"] = _named(held.get("id") or "", f"{label} : {status}")
     row["entity"] = row.get("entity") or row.get("customer")
     row["foreigntotal"] = doc.get("total")
     row["foreignamountunpaid"], row["foreignamountpaid"] = doc.get("amountRemaining"), doc.get("amountPaid")

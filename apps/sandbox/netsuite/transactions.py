@@ -12,12 +12,14 @@ from . import fields as meta
 from .errors import refuse, rule
 from .masters import now_text
 
-OPEN = {"id": "Open", "refName": "Open"}
-PENDING = {"id": "Pending Approval", "refName": "Pending Approval"}
-PAID = {"id": "Paid In Full", "refName": "Paid In Full"}
-REJECTED = {"id": "Rejected", "refName": "Rejected"}
-VOIDED = {"id": "Voided", "refName": "Voided"}
 APPROVED_ID, REJECTED_ID = "2", "3"
+
+
+def status_of(kind: str, id_: str) -> dict:
+    return {"id": id_, "refName": meta.STATUSES[kind][id_]}
+
+
+OPEN, PAID, PENDING, REJECTED, VOIDED = (status_of("invoice", id_) for id_ in "ABDEV")
 
 
 def settle(account, kind: str, doc: dict, before: dict | None, *, enforce: bool) -> None:
@@ -33,7 +35,8 @@ def settle(account, kind: str, doc: dict, before: dict | None, *, enforce: bool)
         doc.setdefault("job", {"id": job["id"], "refName": job.get("refName")})
         customer = account.resolve("customer", job["parent"]["id"])
     doc["tranDate"] = doc.get("tranDate") or str(clock.now().date())
-    _period(account, doc, before, enforce)
+    if kind != "salesOrder":  # an order is not posted
+        _period(account, doc, before, enforce)
     if customer:
         _party(account, doc, customer, enforce)
     _, places = account.symbol(doc.get("currency"))
@@ -43,7 +46,7 @@ def settle(account, kind: str, doc: dict, before: dict | None, *, enforce: bool)
         _invoice(account, doc, before, places)
     elif kind == "salesOrder":
         doc["tranId"] = doc.get("tranId") or _number(account, kind)
-        doc["status"] = doc.get("status") or {"id": "Pending Billing", "refName": "Pending Billing"}
+        doc["status"] = doc.get("status") or status_of(kind, "F")
     else:
         doc["tranId"] = doc.get("tranId") or _number(account, kind)
         if kind == "customerPayment":
@@ -148,7 +151,7 @@ def _lines(account, doc: dict, customer: dict | None, places: int, enforce: bool
         settled.append(line)
     if settled:
         doc["item"] = {"items": settled}
-    doc["subTotal"], doc["taxTotal"] = float(subtotal), float(total_tax)
+    doc["subtotal"], doc["taxTotal"] = float(subtotal), float(total_tax)
     doc["total"] = float(subtotal + total_tax)
 
 
@@ -262,12 +265,8 @@ def apply_lines(account, kind: str, doc: dict, before: dict | None, *, enforce: 
     more = {"applied": float(applied), "unapplied": float(available - applied)}
     if settled:
         more["apply"] = {"items": settled}
-    status = "Fully Applied" if kind == "creditMemo" and applied >= available else "Open"
-    more["status"] = (
-        {"id": status, "refName": status}
-        if kind == "creditMemo"
-        else {"id": "Not Deposited", "refName": "Not Deposited"}
-    )
+    used_up = kind == "customerPayment" or applied >= available
+    more["status"] = status_of(kind, "B" if used_up else "A")
     account.system.put(kind, doc["id"], {**doc, **more})
 
 
@@ -280,7 +279,7 @@ def _may_apply(doc: dict, kind: str, invoice: dict, amount: Decimal, places: int
             "belongs to another customer)",
             path=f"{path}.doc",
         )
-    if invoice["status"]["id"] not in ("Open",):
+    if invoice["status"] != OPEN:
         rule(
             "USER_ERROR",
             f"The invoice {invoice['id']} is {invoice['status']['refName']} and takes no payment.",

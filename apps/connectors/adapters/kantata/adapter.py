@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from decimal import ROUND_HALF_UP
 from typing import Any
 
 from apps.canonical.objects import Engagement, Milestone
 from apps.connectors.adapters.kantata import mapping, polling, ratecards
-from apps.connectors.adapters.kantata.client import Client, Listing
+from apps.connectors.adapters.kantata.client import UPDATED_FILTER, Client, Listing
+from apps.connectors.protocols.convert import instant
 from apps.connectors.spi import (
     AdapterError,
     Change,
@@ -95,13 +97,13 @@ class KantataAdapter:
         )
 
     def check(self) -> Health:
-        """Reads the currency list, which every token may."""
+        """Reads one project, which every token may: those its user takes part in, perhaps none."""
         try:
-            found = self.client.page("currencies", {})
+            self.client.page("workspaces", {}, size=1)
         except AdapterError as error:
             details = {"kind": error.kind.value, "code": error.code, "vendor_code": error.vendor_code}
             return Health(False, error.message, details)
-        return Health(True, "Kantata answers and accepts our token.", {"currencies": len(found.records)})
+        return Health(True, "Kantata answers and accepts our token.", {})
 
     def fetch(self, *, object_type: str, cursor: str, limit: int = 200) -> Page:
         return polling.changes(self.client, object_type=object_type, cursor=cursor, limit=limit)
@@ -138,12 +140,14 @@ class KantataAdapter:
             return []
         plural, _, include, read = _READS[object_type]
         params = {"workspace_ids": workspace_id, "include": include}
-        if extra.get("updated_after"):
-            params["updated_after"] = str(extra["updated_after"])
+        since = str(extra.get("updated_after") or "")
+        if since and plural in UPDATED_FILTER:
+            params["updated_after"] = since
         return [
             read(self.client, page, record)
             for page in self.client.pages(plural, params)
             for record in page.records
+            if not since or _updated_since(record, since)
         ]
 
     def _timesheet(self, submission_id: str) -> list[Observed]:
@@ -251,7 +255,7 @@ def _values(push: Push) -> dict[str, Any]:
         if push.operation == "create":
             wanted = {name: value for name, value in wanted.items() if value is not None}
             # We create the project on the side of the firm that delivers it.
-            wanted |= {"creator_role": "maven", "budgeted": True}
+            wanted |= {"creator_role": "consultant", "budgeted": True}
             wanted.pop("archived", None)
         return wanted
     if isinstance(push.body, Milestone) and push.object_type == "milestone":
@@ -274,7 +278,8 @@ def _engagement_attribute(body: Engagement, push: Push, field: str) -> dict[str,
         case "end_on":
             return {"due_date": body.end_on.isoformat() if body.end_on else None}
         case "budget":
-            return {"price_in_cents": body.budget.minor}
+            # The vendor takes whole units of the currency, although it answers subunits.
+            return {"price": int(body.budget.amount.to_integral_value(ROUND_HALF_UP))}
         case "rate_card_key":
             return {"rate_card_id": push.refs["rate_card"]} if push.refs.get("rate_card") else {}
         case "description" | "po_number" | "contract_number":
@@ -307,7 +312,6 @@ def _milestone_attributes(body: Milestone, push: Push) -> dict[str, Any]:
         "title": body.name,
         "workspace_id": workspace,
         "amount_in_cents": body.amount.minor,
-        "currency": body.amount.currency,
         "billing_type": "fixed_date",
     }
     if body.due_on:
@@ -319,4 +323,13 @@ def _holds(wanted: Mapping[str, Any], record: Mapping[str, Any]) -> bool:
     def plain(value: Any) -> str:
         return "" if value is None else str(value).lower() if isinstance(value, bool) else str(value)
 
-    return all(plain(record.get(name)) == plain(value) for name, value in wanted.items())
+    held = dict(record)
+    if held.get("price_in_cents") is not None:
+        held["price"] = round(int(held["price_in_cents"]) / int(held.get("currency_base_unit") or 100))
+    return all(plain(held.get(name)) == plain(value) for name, value in wanted.items())
+
+
+def _updated_since(record: Mapping[str, Any], since: str) -> bool:
+    updated = instant(record.get("updated_at"), field="updated_at")
+    limit = instant(since, field="updated_after")
+    return updated is None or limit is None or updated >= limit

@@ -21,6 +21,8 @@ from apps.connectors.spi import AdapterError, ErrorKind, Settings
 PAGE = 200
 #: Our name among the services that put references on Kantata's objects.
 SERVICE = "pssync"
+#: Lists that take ``updated_after`` and ``updated_before`` and sort by it; billing milestones do not.
+UPDATED_FILTER = frozenset({"workspaces", "time_entries"})
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,8 @@ class Client:
         """A record by id. Asked as a list of one: the show route answers 404 for what a default filter hides."""
         if not record_id.isdigit():
             return None
-        found = self.page(plural, {"only": record_id, **({"include": include} if include else {})})
+        params = {"only": record_id, **({"include": include} if include else {}), **_archived_too(plural)}
+        found = self.page(plural, params)
         return found if found.records else None
 
     def referred(self, plural: str, model: str, key: str, *, include: str = "") -> Listing | None:
@@ -88,15 +91,22 @@ class Client:
 
         Raises ``REJECTED``/``PRJ-DUP`` when several carry it: one of them was made twice and a person must say which.
         """
+        if "," in key:
+            raise AdapterError(
+                ErrorKind.CONTRACT_DRIFT,
+                f"Kantata cannot be searched for {key}.",
+                code="INT-SCHEMA",
+                value=key,
+            )
         params = {
             "external_reference_service_name": self.service,
             "external_reference_service_model": model,
-            "external_reference_service_model_ref": key,
+            # The filter of one reference takes a number; the one of many takes texts.
+            "external_reference_service_model_refs": key,
             **({"include": include} if include else {}),
+            **_archived_too(plural),
         }
         found = self.page(plural, params)
-        if not found.records and plural == "workspaces":
-            found = self.page(plural, {**params, "archived": "true"})
         if len(found.records) > 1:
             ids = ", ".join(str(record["id"]) for record in found.records)
             raise AdapterError(
@@ -143,6 +153,11 @@ class Client:
                 exchange=answer.exchange,
             )
         return found.records[0]
+
+
+def _archived_too(plural: str) -> dict[str, str]:
+    """A plain list of projects leaves the archived ones out."""
+    return {"include_archived": "true"} if plural == "workspaces" else {}
 
 
 def listing(answer: Answer) -> Listing:

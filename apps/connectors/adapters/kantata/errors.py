@@ -61,7 +61,7 @@ RULES: tuple[Rule, ...] = (
 FIELDS: dict[str, str] = {
     "title": "name",
     "amount_in_cents": "amount",
-    "price_in_cents": "budget",
+    "price": "budget",
     "date_to_invoice": "due_on",
     "start_date": "start_on",
     "due_date": "end_on",

@@ -88,7 +88,7 @@ def milestone(client: Client, found: Listing, record: Mapping[str, Any]) -> Obse
         evidence=str(record.get(names["evidence"]) or ""),
         service_code=service.group(1) if service else str(story.get("title") or ""),
     )
-    facts = {"state": state, "invoiced": bool(record.get("invoiced"))}
+    facts = {"state": state, "invoiced": bool(record.get("invoice_id") or record.get("invoice_ids"))}
     return _observed(client, "milestone", record, body, str(record.get("workspace_id") or ""), facts)
 
 
@@ -99,8 +99,7 @@ def time_entry(client: Client, found: Listing, record: Mapping[str, Any]) -> Obs
     user = found.included("users", record.get("user_id"))
     submission = found.included("timesheet_submissions", record.get("active_submission_id"))
     approved = bool(record.get("approved"))
-    resolution = submission.get("current_resolution")
-    decided = resolution.get("created_at") if isinstance(resolution, Mapping) else None
+    decided = submission.get("current_resolution_created_at_date")
     # Without a submission nobody says when it was approved; its last change is the approval or later.
     approved_at: datetime | None = (
         instant(decided or record.get("updated_at"), field="approved_at") if approved else None
@@ -112,7 +111,7 @@ def time_entry(client: Client, found: Listing, record: Mapping[str, Any]) -> Obs
         key=_foreign(client, record["id"]),
         engagement_key=_foreign(client, record.get("workspace_id") or "none"),
         person=str(user.get("full_name") or user.get("email_address") or record.get("user_id") or ""),
-        role=str(role.get("name") or record.get("role_name") or ""),
+        role=str(role.get("name") or ""),
         service_code=str(story.get("title") or ""),
         worked_on=day(record.get("date_performed"), field="worked_on"),
         hours=_hours(record.get("time_in_minutes")),

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apps.connectors.adapters.kantata.client import PAGE, Client
+from apps.connectors.adapters.kantata.client import PAGE, UPDATED_FILTER, Client
 from apps.connectors.protocols.convert import instant
 from apps.connectors.spi import AdapterError, Change, ErrorKind, Page
 from apps.core import clock
@@ -73,7 +73,11 @@ def _events(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
     kinds = ",".join(f"{prefix}:{verb}" for verb in ("created", "updated", "deleted"))
     found = client.page(
         "subscribed_events",
-        {"created_after": _stamp(at.since), "event_types": kinds},
+        {
+            "created_after": _stamp(at.since),
+            "event_types": kinds,
+            "optional_fields": "current_payload,previous_payload",
+        },
         number=at.page,
         size=size,
     )
@@ -96,12 +100,10 @@ def _events(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
 def _lists(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
     plural = POLLED[object_type][0]
     until = at.until or clock.now().replace(microsecond=0) - SETTLED
-    params = {
-        "updated_after": _stamp(at.since),
-        "updated_before": _stamp(until),
-        "order": "updated_at:asc",
-        "include": "workspace",
-    }
+    params = {"order": "created_at:asc", "include": "workspace"}
+    if plural in UPDATED_FILTER:
+        stamps = {"updated_after": _stamp(at.since), "updated_before": _stamp(until)}
+        params |= {"order": "updated_at:asc", **stamps}
     found = client.page(plural, params, number=at.page, size=size)
     told = [
         Change(
@@ -113,8 +115,15 @@ def _lists(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
             event_type=f"{POLLED[object_type][1]}:updated",
         )
         for record in found.records
+        if _inside(record, at.since, until)
     ]
     return _page(told, at, until, more=at.page < found.pages)
+
+
+def _inside(record: dict[str, Any], since: datetime, until: datetime) -> bool:
+    """Whether the record was updated in the window; a list without a filter for it answers all of them."""
+    updated = instant(record.get("updated_at"), field="updated_at")
+    return updated is None or since <= updated <= until
 
 
 def _page(told: list[Change], at: _Cursor, until: datetime, *, more: bool) -> Page:
@@ -128,9 +137,7 @@ def _page(told: list[Change], at: _Cursor, until: datetime, *, more: bool) -> Pa
 
 
 def _container(event: dict[str, Any]) -> str:
-    """The project: of the event itself, else of the payload it carries."""
-    if event.get("workspace_id"):
-        return str(event["workspace_id"])
+    """The project, of the payload that the event carries."""
     for name in ("current_payload", "previous_payload"):
         payload = event.get(name)
         if isinstance(payload, dict) and payload.get("workspace_id"):

@@ -3,7 +3,8 @@
 Public surface: :func:`push_rate_card`, :func:`find_complete`.
 
 Kantata makes a card's versions with the version of its set, and has neither upsert nor idempotency key. So every step is
-looked up before it is made: a push that stopped halfway is finished by the next one.
+looked up before it is made: a push that stopped halfway is finished by the next one. The card carries our external
+reference; a set cannot, so its title, which is all it has, ends with our key.
 Source: developer.kantata.com – Rate Card Sets, Rate Cards, Rate Card Set Versions, Rate Card Roles.
 """
 
@@ -24,11 +25,11 @@ BLENDED = "Blended"
 def push_rate_card(client: Client, push: Push) -> Outcome:
     """Make what is missing. ``created`` false when the card itself was there already."""
     card = _body(push)
-    set_id, _ = _ensure(
-        client, "rate_card_sets", "rate_card_set", "rate_card_set", push.key, {"title": card.name}
+    title = f"{card.name} ({push.key})"
+    set_id = _set(client, title) or str(
+        client.create("rate_card_sets", "rate_card_set", {"title": title})[0]["id"]
     )
-    values = {"title": card.name, "currency": card.currency, "rate_card_set_id": set_id}
-    card_id, created = _ensure(client, "rate_cards", "rate_card", "rate_card", push.key, values)
+    card_id, created = _ensure(client, push.key, {"currency": card.currency, "rate_card_set_id": set_id})
     version_id = _version(client, set_id, card_id, card) or _new_version(client, set_id, card_id, card)
     held = _rates(client, version_id)
     for name, rate in _wanted(card).items():
@@ -46,11 +47,11 @@ def push_rate_card(client: Client, push: Push) -> Outcome:
 def find_complete(client: Client, push: Push) -> Outcome | None:
     """The card when all of its rates are there as wanted; never writes."""
     card = _body(push)
-    sets = client.referred("rate_card_sets", "rate_card_set", push.key)
+    set_id = _set(client, f"{card.name} ({push.key})")
     cards = client.referred("rate_cards", "rate_card", push.key)
-    if sets is None or cards is None:
+    if set_id is None or cards is None:
         return None
-    version_id = _version(client, str(sets.records[0]["id"]), str(cards.records[0]["id"]), card)
+    version_id = _version(client, set_id, str(cards.records[0]["id"]), card)
     if version_id is None:
         return None
     held = _rates(client, version_id)
@@ -61,15 +62,22 @@ def find_complete(client: Client, push: Push) -> Outcome | None:
     return Outcome(str(cards.records[0]["id"]), created=True)
 
 
-def _ensure(
-    client: Client, plural: str, singular: str, model: str, key: str, values: Mapping[str, Any]
-) -> tuple[str, bool]:
-    found = client.referred(plural, model, key)
+def _set(client: Client, title: str) -> str | None:
+    """The rate card set of exactly this title."""
+    for page in client.pages("rate_card_sets", {"matching": title}):
+        for found in page.records:
+            if found.get("title") == title:
+                return str(found["id"])
+    return None
+
+
+def _ensure(client: Client, key: str, values: Mapping[str, Any]) -> tuple[str, bool]:
+    """The rate card that carries our reference, made when it is missing: id, whether it was made."""
+    found = client.referred("rate_cards", "rate_card", key)
     if found is not None:
         return str(found.records[0]["id"]), False
-    record, _ = client.create(
-        plural, singular, {**values, "external_reference": client.reference(model, key)}
-    )
+    reference = client.reference("rate_card", key)
+    record, _ = client.create("rate_cards", "rate_card", {**values, "external_reference": reference})
     return str(record["id"]), True
 
 
@@ -110,7 +118,7 @@ def _rates(client: Client, version_id: str) -> dict[str, tuple[str, int]]:
 
 
 def _role(client: Client, name: str) -> str | None:
-    found = client.page("roles", {"name": name})
+    found = client.page("roles", {"matching": name})
     return next((str(record["id"]) for record in found.records if record.get("name") == name), None)
 
 

@@ -94,6 +94,14 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "title": "Field that names the surviving customer",
             "description": "Custom field that an inactive duplicate points with; default custentity_merged_into.",
         },
+        "billing_type_ids": {
+            "type": "object",
+            "title": "Ids of the project billing types",
+            "description": "Of TM, FBI, FBM and CB (time and materials, fixed bid by interval or milestone, charge-based).",
+            "properties": {word: {"type": "string"} for word in delivery.BILLING_TYPE_IDS},
+            "additionalProperties": False,
+            "default": delivery.BILLING_TYPE_IDS,
+        },
         "app_url": {"type": "string", "title": "Address of the user interface", "format": "uri"},
         "token_audience": {
             "type": "string",

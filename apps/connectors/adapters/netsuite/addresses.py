@@ -54,7 +54,7 @@ def address_book(address: Address) -> dict[str, Any]:
 
 
 def _held_address(line: Mapping[str, Any]) -> Mapping[str, Any]:
-    return line.get("addressBookAddress") or line.get("addressbookAddress") or {}
+    return line.get("addressBookAddress") or {}
 
 
 def with_other_addresses(billing: Mapping[str, Any], record: Mapping[str, Any]) -> dict[str, Any]:

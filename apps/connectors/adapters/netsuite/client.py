@@ -63,7 +63,7 @@ class Client:
             base_url=settings.base_url,
             auth=OAuth(system=settings.system, credentials=known, mint=mint),
             # A misspelt property must be an error; by default NetSuite may ignore it and lose the value.
-            headers={"X-NetSuite-PropertyNameValidation": "error"},
+            headers={"X-NetSuite-PropertyNameValidation": "Error"},
             sort_error=sort_error,
             secrets=self._secrets,
         )

@@ -176,6 +176,7 @@ def _observed(words: Vocabulary, record: Mapping[str, Any]) -> Observed:
     balance, limit = decimal(record.get("balance")), decimal(record.get("creditLimit"))
     over_limit = balance is not None and limit is not None and limit > 0 and balance > limit
     inactive = is_true(record.get("isInactive"))
+    registered = str(words.config.get("registration_field") or "")
     merged = ref_id(record.get(str(words.config.get("merged_into_field") or "custentity_merged_into")))
     body = built(
         Customer,
@@ -186,7 +187,7 @@ def _observed(words: Vocabulary, record: Mapping[str, Any]) -> Observed:
         currency=currency if currency in CURRENCIES else None,
         currencies=tuple(_currencies(words, record, currency)),
         tax_id=str(record.get("vatRegNumber") or ""),
-        registration_number=str(record.get(str(words.config.get("registration_field") or "")) or ""),
+        registration_number=str((record.get(registered) if registered else "") or ""),
         payment_terms=ref_name(record.get("terms")),
         email=str(record.get("email") or ""),
         phone=str(record.get("phone") or ""),

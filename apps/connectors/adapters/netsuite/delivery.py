@@ -33,7 +33,8 @@ from apps.connectors.adapters.netsuite.writes import Write
 from apps.connectors.protocols.convert import built
 from apps.connectors.spi import AdapterError, ErrorKind, Observed, Push
 
-#: NetSuite's project billing types. Ours are finer: charge-based projects carry the rest in their charge rules.
+#: NetSuite's project billing types (time and materials, charge-based, fixed bid by milestone or interval). Ours are finer:
+#: charge-based projects carry the rest in their charge rules.
 BILLING_TYPES: dict[str, str] = {
     "time_and_materials": "TM",
     "capped_time_and_materials": "CB",
@@ -42,6 +43,9 @@ BILLING_TYPES: dict[str, str] = {
     "retainer": "CB",
     "fixed": "CB",
 }
+#: Ids of these types. The REST API Browser publishes the ids 1 to 5, not which is which: configuration
+#: ``billing_type_ids`` says it for the account.
+BILLING_TYPE_IDS: dict[str, str] = {"TM": "1", "FBI": "2", "FBM": "3", "CB": "4"}
 _MODELS: dict[str, BillingModel] = {
     "TM": "time_and_materials",
     "FBM": "milestone",
@@ -83,7 +87,8 @@ def _observed(words: Vocabulary, record: Mapping[str, Any], object_type: str) ->
             field="currency",
         )
     customer, subsidiary = ref_id(record.get("parent")), ref_id(record.get("subsidiary"))
-    billing_type = ref_id(record.get("jobBillingType"))
+    type_id = ref_id(record.get("jobBillingType"))
+    billing_type = next((word for word, found in _type_ids(words).items() if found == type_id), "")
     inactive = is_true(record.get("isInactive"))
     body = built(
         Engagement,
@@ -165,7 +170,7 @@ def _project_properties(words: Vocabulary, body: Engagement, push: Push, field: 
     if field == "currency":
         return {"currency": reference(words.currency_id(body.currency, settings))}
     if field == "billing_model":
-        return {"jobBillingType": reference(BILLING_TYPES[body.billing_model])}
+        return {"jobBillingType": reference(_type_ids(words)[BILLING_TYPES[body.billing_model]])}
     if field == "status":
         return {"isInactive": body.status == "closed"}
     if field == "start_on":
@@ -180,6 +185,14 @@ def _project_properties(words: Vocabulary, body: Engagement, push: Push, field: 
     if field == "budget":
         return {"estimatedRevenue": number(body.budget.amount)}
     return {}
+
+
+def _type_ids(words: Vocabulary) -> dict[str, str]:
+    own = words.config.get("billing_type_ids")
+    return {
+        **BILLING_TYPE_IDS,
+        **({str(k): str(v) for k, v in own.items()} if isinstance(own, Mapping) else {}),
+    }
 
 
 # -- rate cards ------------------------------------------------------------------------------------

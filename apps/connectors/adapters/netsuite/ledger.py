@@ -37,6 +37,8 @@ from apps.connectors.protocols.convert import built
 from apps.connectors.spi import AdapterError, ErrorKind, Observed, Push
 
 PENDING, APPROVED, REJECTED = "1", "2", "3"
+#: The ``status`` of a voided invoice.
+VOIDED = "V"
 #: How many rows a pick-list search shows.
 LISTED = 200
 InvoiceStatus = Literal["draft", "posted", "part_paid", "paid", "void"]
@@ -64,7 +66,7 @@ def find_invoices(words: Vocabulary, *, by: str, value: str) -> list[Observed]:
 
 def invoice_status(record: Mapping[str, Any]) -> InvoiceStatus:
     """Our word for the state of an invoice record."""
-    if "void" in ref_name(record.get("status")).lower() or is_true(record.get("voided")):
+    if ref_id(record.get("status")) == VOIDED or "void" in ref_name(record.get("status")).lower():
         return "void"
     approval = ref_id(record.get("approvalStatus"))
     if approval == REJECTED:
@@ -88,7 +90,7 @@ def invoice_facts(record: Mapping[str, Any]) -> dict[str, Any]:
         "amount_remaining": _text(record.get("amountRemaining")),
         "total": _text(record.get("total")),
         "tax": _text(record.get("taxTotal")),
-        "net": _text(_first(record, "subTotal", "subtotal")),
+        "net": _text(record.get("subtotal")),
         "invoice_on": str(record.get("tranDate") or "")[:10],
         "due_on": str(record.get("dueDate") or "")[:10],
     }
@@ -97,10 +99,6 @@ def invoice_facts(record: Mapping[str, Any]) -> dict[str, Any]:
 def _text(value: Any) -> str | None:
     found = decimal(value)
     return None if found is None else str(found)
-
-
-def _first(record: Mapping[str, Any], *names: str) -> Any:
-    return next((record[name] for name in names if record.get(name) is not None), None)
 
 
 def _observed(words: Vocabulary, record: Mapping[str, Any]) -> Observed:
@@ -138,7 +136,7 @@ def _observed(words: Vocabulary, record: Mapping[str, Any]) -> Observed:
         po_number=str(record.get("otherRefNum") or ""),
         memo=str(record.get("memo") or ""),
         lines=lines,
-        net=money(_first(record, "subTotal", "subtotal"))
+        net=money(record.get("subtotal"))
         or Money.of(sum((line.amount.amount for line in lines), Decimal(0)), currency),
         tax=money(record.get("taxTotal")),
         total=money(record.get("total")),
