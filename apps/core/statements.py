@@ -38,6 +38,11 @@ def _run(sql: str, parameters: Any) -> tuple[list[tuple[Any, ...]], int]:
     connection.ensure_connection()
     connection.validate_no_broken_transaction()
     raw: Any = connection.connection
-    with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
-        cursor.execute(sql, parameters, prepare=settings.DATABASE_PREPARE)
-        return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+    # Django switches preparing off for the connection; its own statements stay as they are.
+    raw.prepare_threshold = 0 if settings.DATABASE_PREPARE else None
+    try:
+        with connection.wrap_database_errors, psycopg.Cursor(raw) as cursor:
+            cursor.execute(sql, parameters, prepare=settings.DATABASE_PREPARE)
+            return (cursor.fetchall() if cursor.description else []), cursor.rowcount
+    finally:
+        raw.prepare_threshold = None

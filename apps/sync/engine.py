@@ -40,7 +40,7 @@ def pump() -> int:
 class _Pump:
     """One process at work. ``held``: every lease of this process; ``ahead``: claimed, not yet begun."""
 
-    def __init__(self, slot: int) -> None:
+    def __init__(self, slot: leases.Seat) -> None:
         self.slot = slot
         self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS
         self.ahead: queues.SimpleQueue[Lease] = queues.SimpleQueue()
@@ -217,9 +217,9 @@ def drain(*, seconds: float = 30.0) -> int:
     """Take and work in this thread until nothing is due; for commands and tests. Returns transactions worked on."""
     until, done = time.monotonic() + seconds, 0
     while time.monotonic() < until:
-        taken, worked = intake.take(), work_once()
-        done += worked
-        if not taken and not worked:
+        taken, found = intake.take(), leases.claim(limit=1, full=connectors.full())
+        done += sum(work_on(lease) for lease in found)
+        if not taken and not found:
             break
     return done
 

@@ -2,15 +2,15 @@
 
 Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`heartbeat`, :func:`release`, :func:`release_held`,
 :func:`lapse`; for pumps
-:func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
+:class:`Seat`, :func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
 A lost race is a normal return value; :class:`LeaseLost` is raised only where going on would be wrong.
 """
 
 from __future__ import annotations
 
 import os
+import secrets
 import socket
-import threading
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,8 @@ SLOT_SECONDS = 3
 
 
 def owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    """This process; its threads hold seat and leases together, and any of them may renew them."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 #: A *lane* is what one entity asks of one system at one urgency. The lanes that have something ready are found by a loose scan
@@ -199,8 +200,17 @@ def lapse(lease: Lease) -> None:
         )
 
 
-def take_slot() -> int | None:
+@dataclass(frozen=True)
+class Seat:
+    """The place of one pump among ``SYNC_PUMP_SLOTS``; any thread of the pump may keep it."""
+
+    number: int
+    owner: str
+
+
+def take_slot() -> Seat | None:
     """A free seat for a pump, or None when all are taken."""
+    mine = f"{owner()}:{secrets.token_hex(4)}"
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute(
             "INSERT INTO sync_pumpslot (number, owner) SELECT n, '' FROM generate_series(1, %s) n ON CONFLICT DO NOTHING",
@@ -210,25 +220,25 @@ def take_slot() -> int | None:
             "UPDATE sync_pumpslot SET lease_until = now() + make_interval(secs => %s), owner = %s WHERE number = ("
             "  SELECT number FROM sync_pumpslot WHERE number <= %s AND (lease_until IS NULL OR lease_until < now())"
             "  ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING number",
-            [SLOT_SECONDS, owner(), settings.SYNC_PUMP_SLOTS],
+            [SLOT_SECONDS, mine, settings.SYNC_PUMP_SLOTS],
         )
         row = cursor.fetchone()
-        return row[0] if row else None
+        return Seat(row[0], mine) if row else None
 
 
-def keep_slot(number: int) -> bool:
+def keep_slot(seat: Seat) -> bool:
     """Stay on the seat for a little longer. False when it was given to somebody else meanwhile."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sync_pumpslot SET lease_until = now() + make_interval(secs => %s) WHERE number = %s AND owner = %s",
-            [SLOT_SECONDS, number, owner()],
+            [SLOT_SECONDS, seat.number, seat.owner],
         )
         return cursor.rowcount == 1
 
 
-def free_slot(number: int) -> None:
+def free_slot(seat: Seat) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sync_pumpslot SET lease_until = NULL, owner = '' WHERE number = %s AND owner = %s",
-            [number, owner()],
+            [seat.number, seat.owner],
         )

@@ -134,14 +134,15 @@ def test_urgent_flows_go_first():
 
 def test_only_as_many_pumps_run_as_there_are_seats(settings):
     settings.SYNC_PUMP_SLOTS = 2
-    slots = together(5, leases.take_slot)
-    assert sorted(slot for slot in slots if slot) == [1, 2]
+    seats = together(5, leases.take_slot)
+    assert sorted(seat.number for seat in seats if seat) == [1, 2]
 
 
 def test_a_seat_given_back_is_free_again_and_only_its_holder_keeps_it(settings):
     settings.SYNC_PUMP_SLOTS = 1
-    assert leases.take_slot() == 1
-    assert leases.keep_slot(1) is True
-    assert together(1, lambda: leases.keep_slot(1)) == [False]
-    leases.free_slot(1)
-    assert together(1, leases.take_slot) == [1]
+    seat = leases.take_slot()
+    assert together(1, lambda: leases.keep_slot(seat)) == [True], "any thread of the pump may"
+    assert leases.keep_slot(leases.Seat(seat.number, "another pump")) is False
+    assert leases.take_slot() is None
+    leases.free_slot(seat)
+    assert [again.number for again in together(1, leases.take_slot)] == [seat.number]

@@ -211,6 +211,17 @@ def _pump() -> None:
         connections.close_all()
 
 
+def test_a_pump_works_for_as_long_as_it_is_told(steps: Steps, settings):
+    settings.SYNC_PUMP_SECONDS, settings.SYNC_PUMP_THREADS = 4, 1
+    pump = threading.Thread(target=_pump)
+    pump.start()
+    pump.join(2.5)
+    assert pump.is_alive(), "the keeper renews the seat that the pump took"
+    late = steps.ask("late-in-a-pump")
+    pump.join(20)
+    assert now(late).state == "succeeded"
+
+
 def test_a_pump_that_starts_while_its_worker_stops_goes_home(steps: Steps):
     found = steps.ask("too-late")
     stopping.request()
