@@ -43,6 +43,8 @@ METRICS = {
     "rss_mb": ("peak RSS, MB", 0),
     "pss_mb": ("peak memory, shared pages once, MB", 0),
     "cpu_ms": ("CPU a workflow, ms", 1),
+    "first_ms": ("release → first call, ms", 0),
+    "steady": ("workflows/s between the 20th and 80th percent", 1),
     "stub_busy": ("stub busy", 2),
     "share": ("share of allowed calls in use", 2),
     "p50_ms": ("event → done p50, ms", 0),
@@ -176,18 +178,21 @@ class Sync:
                 found = self._await(group, n, done)
         elapsed = time.monotonic() - started
         self._prove(found, n)
+        finished = sorted(self.stub.finished().values())
         peak = group.peak()
         figures = {
             "per_second": n / elapsed,
             "rss_mb": peak["rss"],
             "pss_mb": peak["pss"],
             "cpu_ms": (group.cpu_seconds() - cpu) / n * 1000,
+            "first_ms": (found["first_at"] - started) * 1000,
+            "steady": _steady(finished),
             "stub_busy": (cpu_seconds(self.stub.pid) - stub_cpu) / elapsed,
             "at_once": found["most_at_once"],
             "refused": found["refused"],
         }
         if allowed:
-            del figures["per_second"]
+            del figures["per_second"], figures["steady"]
             figures["share"] = found["share_in_use"] or 0.0
         return figures
 
@@ -237,6 +242,12 @@ class Sync:
 
     def _start(self, group: Group, module: str, *arguments: str) -> None:
         group.start(self._command(module, *arguments), env=self.env)
+
+
+def _steady(finished: list[float]) -> float:
+    """The rate in the middle of a run, without start and end; near to the whole for who finishes workflow by workflow."""
+    low, high = len(finished) // 5, len(finished) * 4 // 5
+    return (high - low) / max(1e-9, finished[high] - finished[low])
 
 
 def _contenders(sync: Sync, *, quick: bool) -> tuple[list[Contender], list[Contender]]:
