@@ -106,8 +106,9 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "apps.core.middleware.CorrelationMiddleware",
-    "django_structlog.middlewares.RequestMiddleware",
     "django.middleware.security.SecurityMiddleware",
+    "apps.core.middleware.DoorMiddleware",
+    "django_structlog.middlewares.RequestMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
     "django_permissions_policy.PermissionsPolicyMiddleware",
@@ -124,6 +125,8 @@ MIDDLEWARE = [
     "apps.core.middleware.AppErrorMiddleware",
 ]
 
+# Where vendor systems bring their events.
+DOORS = ("/hooks/",)
 ROOT_URLCONF = "pssync_console.urls"
 WSGI_APPLICATION = "pssync_console.wsgi.application"
 

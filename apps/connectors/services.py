@@ -237,20 +237,23 @@ def probe(*, system_id: int, push: Push) -> Outcome | None:
         return adapter.probe(push)
 
 
-def receive(*, system: Any, headers: Mapping[str, str], body: bytes) -> tuple[str, Sequence[Change]]:
+def receive(*, system_code: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Sequence[Change]]:
     """Verify and parse a webhook of a system: ``(event_id, changes)``. Raises ``WebhookRefused``; no network.
 
-    ``webhook_secret`` may hold several secrets separated by spaces, which is how one is replaced without loss.
+    ``webhook_secret`` may hold several secrets separated by spaces, which is how one is replaced without loss. Raises
+    ``NotFound`` for a code that nobody has, and for a system that takes no webhooks.
     """
-    row = Connection.objects.select_related("system").filter(system_id=system.pk, enabled=True).first()
-    if row is None:
-        raise NotFound(_("This system takes no webhooks."))
+    system_id = _ids.get(system_code)
+    if system_id is None:
+        system_id = _ids[system_code] = organization.system(system_code).pk
     try:
-        adapter = _built(row)
+        known = _known(system_id)
     except AdapterError as error:
+        if error.kind is ErrorKind.PERMISSION:
+            raise NotFound(_("This system takes no webhooks.")) from error
         raise WebhookRefused("bad_signature", error.message) from error
-    keys = adapter.settings.secrets.get("webhook_secret", "").split()
-    return adapter.receive(headers=headers, body=body, secrets=keys, now=clock.now())
+    keys = known.settings.secrets.get("webhook_secret", "").split()
+    return known.adapter().receive(headers=headers, body=body, secrets=keys, now=clock.now())
 
 
 # ---- inside ----------------------------------------------------------------------------------------------------------
@@ -278,12 +281,15 @@ class _Known:
 
 
 _connections: dict[int, _Known] = {}
+#: Codes of systems that events came for; a code never changes its system.
+_ids: dict[str, int] = {}
 
 
 def forget(system_id: int | None = None) -> None:
     """Read a connection (None: every one) again at its next use in this process."""
     if system_id is None:
         _connections.clear()
+        _ids.clear()
         traffic.forget()
     else:
         _connections.pop(system_id, None)

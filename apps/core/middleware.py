@@ -1,14 +1,17 @@
 """Middleware: correlation ids on every request and answer; signed-in pages are never stored by a browser.
 
-Public surface: :class:`CorrelationMiddleware`, :class:`NoStoreMiddleware`, :class:`AppErrorMiddleware`.
+Public surface: :class:`CorrelationMiddleware`, :class:`DoorMiddleware`, :class:`NoStoreMiddleware`,
+:class:`AppErrorMiddleware`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
+from django.urls import resolve
 from django.utils.cache import patch_vary_headers
 
 from apps.core import correlation
@@ -29,6 +32,22 @@ class CorrelationMiddleware:
             response = self.get_response(request)
             response[correlation.HEADER] = bound
             return response
+
+
+class DoorMiddleware:
+    """Addresses where machines bring their events (``settings.DOORS``, prefixes) need nothing of what pages of people need: no
+    session, language, form token or message. They go straight to their view, behind what stands before this in the list."""
+
+    def __init__(self, get_response: GetResponse) -> None:
+        self.get_response = get_response
+        self.doors = tuple(settings.DOORS)
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        if not request.path_info.startswith(self.doors):
+            return self.get_response(request)
+        request.get_host()  # refuses a host that is not ours, as the middleware of pages does
+        found = resolve(request.path_info)
+        return found.func(request, *found.args, **found.kwargs)
 
 
 class NoStoreMiddleware:

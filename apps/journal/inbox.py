@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from django.db import connection
 
-from apps.core import clock, correlation
+from apps.core import clock, correlation, statements
 from apps.core.errors import InvalidInput
 from apps.journal.models import InboxReject
 
@@ -48,8 +48,8 @@ WITH fresh AS (
 )
 INSERT INTO journal_inbox
     (id, received_at, not_before, source, event_id, legal_entity_id, headers, body, changes, correlation_id)
-SELECT id, %(now)s, %(now)s, %(source)s, %(event_id)s, %(legal_entity_id)s, %(headers)s::jsonb, %(body)s,
-       %(changes)s::jsonb, %(correlation_id)s
+SELECT id, %(now)s, %(now)s, %(source)s, %(event_id)s, %(legal_entity_id)s::bigint, %(headers)s::jsonb, %(body)s,
+       %(changes)s::jsonb, %(correlation_id)s::uuid
 FROM fresh
 """
 
@@ -134,9 +134,7 @@ def receive(
         "changes": _storable_json(changes),
         "correlation_id": correlation_id,
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_RECEIVE, parameters)
-        return cursor.rowcount == 1
+    return statements.count(_RECEIVE, parameters) == 1
 
 
 def reject(

@@ -217,10 +217,10 @@ def test_a_look_up_ends_at_its_deadline(billing):
 
 def test_a_webhook_needs_a_connection_and_a_secret(billing, vendor):
     with pytest.raises(NotFound):
-        services.receive(system=billing, headers={}, body=b"{}")
+        services.receive(system_code="billing", headers={}, body=b"{}")
     connect(billing, vendor)
     with pytest.raises(WebhookRefused):
-        services.receive(system=billing, headers={"Stripe-Signature": "t=1,v1=0"}, body=b"{}")
+        services.receive(system_code="billing", headers={"Stripe-Signature": "t=1,v1=0"}, body=b"{}")
 
 
 def test_a_system_describes_its_adapter(billing, vendor):
