@@ -222,3 +222,16 @@ class HookDue(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hook} to {self.receiver}"
+
+
+class LegalHold(models.Model):
+    """While one is in force (``lifted_at`` empty), retention drops nothing. Rows are never deleted."""
+
+    reason = models.TextField()
+    placed_at = models.DateTimeField(default=clock.now, editable=False)
+    placed_by = models.CharField(max_length=200)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.CharField(max_length=200, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.reason}"

@@ -12,6 +12,7 @@ from apps.journal.inbox import (
     inbox_claim,
     inbox_done,
     inbox_failed,
+    inbox_keys_prune,
     inbox_revive,
     receive,
     reject,
@@ -20,12 +21,14 @@ from apps.journal.inbox import (
 from apps.journal.outbox import cloud_event, publish, subscription_add, subscription_enable
 from apps.journal.partitions import ensure_partitions
 from apps.journal.refs import next_ref, next_refs
+from apps.journal.retention import Retired, legal_hold_lift, legal_hold_place, retire
 from apps.journal.seals import SealProblem, seal_all, seal_batch, verify_seals
 from apps.journal.transitions import Arrows, move, move_many
 
 __all__ = [
     "Arrows",
     "InboxRow",
+    "Retired",
     "SealProblem",
     "cloud_event",
     "deliver_outbox",
@@ -34,7 +37,10 @@ __all__ = [
     "inbox_claim",
     "inbox_done",
     "inbox_failed",
+    "inbox_keys_prune",
     "inbox_revive",
+    "legal_hold_lift",
+    "legal_hold_place",
     "move",
     "move_many",
     "next_ref",
@@ -45,6 +51,7 @@ __all__ = [
     "record_many",
     "reject",
     "rejects_prune",
+    "retire",
     "seal_all",
     "seal_batch",
     "subscription_add",

@@ -18,8 +18,7 @@ from apps.core import clock
 from apps.sync.leases import Lease, renew
 from apps.sync.models import Action, Transaction
 from apps.sync.plans import PlannedAction
-
-SETTLED = ("succeeded", "found", "linked", "done", "unchanged")
+from apps.sync.retention import REMEMBERED, SETTLED
 
 
 @dataclass(frozen=True)
@@ -83,17 +82,24 @@ def append(
 
 
 def was_settled(*, kind: str, key: str, name: str) -> bool:
-    """Whether this action was ever done for the subject, by any of its transactions."""
+    """Whether this action was ever done for the subject, by any of its transactions. Only of what retention remembers."""
+    _remembered(name)
     ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
     return Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED).exists()
 
 
 def last_key(*, kind: str, key: str, name: str) -> str:
     """The idempotency key (a digest of the content) of the last write of this name for the subject; "" when none is known."""
+    _remembered(name)
     ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
     rows = Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED)
     written = rows.exclude(idempotency_key="").order_by("-id").values_list("idempotency_key", flat=True)
     return written.first() or ""
+
+
+def _remembered(name: str) -> None:
+    if name not in REMEMBERED:
+        raise LookupError(f"{name!r} is forgotten with its month; add it to apps.sync.retention.REMEMBERED")
 
 
 def settled_names(transaction_id: int) -> set[str]:
