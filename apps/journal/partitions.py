@@ -53,22 +53,32 @@ def create_sql(
     table: str,
     columns: str,
     by: str,
+    key: str = "",
     indexes: Mapping[str, str] | None = None,
     append_only: bool = False,
 ) -> list[str]:
     """The statements that create a partitioned table with a DEFAULT partition.
 
     ``columns`` is SQL that declares every column but ``id``; ``id`` comes from a sequence (identity columns on
-    partitioned tables need PostgreSQL 17). The primary key is ``(id, by)``. ``indexes`` maps a name to what stands
+    partitioned tables need PostgreSQL 17). The primary key is ``(id, by)``, or ``(key, by)`` of a table that declares
+    a ``key`` of its own and has no ``id``. ``indexes`` maps a name to what stands
     after ``ON table``, e.g. ``{"journal_inbox_pending": "(id) WHERE done_at IS NULL"}``.
     """
     _checked(table)
     sequence = f"{table}_id_seq"
+    if key:
+        made = [
+            f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({_checked(key)}, {by})) PARTITION BY RANGE ({by})"
+        ]
+    else:
+        made = [
+            f"CREATE SEQUENCE {sequence} AS bigint",
+            f"CREATE TABLE {table} (id bigint NOT NULL DEFAULT nextval('{sequence}'), {columns}, "
+            f"PRIMARY KEY (id, {by})) PARTITION BY RANGE ({by})",
+            f"ALTER SEQUENCE {sequence} OWNED BY {table}.id",
+        ]
     statements = [
-        f"CREATE SEQUENCE {sequence} AS bigint",
-        f"CREATE TABLE {table} (id bigint NOT NULL DEFAULT nextval('{sequence}'), {columns}, "
-        f"PRIMARY KEY (id, {by})) PARTITION BY RANGE ({by})",
-        f"ALTER SEQUENCE {sequence} OWNED BY {table}.id",
+        *made,
         *(f"CREATE INDEX {_checked(name)} ON {table} {what}" for name, what in (indexes or {}).items()),
     ]
     if append_only:
@@ -107,16 +117,18 @@ class PartitionedTable(Operation):
         *,
         columns: str,
         by: str,
+        key: str = "",
         indexes: Mapping[str, str] | None = None,
         append_only: bool = False,
     ) -> None:
-        self.table, self.columns, self.by = table, columns, by
+        self.table, self.columns, self.by, self.key = table, columns, by, key
         self.indexes, self.append_only = dict(indexes or {}), append_only
 
     def deconstruct(self) -> tuple[str, Sequence[object], dict[str, object]]:
         rest = {
             "columns": self.columns,
             "by": self.by,
+            "key": self.key,
             "indexes": self.indexes,
             "append_only": self.append_only,
         }
@@ -130,6 +142,7 @@ class PartitionedTable(Operation):
             table=self.table,
             columns=self.columns,
             by=self.by,
+            key=self.key,
             indexes=self.indexes,
             append_only=self.append_only,
         ):

@@ -7,7 +7,6 @@ lease is ours (fencing), in one short database transaction with the cross-refere
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,10 +14,19 @@ from typing import Any
 from django.db import connection
 
 from apps.core import clock
+from apps.sync import payloads
 from apps.sync.leases import Lease, renew
 from apps.sync.models import Action, Transaction
 from apps.sync.plans import PlannedAction
 from apps.sync.retention import REMEMBERED, SETTLED
+
+_COLUMNS = (
+    "created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation, target_key,"
+    " external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,"
+    " correlation_id, payload_digest"
+)
+_VALUES = ", ".join(f"%({name.strip()})s" for name in _COLUMNS.split(","))
+_APPEND = f"WITH {payloads.STORE} INSERT INTO sync_action ({_COLUMNS}) VALUES ({_VALUES})"  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -41,44 +49,32 @@ def append(
     """Append one row; call inside ``atomic``. Raises ``LeaseLost`` when the subject is no longer ours."""
     renew(lease, progress=entry.outcome in SETTLED)
     now = clock.now()
+    body = payloads.packed(entry.exchange, now)
+    row = {
+        "created_at": now,
+        "legal_entity_id": transaction.legal_entity_id,
+        "transaction_id": transaction.id,
+        "plan_id": plan_id,
+        "seq": seq,
+        "name": action.name,
+        "system": action.system,
+        "object_type": action.object_type,
+        "operation": action.operation,
+        "target_key": action.key,
+        "external_id": entry.external_id or action.external_id,
+        "idempotency_key": action.idempotency_key if action.kind == "push" else "",
+        "outcome": entry.outcome,
+        "error_kind": entry.error_kind,
+        "code": entry.code,
+        "message": entry.message,
+        "url": entry.url,
+        "started_at": entry.started_at,
+        "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
+        "fence": lease.token,
+        "correlation_id": transaction.correlation_id,
+    }
     with connection.cursor() as cursor:
-        payload_id = None
-        if entry.exchange is not None:
-            cursor.execute(
-                "INSERT INTO sync_payload (created_at, exchange) VALUES (%s, %s::jsonb) RETURNING id",
-                [now, json.dumps(entry.exchange, default=str)],
-            )
-            payload_id = cursor.fetchone()[0]
-        cursor.execute(
-            "INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type,"
-            " operation, target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at,"
-            " elapsed_ms, fence, correlation_id, payload_id)"
-            " VALUES (%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s,%s)",
-            [
-                now,
-                transaction.legal_entity_id,
-                transaction.id,
-                plan_id,
-                seq,
-                action.name,
-                action.system,
-                action.object_type,
-                action.operation,
-                action.key,
-                entry.external_id or action.external_id,
-                action.idempotency_key if action.kind == "push" else "",
-                entry.outcome,
-                entry.error_kind,
-                entry.code,
-                entry.message,
-                entry.url,
-                entry.started_at,
-                max(0, int((now - entry.started_at).total_seconds() * 1000)),
-                lease.token,
-                transaction.correlation_id,
-                payload_id,
-            ],
-        )
+        cursor.execute(_APPEND, row | body.parameters())
 
 
 def was_settled(*, kind: str, key: str, name: str) -> bool:

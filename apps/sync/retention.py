@@ -34,5 +34,5 @@ def declare_rules() -> None:
     retention.declare(
         retention.Rule("sync_action", lambda: settings.RETENTION_MONTHS_ACTIONS, keep=_NEEDED_ACTION)
     )
-    for table in ("sync_payload",):
+    for table in ("sync_body", "sync_payload"):
         retention.declare(retention.Rule(table, lambda: settings.RETENTION_MONTHS_PAYLOADS))
