@@ -198,11 +198,14 @@ def oldest_bound(table: str) -> date | None:
     return min(bounds) if bounds else None
 
 
-def ensure_partitions(*, months_ahead: int = 3) -> list[str]:
-    """Make this month's and the next months' partitions of every partitioned table; names of the new ones."""
-    month = clock.today().replace(day=1)
-    months = [month]
-    for _ in range(months_ahead):
+def ensure_partitions(*, months_ahead: int = 3, months_behind: int = 0) -> list[str]:
+    """Make this month's and the next months' partitions of every partitioned table; names of the new ones.
+
+    ``months_behind`` is for loading what happened before."""
+    today = clock.today()
+    first = today.year * 12 + today.month - 1 - months_behind
+    months = [date(first // 12, first % 12 + 1, 1)]
+    for _ in range(months_behind + months_ahead):
         months.append(_next_month(months[-1]))
     made = []
     for table in partitioned_tables():

@@ -5,6 +5,7 @@ Public surface: everything in ``__all__``; transitions are in :mod:`apps.journal
 """
 
 from apps.journal.audit import record, record_many
+from apps.journal.counters import fold as fold_counts
 from apps.journal.delivery import deliver_outbox, delivery_retry
 from apps.journal.hooksdue import sweep_hooks
 from apps.journal.inbox import (
@@ -34,6 +35,7 @@ __all__ = [
     "deliver_outbox",
     "delivery_retry",
     "ensure_partitions",
+    "fold_counts",
     "inbox_claim",
     "inbox_done",
     "inbox_failed",

@@ -1,7 +1,7 @@
 """Bells of the journal; each is safe to run twice.
 
 Public surface: tasks ``journal.deliver_outbox``, ``journal.seal``, ``journal.sweep_hooks``, ``journal.partitions``,
-``journal.retention``.
+``journal.retention``, ``journal.fold_counts``.
 """
 
 from __future__ import annotations
@@ -33,6 +33,11 @@ def sweep_hooks() -> int:
 @shared_task(base=BellTask, name="journal.partitions")
 def partitions() -> list[str]:
     return services.ensure_partitions()
+
+
+@shared_task(base=BellTask, name="journal.fold_counts")
+def fold_counts() -> int:
+    return services.fold_counts()
 
 
 @shared_task(base=BellTask, name="journal.retention")

@@ -11,7 +11,11 @@ from django.db import models
 from django.db.models import Q
 
 from apps.core.scope import ScopedQuerySet
+from apps.journal import counters
 from apps.journal.transitions import Arrows
+
+#: How many transactions of each state and flow, for the list's facets and the home screen.
+TRANSACTIONS = counters.declare(counters.Counter("transaction", "sync_transaction", ("state", "flow")))
 
 
 class Subject(models.Model):
@@ -151,6 +155,7 @@ class Transaction(models.Model):
             models.Index(fields=["correlation_id"], name="sync_tx_correlation"),
             models.Index(fields=["engagement_key", "-id"], name="sync_tx_engagement"),
         ]
+        triggers = counters.counted_by(TRANSACTIONS)
 
     def __str__(self) -> str:
         return self.ref
