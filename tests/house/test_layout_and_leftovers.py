@@ -10,7 +10,7 @@ from tests.house.scan import ROOT, floors, tracked_files
 
 TOP = {
     ".ci", ".editorconfig", ".env.example", ".gitattributes", ".github", ".gitignore", "CHANGELOG.md",
-    "CONTRIBUTING.md", "LICENSE", "Makefile", "Procfile", "README.md", "apps", "bench", "docs", "locale",
+    "CONTRIBUTING.md", "LICENSE", "Makefile", "Procfile", "README.md", "apps", "bench", "benchmarks", "docs", "locale",
     "manage.py", "pssync_console", "pyproject.toml", "requirements-dev.in", "requirements.in",
     "requirements.lock", "static", "templates", "tests",
 }  # fmt: skip
