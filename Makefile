@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock bench-sync bench-intake bench-profile bench-report bench-lock
+.PHONY: help install demo test check lock bench-sync bench-intake bench-profile bench-report bench-lock bench-data
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
@@ -38,6 +38,9 @@ check: install  ## Style, types, floors, templates, house rules, deployment chec
 	  ALLOWED_HOSTS=console.example.com DATABASE_URL=postgresql://pssync@db.example.com/pssync \
 	  CELERY_BROKER_URL=redis://broker.example.com/0 $(BIN)/python manage.py check --deploy --fail-level WARNING
 	$(BIN)/python manage.py makemigrations --check --dry-run
+
+bench-data: install  ## A large firm in a database of its own (ROWS=10000, 100000 or 1000000 transactions, SEED=1)
+	$(BIN)/python -m benchmarks.data --rows $(or $(ROWS),1000000) --seed $(or $(SEED),1)
 
 lock: install  ## Renew requirements.lock from requirements*.in (UPGRADE=1: the newest versions that fit)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)

@@ -288,8 +288,10 @@ CELERY_BEAT_SCHEDULE = {
         "options": {"expires": 10},
     },
     "journal.sweep_hooks": {"task": "journal.sweep_hooks", "schedule": 10.0, "options": {"expires": 30}},
+    "journal.fold_counts": {"task": "journal.fold_counts", "schedule": 5.0, "options": {"expires": 15}},
     "journal.seal": {"task": "journal.seal", "schedule": 60.0, "options": {"expires": 120}},
     "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
+    "journal.retention": {"task": "journal.retention", "schedule": crontab(hour="1", minute="17")},
 }
 
 # ---- Money: figures of several currencies are also shown in this one -------------------------------------------------
@@ -317,6 +319,14 @@ SANDBOX_URL = env.address(
     f"http://127.0.0.1:{env.integer('SANDBOX_PORT', 9100, minimum=1, maximum=65529)}",
     port=True,
 )
+
+# ---- Retention: whole months that are kept besides the present one; 0 keeps for ever ---------------------------------
+RETENTION_MONTHS_PAYLOADS = env.integer("RETENTION_MONTHS_PAYLOADS", 3, maximum=1200)
+RETENTION_MONTHS_INBOX = env.integer("RETENTION_MONTHS_INBOX", 6, maximum=1200)
+RETENTION_MONTHS_ACTIONS = env.integer("RETENTION_MONTHS_ACTIONS", 24, maximum=1200)
+RETENTION_MONTHS_AUDIT = env.integer("RETENTION_MONTHS_AUDIT", 0, maximum=1200)
+# Longer than any sender redelivers: Stripe's events can be sent again for 30 days, Salesforce keeps its for 3.
+INBOX_KEY_DAYS = env.integer("INBOX_KEY_DAYS", 90, minimum=35, maximum=36_500)
 
 # ---- Logs ----------------------------------------------------------------------------------------------------------
 DJANGO_STRUCTLOG_COMMAND_LOGGING_ENABLED = False

@@ -12,9 +12,10 @@ class JournalConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from apps.journal import hooksdue
+        from apps.journal import hooksdue, retention
 
         hooks.set_failure_recorder(hooksdue.record_failure)
+        retention.declare_own()
         post_migrate.connect(_make_partitions, sender=self)
 
 

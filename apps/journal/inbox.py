@@ -1,7 +1,8 @@
 """The inbox: every event exactly once, durable before it is acknowledged.
 
 Public surface: :func:`receive`, :func:`reject`, :func:`inbox_claim`, :func:`inbox_done`, :func:`inbox_failed`,
-:func:`inbox_revive`, :func:`rejects_prune`, :class:`InboxRow`. Outsiders take them from :mod:`apps.journal.services`.
+:func:`inbox_revive`, :func:`inbox_keys_prune`, :func:`rejects_prune`, :class:`InboxRow`.
+Outsiders take them from :mod:`apps.journal.services`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
+from django.conf import settings
 from django.db import connection
 
 from apps.core import clock, correlation, statements
@@ -118,12 +120,18 @@ def receive(
     changes: Sequence[Mapping[str, Any]],
     correlation_id: str,
     legal_entity_id: int | None = None,
+    pushed_at: datetime | None = None,
 ) -> bool:
     """Store an event; True if it is new, False if ``(source, event_id)`` was received before.
 
-    One statement, durable when the (auto)commit returns. Raises :class:`InvalidInput` for an event that cannot be
-    stored as it is (unprintable id, NUL characters).
+    One statement, durable when the (auto)commit returns. ``pushed_at`` is when a pushed event happened, by the sender's
+    word: older than the keys that we keep, it can only be a late redelivery, and is answered as one (polling finds what
+    changed in any case). Raises :class:`InvalidInput` for an event that cannot be stored as it is (unprintable id, NUL
+    characters).
     """
+    if pushed_at is not None and pushed_at < clock.now() - timedelta(days=settings.INBOX_KEY_DAYS):
+        log.warning("inbox_event_older_than_keys", source=source[:80], event_id=event_id[:255])
+        return False
     parameters: dict[str, Any] = {
         "source": source,
         "event_id": _checked_event_id(event_id),
@@ -171,6 +179,42 @@ def reject(
 def rejects_prune() -> int:
     """Forget rejects older than 30 days; returns how many."""
     return InboxReject.objects.filter(created_at__lt=clock.now() - _REJECTS_KEPT).delete()[0]
+
+
+_KEYS_A_BATCH, _KEY_BATCHES = 5_000, 400
+_PRUNE_KEYS = """
+WITH page AS (SELECT id, created_at FROM journal_inboxkey WHERE id > %(after)s ORDER BY id LIMIT %(limit)s),
+old AS (SELECT id FROM page WHERE created_at < %(before)s),
+waiting AS (
+    SELECT id FROM journal_inbox WHERE done_at IS NULL AND dead_at IS NULL AND id <= (SELECT max(id) FROM old)
+    UNION ALL SELECT id FROM journal_inbox WHERE dead_at IS NOT NULL
+),
+gone AS (
+    DELETE FROM journal_inboxkey WHERE id IN (SELECT id FROM old EXCEPT SELECT id FROM waiting) RETURNING 1
+)
+SELECT (SELECT max(id) FROM page), (SELECT count(*) FROM page), (SELECT count(*) FROM old), (SELECT count(*) FROM gone)
+"""
+
+
+def inbox_keys_prune() -> int:
+    """Forget the keys of events that no sender sends again; returns how many.
+
+    A key goes once it is older than ``INBOX_KEY_DAYS``, which is longer than any vendor redelivers, and its event is
+    settled. A redelivery after that is known by its own time (``pushed_at`` of :func:`receive`); a poll's cursor only
+    moves forward. Batches by the primary key, each its own transaction: keys rise with time, so the walk ends at the first
+    page of young ones.
+    """
+    before = clock.now() - timedelta(days=settings.INBOX_KEY_DAYS)
+    after, total = 0, 0
+    for _ in range(_KEY_BATCHES):
+        with connection.cursor() as cursor:
+            cursor.execute(_PRUNE_KEYS, {"after": after, "limit": _KEYS_A_BATCH, "before": before})
+            last, seen, old, gone = cursor.fetchone()
+        total += gone
+        if seen < _KEYS_A_BATCH or not old:
+            break
+        after = last
+    return total
 
 
 def inbox_claim(*, limit: int, newest: bool = False, ids: Sequence[int] | None = None) -> list[InboxRow]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import uuid
 
+from django.contrib.postgres.fields import ArrayField
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -222,3 +223,41 @@ class HookDue(models.Model):
 
     def __str__(self) -> str:
         return f"{self.hook} to {self.receiver}"
+
+
+class LegalHold(models.Model):
+    """While one is in force (``lifted_at`` empty), retention drops nothing. Rows are never deleted."""
+
+    reason = models.TextField()
+    placed_at = models.DateTimeField(default=clock.now, editable=False)
+    placed_by = models.CharField(max_length=200)
+    lifted_at = models.DateTimeField(null=True)
+    lifted_by = models.CharField(max_length=200, blank=True, default="")
+
+    def __str__(self) -> str:
+        return f"{self.pk}: {self.reason}"
+
+
+class Count(models.Model):
+    """How many rows of one kind a table has, as far as the deltas are folded; see :mod:`apps.journal.counters`."""
+
+    name = models.CharField(max_length=40)
+    legal_entity_id = models.BigIntegerField(null=True)
+    keys = ArrayField(models.TextField())
+    n = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["name", "legal_entity_id", "keys"], name="journal_count_once", nulls_distinct=False
+            )
+        ]
+
+
+class CountDelta(models.Model):
+    """What one statement added to or took from one kind; appended by triggers, folded into :class:`Count`."""
+
+    name = models.CharField(max_length=40)
+    legal_entity_id = models.BigIntegerField(null=True)
+    keys = ArrayField(models.TextField())
+    n = models.BigIntegerField()

@@ -1,7 +1,7 @@
 """Monthly range partitions for append-only tables: created by migration, kept ahead by a daily task.
 
 Public surface: :class:`PartitionedTable` (migration operation), :func:`ensure_partitions`, :func:`create_sql`,
-:func:`partitioned_tables`, :func:`oldest_bound`, :func:`drop_before`.
+:func:`partitioned_tables`, :func:`partitions`, :func:`oldest_bound`. Old months are dropped by :mod:`apps.journal.retention`.
 
 A table is declared with its columns, the timestamp it is partitioned by and its indexes. It always has a DEFAULT
 partition, so an insert never fails for want of a month; rows that landed there move to their month when it is made.
@@ -22,7 +22,7 @@ from apps.core import clock
 
 _NAME = re.compile(r"^[a-z][a-z0-9_]{0,45}$")
 #: Key of the advisory lock under which partitions are made or dropped: one maker at a time in the cluster.
-_LOCK = 0x7073_7061_7274
+LOCK = 0x7073_7061_7274
 
 _APPEND_ONLY_FUNCTION = """
 CREATE OR REPLACE FUNCTION journal_append_only() RETURNS trigger LANGUAGE plpgsql AS $$
@@ -53,22 +53,32 @@ def create_sql(
     table: str,
     columns: str,
     by: str,
+    key: str = "",
     indexes: Mapping[str, str] | None = None,
     append_only: bool = False,
 ) -> list[str]:
     """The statements that create a partitioned table with a DEFAULT partition.
 
     ``columns`` is SQL that declares every column but ``id``; ``id`` comes from a sequence (identity columns on
-    partitioned tables need PostgreSQL 17). The primary key is ``(id, by)``. ``indexes`` maps a name to what stands
+    partitioned tables need PostgreSQL 17). The primary key is ``(id, by)``, or ``(key, by)`` of a table that declares
+    a ``key`` of its own and has no ``id``. ``indexes`` maps a name to what stands
     after ``ON table``, e.g. ``{"journal_inbox_pending": "(id) WHERE done_at IS NULL"}``.
     """
     _checked(table)
     sequence = f"{table}_id_seq"
+    if key:
+        made = [
+            f"CREATE TABLE {table} ({columns}, PRIMARY KEY ({_checked(key)}, {by})) PARTITION BY RANGE ({by})"
+        ]
+    else:
+        made = [
+            f"CREATE SEQUENCE {sequence} AS bigint",
+            f"CREATE TABLE {table} (id bigint NOT NULL DEFAULT nextval('{sequence}'), {columns}, "
+            f"PRIMARY KEY (id, {by})) PARTITION BY RANGE ({by})",
+            f"ALTER SEQUENCE {sequence} OWNED BY {table}.id",
+        ]
     statements = [
-        f"CREATE SEQUENCE {sequence} AS bigint",
-        f"CREATE TABLE {table} (id bigint NOT NULL DEFAULT nextval('{sequence}'), {columns}, "
-        f"PRIMARY KEY (id, {by})) PARTITION BY RANGE ({by})",
-        f"ALTER SEQUENCE {sequence} OWNED BY {table}.id",
+        *made,
         *(f"CREATE INDEX {_checked(name)} ON {table} {what}" for name, what in (indexes or {}).items()),
     ]
     if append_only:
@@ -107,16 +117,18 @@ class PartitionedTable(Operation):
         *,
         columns: str,
         by: str,
+        key: str = "",
         indexes: Mapping[str, str] | None = None,
         append_only: bool = False,
     ) -> None:
-        self.table, self.columns, self.by = table, columns, by
+        self.table, self.columns, self.by, self.key = table, columns, by, key
         self.indexes, self.append_only = dict(indexes or {}), append_only
 
     def deconstruct(self) -> tuple[str, Sequence[object], dict[str, object]]:
         rest = {
             "columns": self.columns,
             "by": self.by,
+            "key": self.key,
             "indexes": self.indexes,
             "append_only": self.append_only,
         }
@@ -130,6 +142,7 @@ class PartitionedTable(Operation):
             table=self.table,
             columns=self.columns,
             by=self.by,
+            key=self.key,
             indexes=self.indexes,
             append_only=self.append_only,
         ):
@@ -185,16 +198,19 @@ def oldest_bound(table: str) -> date | None:
     return min(bounds) if bounds else None
 
 
-def ensure_partitions(*, months_ahead: int = 3) -> list[str]:
-    """Make this month's and the next months' partitions of every partitioned table; names of the new ones."""
-    month = clock.today().replace(day=1)
-    months = [month]
-    for _ in range(months_ahead):
+def ensure_partitions(*, months_ahead: int = 3, months_behind: int = 0) -> list[str]:
+    """Make this month's and the next months' partitions of every partitioned table; names of the new ones.
+
+    ``months_behind`` is for loading what happened before."""
+    today = clock.today()
+    first = today.year * 12 + today.month - 1 - months_behind
+    months = [date(first // 12, first % 12 + 1, 1)]
+    for _ in range(months_behind + months_ahead):
         months.append(_next_month(months[-1]))
     made = []
     for table in partitioned_tables():
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
             have = {p.since for p in partitions(table)}
             missing = [since for since in months if since not in have]
             if not missing:
@@ -207,7 +223,7 @@ def ensure_partitions(*, months_ahead: int = 3) -> list[str]:
 
 def _make(cursor, table: str, months: Sequence[date]) -> list[str]:
     """Create the months; rows of theirs waiting in DEFAULT are carried over by building DEFAULT anew."""
-    by = _partition_column(cursor, table)
+    by = partition_column(cursor, table)
     guarded = _is_append_only(cursor, table)
     default, former = f"{table}_default", f"{table}_former"
     first, last = _midnight(months[0]), _midnight(_next_month(months[-1]))
@@ -240,7 +256,8 @@ def _midnight(day: date) -> str:
     return datetime(day.year, day.month, day.day, tzinfo=UTC).isoformat()
 
 
-def _partition_column(cursor, table: str) -> str:
+def partition_column(cursor, table: str) -> str:
+    """The column that a table is partitioned by."""
     cursor.execute(
         "SELECT a.attname FROM pg_partitioned_table p"
         " JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = p.partattrs[0]"
@@ -256,16 +273,3 @@ def _is_append_only(cursor, table: str) -> bool:
         [table, f"{table}_no_truncate"],
     )
     return cursor.fetchone()[0]
-
-
-def drop_before(*, table: str, month: date) -> list[str]:
-    """Retire whole months that end on or before ``month`` (a first of month). DEFAULT is never dropped."""
-    dropped = []
-    with transaction.atomic(), connection.cursor() as cursor:
-        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
-        cursor.execute("SET LOCAL lock_timeout = '5s'")
-        for partition in partitions(_checked(table)):
-            if partition.until and partition.until <= month:
-                cursor.execute(f"DROP TABLE {partition.name}")
-                dropped.append(partition.name)
-    return dropped

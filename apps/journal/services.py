@@ -5,6 +5,7 @@ Public surface: everything in ``__all__``; transitions are in :mod:`apps.journal
 """
 
 from apps.journal.audit import record, record_many, recorded_with
+from apps.journal.counters import fold as fold_counts
 from apps.journal.delivery import deliver_outbox, delivery_retry
 from apps.journal.hooksdue import sweep_hooks
 from apps.journal.inbox import (
@@ -12,6 +13,7 @@ from apps.journal.inbox import (
     inbox_claim,
     inbox_done,
     inbox_failed,
+    inbox_keys_prune,
     inbox_revive,
     receive,
     reject,
@@ -20,21 +22,27 @@ from apps.journal.inbox import (
 from apps.journal.outbox import cloud_event, publish, subscription_add, subscription_enable
 from apps.journal.partitions import ensure_partitions
 from apps.journal.refs import next_ref, next_refs
+from apps.journal.retention import Retired, legal_hold_lift, legal_hold_place, retire
 from apps.journal.seals import SealProblem, seal_all, seal_batch, verify_seals
 from apps.journal.transitions import Arrows, move, move_many
 
 __all__ = [
     "Arrows",
     "InboxRow",
+    "Retired",
     "SealProblem",
     "cloud_event",
     "deliver_outbox",
     "delivery_retry",
     "ensure_partitions",
+    "fold_counts",
     "inbox_claim",
     "inbox_done",
     "inbox_failed",
+    "inbox_keys_prune",
     "inbox_revive",
+    "legal_hold_lift",
+    "legal_hold_place",
     "move",
     "move_many",
     "next_ref",
@@ -46,6 +54,7 @@ __all__ = [
     "recorded_with",
     "reject",
     "rejects_prune",
+    "retire",
     "seal_all",
     "seal_batch",
     "subscription_add",

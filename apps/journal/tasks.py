@@ -1,9 +1,13 @@
 """Bells of the journal; each is safe to run twice.
 
-Public surface: tasks ``journal.deliver_outbox``, ``journal.seal``, ``journal.sweep_hooks``, ``journal.partitions``.
+Public surface: tasks ``journal.deliver_outbox``, ``journal.seal``, ``journal.sweep_hooks``, ``journal.partitions``,
+``journal.retention``, ``journal.fold_counts``.
 """
 
 from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
 
 from celery import shared_task
 
@@ -28,5 +32,15 @@ def sweep_hooks() -> int:
 
 @shared_task(base=BellTask, name="journal.partitions")
 def partitions() -> list[str]:
-    services.rejects_prune()
     return services.ensure_partitions()
+
+
+@shared_task(base=BellTask, name="journal.fold_counts")
+def fold_counts() -> int:
+    return services.fold_counts()
+
+
+@shared_task(base=BellTask, name="journal.retention")
+def retention() -> dict[str, Any] | None:
+    done = services.retire()
+    return asdict(done) if done else None

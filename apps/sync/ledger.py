@@ -19,11 +19,11 @@ from django.conf import settings
 from apps.core import clock, statements
 from apps.governance import selectors as governance
 from apps.records import services as records
+from apps.sync import payloads
 from apps.sync.leases import Lease, LeaseLost
 from apps.sync.models import Action, Gate, Transaction
 from apps.sync.plans import Draft, PlannedAction
-
-SETTLED = ("succeeded", "found", "linked", "done", "unchanged")
+from apps.sync.retention import REMEMBERED, SETTLED
 
 
 @dataclass(frozen=True)
@@ -49,16 +49,13 @@ WITH held AS (
                         WHEN %(settled)s AND %(name)s = ANY(in_doubt) THEN array_remove(in_doubt, %(name)s::varchar)
                         ELSE in_doubt END
     WHERE id = %(subject)s AND lease_token = %(fence)s RETURNING id
-), payload AS (
-    INSERT INTO sync_payload (created_at, exchange)
-    SELECT %(now)s, %(exchange)s::jsonb FROM held WHERE %(exchange)s::text IS NOT NULL RETURNING id
-){linked}
+), {stored}{linked}
 INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation,
     target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,
-    correlation_id, payload_id)
+    correlation_id, payload_digest)
 SELECT %(now)s, %(legal_entity)s::bigint, %(transaction)s, %(plan)s::bigint, %(seq)s, %(name)s, %(system)s, %(object_type)s,
     %(operation)s, %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s,
-    %(message)s, %(url)s, %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, (SELECT id FROM payload)
+    %(message)s, %(url)s, %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, %(payload_digest)s::bytea
 FROM held RETURNING {made}
 """
 
@@ -79,14 +76,15 @@ def append(
     What was sent with unknown outcome is remembered with the subject until a later row settles it."""
     linked, values = ("", {}) if link is None else records.link_with("held", records.link_values(**link))
     statement = _APPEND.format(
+        stored=payloads.STORE,
         linked=f", {linked}" if linked else "",
         made="EXISTS (SELECT 1 FROM linked)" if linked else "false",
     )
     asked_at, now = time.monotonic(), clock.now()
-    exchange = None if entry.exchange is None else json.dumps(entry.exchange, default=str)
     written = statements.rows(
         statement,
         values
+        | payloads.packed(entry.exchange, now).parameters()
         | {
             "seconds": settings.SYNC_LEASE_SECONDS,
             "settled": entry.outcome in SETTLED,
@@ -94,7 +92,6 @@ def append(
             "subject": lease.subject_id,
             "fence": lease.token,
             "now": now,
-            "exchange": exchange,
             "legal_entity": transaction.legal_entity_id,
             "transaction": transaction.id,
             "plan": plan_id,
@@ -173,17 +170,24 @@ def store_plan(
 
 
 def was_settled(*, kind: str, key: str, name: str) -> bool:
-    """Whether this action was ever done for the subject, by any of its transactions."""
+    """Whether this action was ever done for the subject, by any of its transactions. Only of what retention remembers."""
+    _remembered(name)
     ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
     return Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED).exists()
 
 
 def last_key(*, kind: str, key: str, name: str) -> str:
     """The idempotency key (a digest of the content) of the last write of this name for the subject; "" when none is known."""
+    _remembered(name)
     ids = Transaction.objects.filter(subject__kind=kind, subject__key=key).values_list("id", flat=True)
     rows = Action.objects.filter(transaction_id__in=list(ids), name=name, outcome__in=SETTLED)
     written = rows.exclude(idempotency_key="").order_by("-id").values_list("idempotency_key", flat=True)
     return written.first() or ""
+
+
+def _remembered(name: str) -> None:
+    if name not in REMEMBERED:
+        raise LookupError(f"{name!r} is forgotten with its month; add it to apps.sync.retention.REMEMBERED")
 
 
 def settled_names(transaction_id: int) -> set[str]:

@@ -13,7 +13,11 @@ from django.db.models import Q, Value
 from django.db.models.functions import Coalesce
 
 from apps.core.scope import ScopedQuerySet
+from apps.journal import counters
 from apps.journal.transitions import Arrows
+
+#: How many transactions of each state and flow, for the list's facets and the home screen.
+TRANSACTIONS = counters.declare(counters.Counter("transaction", "sync_transaction", ("state", "flow")))
 
 
 class Subject(models.Model):
@@ -165,6 +169,7 @@ class Transaction(models.Model):
             models.Index(fields=["correlation_id"], name="sync_tx_correlation"),
             models.Index(fields=["engagement_key", "-id"], name="sync_tx_engagement"),
         ]
+        triggers = counters.counted_by(TRANSACTIONS)
 
     def __str__(self) -> str:
         return self.ref
@@ -261,15 +266,21 @@ class Action(models.Model):
     elapsed_ms = models.IntegerField()
     fence = models.BigIntegerField()
     correlation_id = models.UUIDField()
+    #: Of attempts journaled before bodies were stored once; until retention has dropped the last of them.
     payload_id = models.BigIntegerField(null=True)
+    payload_digest = models.BinaryField(null=True)
 
     class Meta:
         managed = False
         db_table = "sync_action"
 
+    @property
+    def has_payload(self) -> bool:
+        return self.payload_digest is not None or self.payload_id is not None
+
 
 class Payload(models.Model):
-    """A redacted request/response pair of one attempt (partitioned by month)."""
+    """A redacted request/response pair of one attempt, as it was stored before :class:`Body` (partitioned by month)."""
 
     id = models.BigIntegerField(primary_key=True)
     created_at = models.DateTimeField()
@@ -278,3 +289,18 @@ class Payload(models.Model):
     class Meta:
         managed = False
         db_table = "sync_payload"
+
+
+class Body(models.Model):
+    """A redacted request and its answer, once a month however often it was exchanged (partitioned by month).
+
+    ``body`` is read and written by :mod:`apps.sync.payloads` only. The key is ``(digest, month)``.
+    """
+
+    digest = models.BinaryField(primary_key=True)
+    month = models.DateField()
+    body = models.BinaryField()
+
+    class Meta:
+        managed = False
+        db_table = "sync_body"

@@ -15,6 +15,7 @@ from django.db.models import Count, QuerySet
 from apps.core import clock
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
+from apps.sync import payloads
 from apps.sync.models import FINISHED, OPEN, Action, Dependency, Payload, Plan, PollCursor, State, Transaction
 
 
@@ -74,13 +75,19 @@ def waterfall(transaction: Transaction) -> list[Bar]:
     return bars
 
 
-def payload(transaction: Transaction, payload_id: int) -> dict[str, Any]:
-    """A redacted exchange of one of this transaction's attempts. Raises :class:`NotFound`."""
-    known = Action.objects.filter(transaction_id=transaction.id, payload_id=payload_id).exists()
-    found = Payload.objects.filter(id=payload_id).first() if known else None
-    if found is None:
+def payload(transaction: Transaction, attempt_id: int) -> dict[str, Any]:
+    """The redacted exchange of one of this transaction's attempts. Raises :class:`NotFound`, also once it is dropped."""
+    attempt = Action.objects.filter(transaction_id=transaction.id, id=attempt_id).first()
+    if attempt is None or not attempt.has_payload:
         raise NotFound("There is no such payload.")
-    return found.exchange
+    if attempt.payload_digest is not None:
+        found = payloads.body_of(bytes(attempt.payload_digest), attempt.created_at)
+    else:
+        former = Payload.objects.filter(pk=attempt.payload_id or 0, created_at=attempt.created_at)
+        found = former.values_list("exchange", flat=True).first()
+    if found is None:
+        raise NotFound("Request and answer of this attempt are not kept any longer.")
+    return found
 
 
 def last_plan(transaction: Transaction) -> Plan | None:

@@ -15,8 +15,12 @@ from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.scope import ScopedQuerySet
+from apps.journal import counters
 from apps.journal.transitions import Arrows
 from apps.triage.catalogue import Severity
+
+#: How many cases of each state, severity and code, for the lists' facets.
+CASES = counters.declare(counters.Counter("case", "triage_case", ("state", "severity", "code")))
 
 
 class CaseState(models.TextChoices):
@@ -162,6 +166,7 @@ class Case(models.Model):
             models.Index(fields=["mapping_id"], condition=Q(mapping_id__isnull=False), name="triage_mapping"),
             GinIndex(SEARCH, name="triage_search"),
         ]
+        triggers = counters.counted_by(CASES)
 
     def __str__(self) -> str:
         return f"{self.ref} {self.code}"

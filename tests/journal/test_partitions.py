@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, datetime
 
 import pytest
 import time_machine
 from django.db import connection
 
-from apps.journal import services
 from apps.journal.models import Audit
-from apps.journal.partitions import create_sql, drop_before, ensure_partitions, partitioned_tables, partitions
-from apps.journal.seals import verify_seals
-from tests.journal.quiet import quiet
+from apps.journal.partitions import create_sql, ensure_partitions, partitioned_tables, partitions
 
 
 def _audit_at(at: datetime, ref: str) -> None:
@@ -77,27 +74,6 @@ def test_the_rebuilt_default_and_new_months_are_append_only_too():
             " AND t.tgname ~ '(append_only|no_truncate)$' GROUP BY 1 ORDER BY 1"
         )
         assert cursor.fetchall() == [("journal_audit_default", 2), ("journal_audit_y2031m05", 2)]
-
-
-def test_retired_months_are_dropped_whole_and_their_seals_stay_valid(process_database):
-    with time_machine.travel("2030-03-05T00:00:00Z", tick=False):
-        ensure_partitions(months_ahead=1)
-        services.record(verb="v", object_type="t", object_ref="old")
-    quiet()
-    services.seal_all()
-    services.record(verb="v", object_type="t", object_ref="new")
-    quiet()
-    services.seal_all()
-    with time_machine.travel("2030-04-05T00:00:00Z", tick=False):
-        services.record(verb="v", object_type="t", object_ref="kept")
-    quiet()
-    services.seal_all()
-    for name in [p.name for p in partitions("journal_audit") if p.until and p.until.year < 2030]:
-        with connection.cursor() as cursor:
-            cursor.execute(f"DROP TABLE {name}")
-    assert drop_before(table="journal_audit", month=date(2030, 4, 1)) == ["journal_audit_y2030m03"]
-    assert [row.object_ref for row in Audit.objects.all()] == ["kept"]
-    assert verify_seals() == []
 
 
 def test_a_table_name_is_never_sql():

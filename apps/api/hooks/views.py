@@ -84,6 +84,7 @@ def _receive(request: HttpRequest, system_code: str) -> bool:
         "body": body,
         "changes": [asdict(change) for change in changes],
         "correlation_id": correlation.current(),
+        "pushed_at": max((change.occurred_at for change in changes if change.occurred_at), default=None),
     }
     try:
         try:

@@ -9,5 +9,5 @@ urlpatterns = [
     path("transactions/<str:ref>/", views.detail, name="transaction"),
     path("transactions/<str:ref>/preview", views.preview, name="transaction-preview"),
     path("transactions/<str:ref>/run", views.run, name="transaction-run"),
-    path("transactions/<str:ref>/payload/<int:payload_id>", views.payload, name="transaction-payload"),
+    path("transactions/<str:ref>/payload/<int:attempt_id>", views.payload, name="transaction-payload"),
 ]

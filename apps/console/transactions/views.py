@@ -86,10 +86,10 @@ def run(request: ConsoleRequest, ref: str) -> HttpResponse:
 
 @require_GET
 @screen("payload.reveal")
-def payload(request: ConsoleRequest, ref: str, payload_id: int) -> HttpResponse:
+def payload(request: ConsoleRequest, ref: str, attempt_id: int) -> HttpResponse:
     """Request and answer of one attempt; secrets were redacted before they were stored. Looking leaves an audit row."""
     row = sync.transaction_detail(request.scope, ref)
-    exchange = sync.payload(row, payload_id)
+    exchange = sync.payload(row, attempt_id)
     journal.record(
         verb="payload.revealed",
         object_type="transaction",
@@ -97,7 +97,7 @@ def payload(request: ConsoleRequest, ref: str, payload_id: int) -> HttpResponse:
         by=request.user,
         legal_entity_id=row.legal_entity_id,
         engagement_key=row.engagement_key,
-        new={"payload": payload_id},
+        new={"attempt": attempt_id},
     )
     template = "console/transactions/payload.html" + ("#exchange" if request.htmx else "")
     return render(request, template, {"transaction": row, "exchange": exchange})

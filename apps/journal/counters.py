@@ -1,0 +1,208 @@
+"""Counter tables: how many rows a table has of each kind, kept by triggers, read without counting.
+
+Public surface: :class:`Counter`, :func:`declare`, :func:`counted_by`, :func:`totals`, :class:`Total`,
+:func:`summed`, :func:`fold`, :func:`recount`, :class:`Drift`.
+
+A statement that changes rows appends one delta for each kind that it changes, in its own transaction: a rollback takes it
+along, and since nobody updates a shared row, nobody waits for another. A follower folds deltas into the totals; readers add up
+both in one statement, so they see each change exactly once whether it is folded or not. Totals are per legal entity, as
+reading is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pgtrigger
+from django.db import connection, transaction
+from django.db.models import Count, Q, QuerySet
+
+from apps.core.scope import Scope
+
+#: One folder or recounter at a time.
+_LOCK = 0x7073_636E_7473
+_FOLD = 20_000
+
+
+@dataclass(frozen=True)
+class Counter:
+    """Rows of ``table`` by legal entity and by the text columns ``keys``; ``name`` is what the totals are kept under."""
+
+    name: str
+    table: str
+    keys: tuple[str, ...]
+
+    @property
+    def kind(self) -> str:
+        return f"legal_entity_id, ARRAY[{', '.join(self.keys)}]::text[]"
+
+
+@dataclass(frozen=True)
+class Total:
+    """``keys`` in the order of the counter's."""
+
+    legal_entity_id: int | None
+    keys: tuple[str, ...]
+    number: int
+
+
+@dataclass(frozen=True)
+class Drift:
+    """What a recount found: the totals said ``counted``, there were ``true``."""
+
+    total: Total
+    true: int
+
+
+_counters: dict[str, Counter] = {}
+
+
+def declare(counter: Counter) -> Counter:
+    """Called where the model is defined; the recount knows all of them."""
+    _counters[counter.name] = counter
+    return counter
+
+
+def counters() -> list[Counter]:
+    return [_counters[name] for name in sorted(_counters)]
+
+
+# ---- Triggers --------------------------------------------------------------------------------------------------------
+
+
+def counted_by(counter: Counter) -> list[pgtrigger.Trigger]:
+    """For ``Meta.triggers`` of the model: one statement, one delta a kind, however many rows it changes."""
+    append = "INSERT INTO journal_countdelta (name, legal_entity_id, keys, n) "
+    name = counter.name
+    rows = {
+        "insert": f"SELECT '{name}', {counter.kind}, count(*) FROM new_rows GROUP BY 2, 3",  # noqa: S608
+        "delete": f"SELECT '{name}', {counter.kind}, -count(*) FROM old_rows GROUP BY 2, 3",  # noqa: S608
+        "update": (
+            f"SELECT '{name}', entity, kind, sum(n) FROM ("  # noqa: S608
+            f"SELECT {counter.kind}, -1 FROM old_rows UNION ALL SELECT {counter.kind}, 1 FROM new_rows"
+            ") AS changed (entity, kind, n) GROUP BY 2, 3 HAVING sum(n) <> 0"
+        ),
+    }
+    tables = {
+        "insert": pgtrigger.Referencing(new="new_rows"),
+        "delete": pgtrigger.Referencing(old="old_rows"),
+        "update": pgtrigger.Referencing(old="old_rows", new="new_rows"),
+    }
+    operations = {"insert": pgtrigger.Insert, "delete": pgtrigger.Delete, "update": pgtrigger.Update}
+    return [
+        pgtrigger.Trigger(
+            name=f"{name}_counted_{verb}",
+            level=pgtrigger.Statement,
+            when=pgtrigger.After,
+            operation=operations[verb],
+            referencing=tables[verb],
+            func=f"{append}{rows[verb]}; RETURN NULL;",
+        )
+        for verb in rows
+    ]
+
+
+# ---- Reading ---------------------------------------------------------------------------------------------------------
+
+_TOTALS = """
+SELECT legal_entity_id, keys, sum(n)::bigint FROM (
+    SELECT name, legal_entity_id, keys, n FROM journal_count
+    UNION ALL
+    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
+) AS both_of_them WHERE name = %(name)s AND (%(all)s OR legal_entity_id = ANY(%(entities)s)) GROUP BY 1, 2 HAVING sum(n) <> 0
+"""
+
+
+def totals(counter: Counter, scope: Scope, rows: QuerySet[Any]) -> list[Total]:
+    """How many rows of each kind the scope may see.
+
+    ``rows`` are all rows of the table: those of engagements outside the scope's legal entities (a project manager's own) are
+    few, and counted by their index.
+    """
+    found: list[Total] = []
+    if scope.everything or scope.entity_ids:
+        with connection.cursor() as cursor:
+            entities = sorted(scope.entity_ids)
+            cursor.execute(_TOTALS, {"name": counter.name, "all": scope.everything, "entities": entities})
+            found = [Total(entity, tuple(keys), number) for entity, keys, number in cursor.fetchall()]
+    if scope.everything or not scope.engagement_keys:
+        return found
+    own = rows.filter(engagement_key__in=scope.engagement_keys)
+    own = own.filter(Q(legal_entity_id=None) | ~Q(legal_entity_id__in=scope.entity_ids))
+    grouped = own.order_by().values_list("legal_entity_id", *counter.keys).annotate(Count("pk"))
+    return found + [Total(line[0], tuple(line[1:-1]), line[-1]) for line in grouped]
+
+
+def summed(
+    found: Sequence[Total], key: int, *, given: dict[int, frozenset[str]] | None = None
+) -> dict[str, int]:
+    """Totals by the key at position ``key``, of those whose other keys are among ``given``."""
+    answer: dict[str, int] = {}
+    for total in found:
+        if all(total.keys[at] in wanted for at, wanted in (given or {}).items() if at != key):
+            answer[total.keys[key]] = answer.get(total.keys[key], 0) + total.number
+    return answer
+
+
+# ---- Keeping ---------------------------------------------------------------------------------------------------------
+
+_FOLD_SQL = """
+WITH gone AS (
+    DELETE FROM journal_countdelta WHERE id = ANY(ARRAY(SELECT id FROM journal_countdelta ORDER BY id LIMIT %s))
+    RETURNING name, legal_entity_id, keys, n
+),
+folded AS (
+    INSERT INTO journal_count AS c (name, legal_entity_id, keys, n)
+    SELECT name, legal_entity_id, keys, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0
+    ON CONFLICT (name, legal_entity_id, keys) DO UPDATE SET n = c.n + excluded.n
+)
+SELECT count(*) FROM gone
+"""
+
+
+def fold() -> int:
+    """Add settled deltas to the totals; returns how many. Nothing when another folder is at work."""
+    done = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            if not cursor.fetchone()[0]:
+                return done
+            cursor.execute(_FOLD_SQL, [_FOLD])
+            folded = cursor.fetchone()[0]
+        done += folded
+        if folded < _FOLD:
+            return done
+
+
+def recount(counter: Counter) -> list[Drift]:
+    """Compare with the truth and put right what differs; an empty list means that nothing did.
+
+    One statement, so one snapshot of rows, totals and deltas; what is wrong is corrected by a delta. Writers go on meanwhile.
+    """
+    statement = f"""
+        WITH truth AS (SELECT {counter.kind} AS keys, count(*) AS n FROM {counter.table} GROUP BY 1, 2),
+        told AS (
+            SELECT legal_entity_id, keys, sum(n) AS n FROM (
+                SELECT legal_entity_id, keys, n FROM journal_count WHERE name = %(name)s
+                UNION ALL SELECT legal_entity_id, keys, n FROM journal_countdelta WHERE name = %(name)s
+            ) AS both_of_them GROUP BY 1, 2
+        ),
+        compared AS (
+            SELECT entity, keys, sum(truth) AS truth, sum(told) AS told FROM (
+                SELECT legal_entity_id, keys, n, 0 FROM truth UNION ALL SELECT legal_entity_id, keys, 0, n FROM told
+            ) AS lines (entity, keys, truth, told) GROUP BY 1, 2 HAVING sum(truth) <> sum(told)
+        ),
+        corrected AS (
+            INSERT INTO journal_countdelta (name, legal_entity_id, keys, n)
+            SELECT %(name)s, entity, keys, truth - told FROM compared
+        )
+        SELECT entity, keys, told::bigint, truth::bigint FROM compared ORDER BY entity, keys
+    """  # noqa: S608
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        cursor.execute(statement, {"name": counter.name})
+        rows = cursor.fetchall()
+    return [Drift(Total(entity, tuple(keys), told), true) for entity, keys, told, true in rows]
