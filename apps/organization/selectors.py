@@ -1,15 +1,20 @@
 """Reads of the organization: who may do what and where, entities, routing, rates, deadlines.
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`,
-:func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`user_by_email`,
-:func:`convert`, :func:`invoice_run_due`.
+:func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
+:func:`user_by_email`, :func:`convert`, :func:`invoice_run_due`.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import threading
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import wraps
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -126,6 +131,41 @@ def user_by_email(email: str) -> User | None:
     return User.objects.filter(email__iexact=email.strip(), is_active=True).first() if email.strip() else None
 
 
+# ---- What hardly ever changes, for those who ask all the time ----------------------------------------------------------
+class _Memory:
+    """What one thread has read of the registry, for so many seconds."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds, self.until = seconds, 0.0
+        self.values: dict[Any, Any] = {}
+
+
+_local = threading.local()
+
+
+def remember_registry(seconds: float | None) -> None:
+    """From now on this thread asks for entities, systems and routes at most once in so many seconds (None: each time).
+
+    For the engine's workers; a change of the registry reaches them that much later."""
+    _local.memory = None if seconds is None else _Memory(seconds)
+
+
+def _remembered(read: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(read)
+    def reading(*key: Any) -> Any:
+        memory: _Memory | None = getattr(_local, "memory", None)
+        if memory is None:
+            return read(*key)
+        if time.monotonic() >= memory.until:
+            memory.values.clear()
+            memory.until = time.monotonic() + memory.seconds
+        if (read, key) not in memory.values:
+            memory.values[read, key] = read(*key)
+        return memory.values[read, key]
+
+    return reading
+
+
 # ---- Entities, systems, routing -----------------------------------------------------------------------------------
 def entities(*, scope: Scope | None = None, active: bool | None = True) -> list[LegalEntity]:
     """Legal entities by code; ``scope`` limits them, ``active=None`` includes the inactive."""
@@ -139,6 +179,12 @@ def entities(*, scope: Scope | None = None, active: bool | None = True) -> list[
 
 def entity(code_or_id: str | int) -> LegalEntity | None:
     """A legal entity by its code (``MER-UK``) or id, active or not; None when there is none."""
+    found: LegalEntity | None = _entity(code_or_id)
+    return found
+
+
+@_remembered
+def _entity(code_or_id: str | int) -> LegalEntity | None:
     if isinstance(code_or_id, int):
         return LegalEntity.objects.filter(pk=code_or_id).first()
     return LegalEntity.objects.filter(code=code_or_id).first()
@@ -156,18 +202,30 @@ def systems(kind: str | None = None, *, active: bool | None = True) -> list[Syst
 
 def system(code_or_id: str | int) -> System:
     """A system by code or id. Raises :class:`NotFound`."""
-    found = (
-        System.objects.filter(pk=code_or_id)
-        if isinstance(code_or_id, int)
-        else System.objects.filter(code=code_or_id)
-    ).first()
+    found: System | None = _system(code_or_id)
     if found is None:
         raise NotFound(_("There is no system %(code)s.") % {"code": code_or_id})
     return found
 
 
+@_remembered
+def _system(code_or_id: str | int) -> System | None:
+    rows = (
+        System.objects.filter(pk=code_or_id)
+        if isinstance(code_or_id, int)
+        else System.objects.filter(code=code_or_id)
+    )
+    return rows.first()
+
+
 def route(legal_entity_id: int, kind: str) -> Routing | None:
     """Which system plays ``kind`` for the entity, with its settings; None when nothing does."""
+    found: Routing | None = _route(legal_entity_id, kind)
+    return found
+
+
+@_remembered
+def _route(legal_entity_id: int, kind: str) -> Routing | None:
     return (
         Routing.objects.select_related("system", "legal_entity")
         .filter(legal_entity_id=legal_entity_id, kind=kind, system__active=True)

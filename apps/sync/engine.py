@@ -22,6 +22,7 @@ from django.db import connection, connections
 
 from apps.connectors import services as connectors
 from apps.core import stopping
+from apps.organization import selectors as organization
 from apps.sync import apply, intake, leases
 from apps.sync.leases import Lease, LeaseLost
 
@@ -151,6 +152,7 @@ class _Pump:
     # -- the workers
 
     def _worker(self) -> None:
+        organization.remember_registry(1.0)
         try:
             while True:
                 lease = self._next()

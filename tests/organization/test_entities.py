@@ -13,6 +13,7 @@ from apps.core.errors import InvalidInput, NotFound
 from apps.core.scope import Scope
 from apps.journal import selectors as journal
 from apps.organization import selectors, services
+from apps.organization.models import System
 
 pytestmark = pytest.mark.django_db
 
@@ -152,3 +153,18 @@ def test_an_entitys_tax_id_must_be_one_of_its_country(uk):
     with pytest.raises(InvalidInput, match="no valid tax id of DE"):
         services.entity_set(code="MER-UK", country="DE")
     assert selectors.entity("MER-UK").country == "GB"
+
+
+def test_who_asks_all_the_time_may_remember_the_registry_for_a_moment(django_assert_num_queries):
+    services.system_set(code="crm", name="Salesforce", kind="crm", vendor="salesforce")
+    selectors.remember_registry(30)
+    try:
+        with django_assert_num_queries(1):
+            assert selectors.system("crm").name == selectors.system("crm").name == "Salesforce"
+        with pytest.raises(NotFound):
+            selectors.system("nobody")
+        System.objects.filter(code="crm").update(name="Salesforce EU")
+        assert selectors.system("crm").name == "Salesforce"
+    finally:
+        selectors.remember_registry(None)
+    assert selectors.system("crm").name == "Salesforce EU"
