@@ -23,7 +23,8 @@ from apps.journal.transitions import Arrows
 class BillingAccount(models.Model):
     """The billing side of one engagement. Its row lock is what makes readiness, caps and drafting take turns.
 
-    ``opening_billed`` is what was billed before this system took over (counts against the cap).
+    ``opening_billed`` is what was billed before this system took over (counts against the cap). ``source_read_at`` is when
+    the project system was last read in full: only that shows what was deleted there.
     """
 
     legal_entity = models.ForeignKey("organization.LegalEntity", on_delete=models.PROTECT, related_name="+")
@@ -32,6 +33,7 @@ class BillingAccount(models.Model):
     currency = models.CharField(max_length=3)
     opening_billed = models.DecimalField(max_digits=19, decimal_places=4, default=0)
     evaluated_at = models.DateTimeField(null=True, blank=True)
+    source_read_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = ScopedQuerySet.as_manager()

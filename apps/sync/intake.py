@@ -160,14 +160,24 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
         case "crm", "customer":
             yield from _customer_work(system, change, shown)
         case "psa", _:
-            engagement_key = records.key_of(system.id, "engagement", change.get("container_id") or "")
+            engagement_key = _delivered_on(system, change)
             if engagement_key:
-                yield "delivery", engagement_key, "delivery.sync", {}
+                # No list tells what is not there any more: only a reading of everything does.
+                gone = str(change.get("event_type") or "").endswith(":deleted")
+                yield "delivery", engagement_key, "delivery.sync", {"full": True} if gone else {}
         case (("billing" | "erp"), "invoice"):
             ref = records.key_of(system.id, "invoice", change["external_id"])
             prebill = billing.prebill(ref) if ref else None
             if prebill is not None and prebill.state in IN_COLLECTION:
                 yield "invoice", prebill.ref, "payment.apply", {}
+
+
+def _delivered_on(system: Any, change: Mapping[str, Any]) -> str:
+    """The engagement of a milestone or time entry, "" when unknown; news of a deletion may not name the project."""
+    if found := records.key_of(system.id, "engagement", change.get("container_id") or ""):
+        return found
+    seen = records.record(system.id, change["object_type"], change["external_id"])
+    return seen.engagement_key if seen is not None else ""
 
 
 def _already_known(system: Any, change: Mapping[str, Any], shown: _Shown) -> bool:

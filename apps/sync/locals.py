@@ -81,13 +81,26 @@ def announce_engagement(transaction: Transaction, *, deal_key: str, event_type: 
 
 
 def billing_observe(
-    transaction: Transaction, *, engagement_key: str, milestones: list[dict], entries: list[dict]
+    transaction: Transaction,
+    *,
+    engagement_key: str,
+    milestones: list[dict],
+    entries: list[dict],
+    gone: list[str],
+    full: bool,
 ) -> Result:
+    """``full``: everything was read, not only what changed; ``gone``: what the project system does not have any more."""
     for body in milestones:
         billing.milestone_observe(milestone=Milestone.model_validate(body))
     for body in entries:
         billing.time_observe(entry=TimeEntry.model_validate(body))
-    return Result(f"{len(milestones)} milestones, {len(entries)} time entries.")
+    billing.sources_gone(engagement_key=engagement_key, keys=gone)
+    if full:
+        # The reading began no earlier than this.
+        billing.sources_read(
+            engagement_key=engagement_key, at=transaction.started_at or transaction.created_at
+        )
+    return Result(f"{len(milestones)} milestones, {len(entries)} time entries, {len(gone)} deleted.")
 
 
 def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:

@@ -4,6 +4,7 @@ Public surface: everything in ``__all__``. Reads are in :mod:`apps.billing.selec
 """
 
 from apps.billing.services.accounts import opening_set
+from apps.billing.services.gone import sources_gone, sources_read
 from apps.billing.services.holds import MAPPING_REFUSED, MAPPING_WAITS, explain_hold, lift_hold, place_hold
 from apps.billing.services.invoices import due_date, invoice_issued, invoice_posted, payment_observed
 from apps.billing.services.items import milestone_key, milestone_observe, schedule_load, time_observe
@@ -38,5 +39,7 @@ __all__ = [
     "problems",
     "readiness",
     "schedule_load",
+    "sources_gone",
+    "sources_read",
     "time_observe",
 ]
