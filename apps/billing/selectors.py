@@ -243,11 +243,7 @@ def posting_holds(engagement_key: str) -> list[str]:
 
 def prebill_problems(prebill_ref: str) -> list[dict[str, Any]]:
     """What the issuer's answer was not as expected in, as problems for a plan (``INV-TOTAL``)."""
-    row = prebill(prebill_ref)
-    return [
-        {"step": "invoice", "object_type": "invoice", "field": "total", "value": row.ref, **alert}
-        for alert in row.alerts
-    ]
+    return list(prebill(prebill_ref).alerts)
 
 
 def engagement_items(engagement_key: str) -> QuerySet[BillableItem]:

@@ -170,6 +170,8 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
             prebill = billing.prebill(ref) if ref else None
             if prebill is not None and prebill.state in IN_COLLECTION:
                 yield "invoice", prebill.ref, "payment.apply", {}
+            if prebill is not None and _is_held("invoice", prebill.ref, "invoice.sync"):
+                yield "invoice", prebill.ref, "invoice.sync", {}  # the fix may be in the invoice
 
 
 def _delivered_on(system: Any, change: Mapping[str, Any]) -> str:
@@ -194,6 +196,11 @@ def _planned_since(system: Any, change: Mapping[str, Any], kind: str, key: str) 
     plans = Plan.objects.filter(transaction__subject__kind=kind, transaction__subject__key=key)
     as_of = plans.order_by("-id").values_list("as_of", flat=True).first()
     return bool(seen and as_of and as_of >= seen.observed_at)
+
+
+def _is_held(kind: str, key: str, flow: str) -> bool:
+    rows = Transaction.objects.filter(subject__kind=kind, subject__key=key, flow=flow, state=State.HELD)
+    return rows.exists()
 
 
 def _instant(value: Any) -> datetime | None:

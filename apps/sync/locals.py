@@ -121,7 +121,8 @@ def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Res
         tax=seen.tax,
         invoice_on=seen.invoice_on,
     )
-    return Result(f"Posted as {number}.")
+    found = billing_selectors.prebill_problems(ref)
+    return Result(f"Posted as {number}.", problems=tuple(Problem(**problem) for problem in found))
 
 
 def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Result:

@@ -16,6 +16,7 @@ from apps.billing.services.prebills import (
 )
 from apps.billing.services.predicates import ItemReadiness, Predicate, problems
 from apps.billing.services.readiness import readiness
+from apps.billing.services.totals import total_problem
 
 __all__ = [
     "MAPPING_REFUSED",
@@ -42,4 +43,5 @@ __all__ = [
     "sources_gone",
     "sources_read",
     "time_observe",
+    "total_problem",
 ]

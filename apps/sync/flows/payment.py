@@ -7,7 +7,9 @@ the ERP has applied by itself counts as paid here too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, Literal
 
 from apps.canonical.money import Money
@@ -45,16 +47,19 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     if asked.total is None or asked.balance is None or booked.total is None or booked.balance is None:
         return Draft((), summary=f"{base.ref} shows no totals yet.")
     asked_paid, applied = asked.total - asked.balance, booked.total - booked.balance
-    paid = max(asked_paid, applied, key=lambda money: money.amount)
-    problems = tuple(_short(snapshot, asked, paid))
-    if asked_paid.amount <= applied.amount and base.invoice.balance == asked.total - paid:
-        why = f"{paid} of {asked.total} is paid, as known."
-        return Draft((unchanged("payment", why),), problems, summary=f"{base.ref}: nothing new was paid.")
-    status = _status(snapshot, asked, paid)
+    cash = _cash(asked_paid - applied, booked.balance)
+    paid = applied + cash
+    status = _status(snapshot, asked, booked, paid)
+    problems = tuple(_problems(snapshot, asked, booked, status))
+    taken = [invoices.taken_over(base)] if invoices.changed_since(base) else []
+    if not cash.amount and base.invoice.balance == status.balance and _is_known(base.state, status):
+        why = f"{paid} of {booked.total} is paid, as known."
+        nothing = unchanged("payment", why)
+        return Draft((*taken, nothing), problems, summary=f"{base.ref}: nothing new was paid.")
     words = status.status.replace("_", " ")
-    steps: list[PlannedAction] = []
-    if asked_paid.amount > applied.amount:
-        steps.append(_apply_cash(snapshot, asked_paid - applied, asked_paid))
+    steps: list[PlannedAction] = taken
+    if cash.amount:
+        steps.append(_apply_cash(snapshot, cash, asked_paid))
     steps.append(
         invoices.status_push(
             base, words.capitalize(), invoice_status=status.status, paid_amount=str(paid.amount)
@@ -74,7 +79,7 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     steps.append(
         local(
             "payment",
-            f"{paid} of {asked.total} is paid.",
+            f"{paid} of {booked.total} is paid.",
             verb="payment_observed",
             ref=base.ref,
             status=status.model_dump(mode="json"),
@@ -83,8 +88,17 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     return Draft(tuple(steps), problems, summary=f"{base.ref} is {words}.")
 
 
-def _total(invoice: Invoice) -> Money:
-    return invoice.total or invoice.net
+def _cash(new: Money, due: Money) -> Money:
+    """What is to be applied in the ERP: what came in and is not applied yet, at most what is due there."""
+    return Money.of(max(Decimal(0), min(new.amount, due.amount)), new.currency)
+
+
+#: The state of a prebill in which a word about its money is no news.
+_STATES = {"paid": "paid", "part_paid": "part_paid", "unpaid": "issued"}
+
+
+def _is_known(state: str, status: PaymentStatus) -> bool:
+    return state == _STATES[status.status] or (status.status == "unpaid" and state in ("posted", "disputed"))
 
 
 def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) -> PlannedAction:
@@ -107,10 +121,13 @@ def _apply_cash(snapshot: PaymentSnapshot, amount: Money, paid_so_far: Money) ->
     )
 
 
-def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentStatus:
+def _status(snapshot: PaymentSnapshot, asked: Invoice, booked: Invoice, paid: Money) -> PaymentStatus:
+    """Paid only when nothing is open: neither in the ERP, where the receivable is, nor on the billing platform."""
+    assert booked.total is not None
+    assert asked.balance is not None
     word: Literal["paid", "part_paid", "unpaid"] = "part_paid" if paid.amount > 0 else "unpaid"
-    still_open = _total(asked) - paid
-    if still_open.amount <= 0 and paid.amount > 0:
+    still_open = booked.total - paid
+    if still_open.amount <= 0 and asked.balance.amount <= 0 and paid.amount > 0:
         word = "paid"
     return PaymentStatus(
         key=f"{snapshot.base.ref}-payment",
@@ -122,27 +139,52 @@ def _status(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> PaymentSt
     )
 
 
-def _short(snapshot: PaymentSnapshot, asked: Invoice, paid: Money) -> list[Problem]:
+def _problems(
+    snapshot: PaymentSnapshot, asked: Invoice, booked: Invoice, status: PaymentStatus
+) -> Iterator[Problem]:
+    assert booked.total is not None
+    assert asked.balance is not None
+    differ = invoices.totals_differ(snapshot.base, asked, booked)
+    if differ is not None:
+        yield differ
+    open_there = asked.balance.amount
+    if status.paid.amount and status.balance.amount > 0 and open_there > 0:
+        yield _short(snapshot, booked, status)
+    elif status.paid.amount and status.balance.amount <= 0 and open_there > 0:
+        yield _outside(snapshot, asked.balance)
+
+
+def _short(snapshot: PaymentSnapshot, booked: Invoice, status: PaymentStatus) -> Problem:
     """A part payment is work for receivables at once: is it a dispute, a deduction or a first instalment?"""
-    still_open = _total(asked) - paid
-    if not paid.amount or still_open.amount <= 0:
-        return []
-    return [
-        Problem(
-            "PAY-SHORT",
-            "payment",
-            "invoice",
-            "balance",
-            "",
-            f"{paid} was paid on {snapshot.base.invoice.number} over {asked.total}; {still_open} is open.",
-            {
-                "paid": str(paid.amount),
-                "total": str(_total(asked).amount),
-                "open": str(still_open.amount),
-                "held": str(still_open.amount),
-            },
-        )
-    ]
+    paid, still_open = status.paid, status.balance
+    number = snapshot.base.invoice.number
+    return Problem(
+        "PAY-SHORT",
+        "payment",
+        "invoice",
+        "balance",
+        "",
+        f"{paid} was paid on {number} over {booked.total}; {still_open} is open.",
+        {
+            "paid": str(paid.amount),
+            "total": str((paid + still_open).amount),
+            "open": str(still_open.amount),
+            "held": str(still_open.amount),
+        },
+    )
+
+
+def _outside(snapshot: PaymentSnapshot, still_asked: Money) -> Problem:
+    base = snapshot.base
+    return Problem(
+        "PAY-OUTSIDE",
+        "payment",
+        "invoice",
+        "status",
+        "",
+        f"{base.erp.name} has {base.invoice.number} settled; {base.billing_system.name} still asks for {still_asked}.",
+        {"open": str(still_asked.amount), "held": "0"},
+    )
 
 
 FLOW = Flow("payment.apply", "invoice", "Take over a payment", gather, plan)
