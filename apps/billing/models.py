@@ -357,7 +357,9 @@ class PrebillEvent(models.Model):
 
 
 class Payment(models.Model):
-    """What one payer or platform (``key``) says about the money of one invoice; the newest truth replaces the former."""
+    """What one payer or platform (``key``) says about the money of one invoice; the newest truth replaces the former.
+
+    ``collected`` is what of it the billing platform had collected: only more than that is new cash (null: not known)."""
 
     legal_entity = models.ForeignKey("organization.LegalEntity", on_delete=models.PROTECT, related_name="+")
     engagement_key = models.CharField(max_length=40)
@@ -366,6 +368,7 @@ class Payment(models.Model):
     status = models.CharField(max_length=12)
     paid = models.DecimalField(max_digits=19, decimal_places=4)
     balance = models.DecimalField(max_digits=19, decimal_places=4)
+    collected = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     currency = models.CharField(max_length=3)
     reference = models.CharField(max_length=200, blank=True, default="")
     paid_at = models.DateTimeField(null=True, blank=True)

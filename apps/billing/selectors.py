@@ -2,7 +2,8 @@
 
 Public surface: :func:`prebills`, :func:`prebill`, :func:`prebill_detail`, :func:`prebills_awaiting`,
 :func:`canonical_invoice`, :func:`canonical_milestones`, :func:`tax_treatment`, :func:`posting_holds`,
-:func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagement_payments`,
+:func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagement_payments`, :func:`payment`,
+:func:`times_reversed`,
 :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`, :func:`billing_held_by_engagement`,
 :func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`, :func:`source_read_at`,
 :func:`unread_engagements`, and the dataclasses they return.
@@ -268,6 +269,17 @@ def engagement_payments(engagement_key: str) -> QuerySet[Payment]:
         .select_related("prebill")
         .order_by("-observed_at")
     )
+
+
+def payment(key: str) -> Payment | None:
+    """What was last taken over under this key, or None."""
+    return Payment.objects.filter(key=key).first()
+
+
+def times_reversed(prebill_ref: str) -> int:
+    """How often money of this invoice was taken back."""
+    told = PrebillEvent.objects.filter(prebill__ref=prebill_ref, verb=PrebillEvent.Verb.PAYMENT)
+    return told.filter(new__status="reversed").count()
 
 
 def engagement_timeline(engagement_key: str) -> list[TimelineFact]:

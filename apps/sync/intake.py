@@ -26,7 +26,8 @@ from apps.sync.models import OPEN, Plan, State, Subject, Transaction
 log = structlog.get_logger(__name__)
 #: ``(kind, key, flow, params)`` of the work a change asks for.
 Work = tuple[str, str, str, dict[str, Any]]
-IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "disputed"})
+#: What is paid is looked at as well: money can be taken back.
+IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "paid", "disputed"})
 
 
 def take(*, limit: int = 200) -> int:

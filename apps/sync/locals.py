@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
+from apps.canonical.money import Money
 from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
@@ -139,8 +140,10 @@ def _seen_invoice(ref: str, system_id: int) -> Any:
     return seen
 
 
-def payment_observed(transaction: Transaction, *, ref: str, status: dict) -> Result:
-    billing.payment_observed(ref=ref, status=PaymentStatus.model_validate(status))
+def payment_observed(transaction: Transaction, *, ref: str, status: dict, collected: dict) -> Result:
+    billing.payment_observed(
+        ref=ref, status=PaymentStatus.model_validate(status), collected=Money.model_validate(collected)
+    )
     return Result("Payment status taken over.")
 
 

@@ -181,6 +181,29 @@ def test_money_comes_in_parts_is_taken_back_and_comes_again(posted):
     assert (str(figures.paid), str(figures.open_balance)) == ("GBP 84,000.00", "GBP 0.00")
 
 
+def test_a_part_that_was_taken_back_leaves_the_invoice_partly_paid(posted):
+    services.invoice_issued(ref=posted.ref)
+    pay(posted.ref, "paid", "84000", "0")
+    assert selectors.times_reversed(posted.ref) == 0
+    assert pay(posted.ref, "reversed", "60000", "24000").state == "part_paid"
+    assert selectors.times_reversed(posted.ref) == 1
+
+
+def test_what_the_platform_collected_is_remembered_without_any_other_news(posted):
+    services.invoice_issued(ref=posted.ref)
+    events = pay(posted.ref, "part_paid", "40000", "44000").events.count()
+    status = PaymentStatus(
+        key="stripe:in_1",
+        invoice_key=posted.ref,
+        status="part_paid",
+        paid=money("40000"),
+        balance=money("44000"),
+    )
+    bill = services.payment_observed(ref=posted.ref, status=status, collected=money("40000"))
+    assert bill.events.count() == events
+    assert selectors.payment("stripe:in_1").collected == money("40000").amount
+
+
 def test_unpaid_says_nothing_about_delivery(posted):
     assert pay(posted.ref, "unpaid", "0", "84000").state == "posted"
     assert services.invoice_issued(ref=posted.ref, url="https://pay.example/1").state == "issued"

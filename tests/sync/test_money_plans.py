@@ -230,8 +230,11 @@ def payment(
     booked: str = "",
     known: str = "0",
     state: str = "issued",
+    collected: str | None = None,
+    **more: Any,
 ) -> payments.PaymentSnapshot:
-    """``paid`` on the platform, ``applied`` in the ERP (over ``booked``), ``known`` to the console."""
+    """``paid`` on the platform, ``applied`` in the ERP (over ``booked``), ``known`` to the console, ``collected`` by the
+    platform when it was last taken over."""
     whole, in_books = Money.of(total, "GBP"), Money.of(booked or total, "GBP")
 
     def open_after(amount: str, whole: Money = whole) -> Money:
@@ -244,7 +247,55 @@ def payment(
         request=request("open", total=whole, balance=open_after(paid)),
         request_id="in_1",
     )
-    return payments.PaymentSnapshot(base=base, today=date(2026, 12, 1))
+    remembered = None if collected is None else gbp(collected)
+    return payments.PaymentSnapshot(base=base, today=date(2026, 12, 1), collected=remembered, **more)
+
+
+@pytest.mark.parametrize("collected", ["36000", None])
+def test_money_taken_back_in_the_erp_opens_the_invoice_and_is_not_applied_again(collected):
+    draft = payments.plan(
+        payment(paid="36000", applied="0", known="36000", state="paid", collected=collected)
+    )
+    assert [problem.code for problem in draft.problems] == ["PAY-REVERSED"]
+    assert [name for name, _ in steps(draft)] == ["crm.status", "payment"]
+    taken = draft.actions[-1].values
+    assert (taken["status"]["status"], taken["status"]["balance"]["amount"]) == ("reversed", "36000.00")
+    assert taken["collected"]["amount"] == "36000.00"
+    later = payments.plan(payment(paid="36000", applied="0", known="0", collected="36000", was_reversed=True))
+    assert steps(later) == [("payment", "unchanged")]
+    assert [problem.code for problem in later.problems] == ["PAY-REVERSED"]
+
+
+def test_money_taken_back_on_the_platform_does_not_stand_until_the_erp_has_followed():
+    first = payments.plan(payment(paid="0", applied="36000", known="36000", state="paid", collected="36000"))
+    taken = first.actions[-1].values
+    assert (taken["status"]["status"], taken["status"]["balance"]["amount"]) == ("reversed", "36000.00")
+    assert taken["collected"]["amount"] == "36000.00"
+    waits = payments.plan(payment(paid="0", applied="36000", collected="36000", was_reversed=True))
+    assert steps(waits) == [("payment", "unchanged")]
+    followed = payments.plan(payment(paid="0", applied="0", collected="36000", was_reversed=True))
+    assert followed.actions[-1].values["collected"]["amount"] == "0.00"
+    again = payments.plan(
+        payment(paid="36000", applied="0", collected="0", was_reversed=True, times_reversed=1)
+    )
+    assert (again.actions[0].name, again.actions[0].values["amount"]) == ("erp.payment", "36000.00")
+    assert again.actions[0].key == f"{REF}-P3600000-R1", "another payment, not the old one again"
+    assert again.actions[-1].values["status"]["status"] == "paid"
+
+
+def test_a_part_that_was_taken_back_leaves_the_rest_paid():
+    draft = payments.plan(
+        payment(paid="36000", applied="30000", known="36000", state="paid", collected="36000")
+    )
+    status = draft.actions[-1].values["status"]
+    assert (status["status"], status["paid"]["amount"]) == ("reversed", "30000.00")
+
+
+def test_only_what_came_in_after_a_reversal_is_applied():
+    draft = payments.plan(
+        payment(paid="36000", applied="0", known="10000", state="part_paid", collected="10000")
+    )
+    assert draft.actions[0].values["amount"] == "26000.00"
 
 
 def test_what_was_paid_and_not_yet_applied_is_applied_to_its_invoice():

@@ -149,8 +149,10 @@ def invoice_issued(*, ref: str, url: str = "") -> Prebill:
     return prebill
 
 
-def payment_observed(*, ref: str, status: objects.PaymentStatus) -> Prebill:
+def payment_observed(*, ref: str, status: objects.PaymentStatus, collected: Money | None = None) -> Prebill:
     """Take the newest truth about the money. Invoice state and balance follow; an unchanged status changes nothing.
+
+    ``collected``: what the billing platform has collected of it. A payment taken back (``reversed``) opens the invoice again.
 
     Raises :class:`WrongState` before posting, :class:`InvalidInput` when figures and word contradict or the currency is
     another one.
@@ -173,11 +175,13 @@ def payment_observed(*, ref: str, status: objects.PaymentStatus) -> Prebill:
             "balance": status.balance.amount,
             "reference": status.reference,
             "paid_at": status.paid_at,
+            "collected": collected.amount if collected is not None else None,
         }
         former = Payment.objects.select_for_update().filter(key=status.key).first()
         if former is not None and former.prebill_id != prebill.pk:
             raise WrongState(_("This payment belongs to another invoice."), code="PAY-UNMATCHED")
-        if former is not None and all(getattr(former, name) == value for name, value in values.items()):
+        news = [name for name, value in values.items() if former is None or getattr(former, name) != value]
+        if not news:
             return prebill
         Payment.objects.update_or_create(
             key=status.key,
@@ -190,12 +194,15 @@ def payment_observed(*, ref: str, status: objects.PaymentStatus) -> Prebill:
                 "currency": prebill.currency,
             },
         )
-        _follow(prebill, status)
+        if news != ["collected"]:
+            _follow(prebill, status)
     return prebill
 
 
 def _follow(prebill: Prebill, status: objects.PaymentStatus) -> None:
     to = _STATE_OF[status.status]
+    if status.status == "reversed" and status.paid.amount > 0:
+        to = PrebillState.PART_PAID  # only a part was taken back
     lines.note(
         prebill,
         PrebillEvent.Verb.PAYMENT,

@@ -218,6 +218,22 @@ ENTRIES = (
         auto=Auto.RECHECK,
     ),
     Entry(
+        code="PAY-REVERSED",
+        title=_("Payment was taken back"),
+        explanation=_(
+            "Money that had been received was taken back: a chargeback, or a bank that returned it. The invoice is "
+            "open again and nothing is applied again by itself; receivables asks the client and collects anew."
+        ),
+        owner="erp",
+        resolvers=("receivables",),
+        severity=Severity.WARNING,
+        fixes=(
+            Fix(FixAction.ASK, _("Ask the client for the money again")),
+            source("erp", _("Take the payment back in the ERP, where it still stands")),
+        ),
+        auto=Auto.RECHECK,
+    ),
+    Entry(
         code="PAY-OUTSIDE",
         title=_("Paid, but the request for payment is open"),
         explanation=_(
