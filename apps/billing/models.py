@@ -23,7 +23,8 @@ from apps.journal.transitions import Arrows
 class BillingAccount(models.Model):
     """The billing side of one engagement. Its row lock is what makes readiness, caps and drafting take turns.
 
-    ``opening_billed`` is what was billed before this system took over (counts against the cap).
+    ``opening_billed`` is what was billed before this system took over (counts against the cap). ``source_read_at`` is when
+    the project system was last read in full: only that shows what was deleted there.
     """
 
     legal_entity = models.ForeignKey("organization.LegalEntity", on_delete=models.PROTECT, related_name="+")
@@ -32,6 +33,7 @@ class BillingAccount(models.Model):
     currency = models.CharField(max_length=3)
     opening_billed = models.DecimalField(max_digits=19, decimal_places=4, default=0)
     evaluated_at = models.DateTimeField(null=True, blank=True)
+    source_read_at = models.DateTimeField(null=True, blank=True)
     created_at = models.DateTimeField(default=clock.now, editable=False)
 
     objects = ScopedQuerySet.as_manager()
@@ -355,7 +357,9 @@ class PrebillEvent(models.Model):
 
 
 class Payment(models.Model):
-    """What one payer or platform (``key``) says about the money of one invoice; the newest truth replaces the former."""
+    """What one payer or platform (``key``) says about the money of one invoice; the newest truth replaces the former.
+
+    ``collected`` is what of it the billing platform had collected: only more than that is new cash (null: not known)."""
 
     legal_entity = models.ForeignKey("organization.LegalEntity", on_delete=models.PROTECT, related_name="+")
     engagement_key = models.CharField(max_length=40)
@@ -364,6 +368,7 @@ class Payment(models.Model):
     status = models.CharField(max_length=12)
     paid = models.DecimalField(max_digits=19, decimal_places=4)
     balance = models.DecimalField(max_digits=19, decimal_places=4)
+    collected = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     currency = models.CharField(max_length=3)
     reference = models.CharField(max_length=200, blank=True, default="")
     paid_at = models.DateTimeField(null=True, blank=True)

@@ -2,9 +2,11 @@
 
 Public surface: :func:`prebills`, :func:`prebill`, :func:`prebill_detail`, :func:`prebills_awaiting`,
 :func:`canonical_invoice`, :func:`canonical_milestones`, :func:`tax_treatment`, :func:`posting_holds`,
-:func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagement_payments`,
+:func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagement_payments`, :func:`payment`,
+:func:`times_reversed`,
 :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`, :func:`billing_held_by_engagement`,
-:func:`due_engagements`, :func:`engagements_of_customer`, and the dataclasses they return.
+:func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`, :func:`source_read_at`,
+:func:`unread_engagements`, and the dataclasses they return.
 
 Amounts are net of tax. The number of queries never grows with the number of rows.
 """
@@ -18,7 +20,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Sum
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from apps.approvals import selectors as approvals
@@ -36,10 +38,12 @@ from apps.billing.models import (
     PrebillEvent,
     PrebillLine,
 )
+from apps.billing.services.gone import source_of
 from apps.billing.services.invoices import due_date
 from apps.billing.services.lines import KIND
 from apps.canonical import objects
 from apps.canonical.money import Money
+from apps.commercial import selectors as commercial
 from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING, Scope
 from apps.organization import selectors as organization
@@ -240,11 +244,7 @@ def posting_holds(engagement_key: str) -> list[str]:
 
 def prebill_problems(prebill_ref: str) -> list[dict[str, Any]]:
     """What the issuer's answer was not as expected in, as problems for a plan (``INV-TOTAL``)."""
-    row = prebill(prebill_ref)
-    return [
-        {"step": "invoice", "object_type": "invoice", "field": "total", "value": row.ref, **alert}
-        for alert in row.alerts
-    ]
+    return list(prebill(prebill_ref).alerts)
 
 
 def engagement_items(engagement_key: str) -> QuerySet[BillableItem]:
@@ -269,6 +269,17 @@ def engagement_payments(engagement_key: str) -> QuerySet[Payment]:
         .select_related("prebill")
         .order_by("-observed_at")
     )
+
+
+def payment(key: str) -> Payment | None:
+    """What was last taken over under this key, or None."""
+    return Payment.objects.filter(key=key).first()
+
+
+def times_reversed(prebill_ref: str) -> int:
+    """How often money of this invoice was taken back."""
+    told = PrebillEvent.objects.filter(prebill__ref=prebill_ref, verb=PrebillEvent.Verb.PAYMENT)
+    return told.filter(new__status="reversed").count()
 
 
 def engagement_timeline(engagement_key: str) -> list[TimelineFact]:
@@ -403,6 +414,35 @@ def due_engagements(at: datetime) -> list[str]:
         )
         found.update(rows.values_list("engagement_key", flat=True))
     return sorted(found)
+
+
+def sources_in_use(engagement_key: str) -> dict[str, set[str]]:
+    """``{"milestone": keys, "time_entry": keys}``: what the project system showed and an item stands on, billed or not.
+
+    Without what is excluded and what is known to be deleted there."""
+    found: dict[str, set[str]] = {"milestone": set(), "time_entry": set()}
+    rows = BillableItem.objects.filter(engagement_key=engagement_key, parent=None)
+    for item in rows.exclude(state=ItemState.EXCLUDED):
+        key = source_of(item)
+        if key and not (item.source.get("edited") or {}).get("gone"):
+            found["time_entry" if item.kind == ItemKind.TIME else "milestone"].add(key)
+    return found
+
+
+def source_read_at(engagement_key: str) -> datetime | None:
+    """When the project system was last read in full for this engagement."""
+    rows = BillingAccount.objects.filter(engagement_key=engagement_key)
+    return rows.values_list("source_read_at", flat=True).first()
+
+
+def unread_engagements(since: datetime, *, limit: int) -> list[str]:
+    """Active engagements that were not read in full since then, those that wait longest first."""
+    active = commercial.engagements(EVERYTHING).filter(state="active").order_by().values("key")
+    rows = BillingAccount.objects.filter(
+        Q(source_read_at=None) | Q(source_read_at__lt=since), engagement_key__in=active
+    )
+    waiting = rows.order_by(F("source_read_at").asc(nulls_first=True), "id")
+    return list(waiting.values_list("engagement_key", flat=True)[:limit])
 
 
 def engagements_of_customer(customer_key: str) -> list[str]:

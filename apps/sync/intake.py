@@ -26,7 +26,8 @@ from apps.sync.models import OPEN, Plan, State, Subject, Transaction
 log = structlog.get_logger(__name__)
 #: ``(kind, key, flow, params)`` of the work a change asks for.
 Work = tuple[str, str, str, dict[str, Any]]
-IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "disputed"})
+#: What is paid is looked at as well: money can be taken back.
+IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "paid", "disputed"})
 
 
 def take(*, limit: int = 200) -> int:
@@ -160,14 +161,26 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
         case "crm", "customer":
             yield from _customer_work(system, change, shown)
         case "psa", _:
-            engagement_key = records.key_of(system.id, "engagement", change.get("container_id") or "")
+            engagement_key = _delivered_on(system, change)
             if engagement_key:
-                yield "delivery", engagement_key, "delivery.sync", {}
+                # No list tells what is not there any more: only a reading of everything does.
+                gone = str(change.get("event_type") or "").endswith(":deleted")
+                yield "delivery", engagement_key, "delivery.sync", {"full": True} if gone else {}
         case (("billing" | "erp"), "invoice"):
             ref = records.key_of(system.id, "invoice", change["external_id"])
             prebill = billing.prebill(ref) if ref else None
             if prebill is not None and prebill.state in IN_COLLECTION:
                 yield "invoice", prebill.ref, "payment.apply", {}
+            if prebill is not None and _is_held("invoice", prebill.ref, "invoice.sync"):
+                yield "invoice", prebill.ref, "invoice.sync", {}  # the fix may be in the invoice
+
+
+def _delivered_on(system: Any, change: Mapping[str, Any]) -> str:
+    """The engagement of a milestone or time entry, "" when unknown; news of a deletion may not name the project."""
+    if found := records.key_of(system.id, "engagement", change.get("container_id") or ""):
+        return found
+    seen = records.record(system.id, change["object_type"], change["external_id"])
+    return seen.engagement_key if seen is not None else ""
 
 
 def _already_known(system: Any, change: Mapping[str, Any], shown: _Shown) -> bool:
@@ -184,6 +197,11 @@ def _planned_since(system: Any, change: Mapping[str, Any], kind: str, key: str) 
     plans = Plan.objects.filter(transaction__subject__kind=kind, transaction__subject__key=key)
     as_of = plans.order_by("-id").values_list("as_of", flat=True).first()
     return bool(seen and as_of and as_of >= seen.observed_at)
+
+
+def _is_held(kind: str, key: str, flow: str) -> bool:
+    rows = Transaction.objects.filter(subject__kind=kind, subject__key=key, flow=flow, state=State.HELD)
+    return rows.exists()
 
 
 def _instant(value: Any) -> datetime | None:

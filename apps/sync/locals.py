@@ -11,6 +11,7 @@ from typing import Any
 
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
+from apps.canonical.money import Money
 from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
@@ -81,13 +82,26 @@ def announce_engagement(transaction: Transaction, *, deal_key: str, event_type: 
 
 
 def billing_observe(
-    transaction: Transaction, *, engagement_key: str, milestones: list[dict], entries: list[dict]
+    transaction: Transaction,
+    *,
+    engagement_key: str,
+    milestones: list[dict],
+    entries: list[dict],
+    gone: list[str],
+    full: bool,
 ) -> Result:
+    """``full``: everything was read, not only what changed; ``gone``: what the project system does not have any more."""
     for body in milestones:
         billing.milestone_observe(milestone=Milestone.model_validate(body))
     for body in entries:
         billing.time_observe(entry=TimeEntry.model_validate(body))
-    return Result(f"{len(milestones)} milestones, {len(entries)} time entries.")
+    billing.sources_gone(engagement_key=engagement_key, keys=gone)
+    if full:
+        # The reading began no earlier than this.
+        billing.sources_read(
+            engagement_key=engagement_key, at=transaction.started_at or transaction.created_at
+        )
+    return Result(f"{len(milestones)} milestones, {len(entries)} time entries, {len(gone)} deleted.")
 
 
 def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:
@@ -108,7 +122,8 @@ def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Res
         tax=seen.tax,
         invoice_on=seen.invoice_on,
     )
-    return Result(f"Posted as {number}.")
+    found = billing_selectors.prebill_problems(ref)
+    return Result(f"Posted as {number}.", problems=tuple(Problem(**problem) for problem in found))
 
 
 def invoice_issued(transaction: Transaction, *, ref: str, system_id: int) -> Result:
@@ -125,8 +140,10 @@ def _seen_invoice(ref: str, system_id: int) -> Any:
     return seen
 
 
-def payment_observed(transaction: Transaction, *, ref: str, status: dict) -> Result:
-    billing.payment_observed(ref=ref, status=PaymentStatus.model_validate(status))
+def payment_observed(transaction: Transaction, *, ref: str, status: dict, collected: dict) -> Result:
+    billing.payment_observed(
+        ref=ref, status=PaymentStatus.model_validate(status), collected=Money.model_validate(collected)
+    )
     return Result("Payment status taken over.")
 
 

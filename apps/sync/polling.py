@@ -22,11 +22,14 @@ from apps.core import clock, correlation
 from apps.core.errors import AppError
 from apps.journal import services as journal
 from apps.sync import queue
+from apps.sync.flows.delivery import READ_IN_FULL_EVERY
 from apps.sync.models import PollCursor, Transaction
 
 log = structlog.get_logger(__name__)
 MAX_PAGES = 20
 CATALOGUE_EVERY = timedelta(hours=1)
+#: Engagements that one round asks to read in full, and how soon one that came to nothing is asked for again.
+READ_AT_ONCE, READ_AGAIN = 100, timedelta(hours=1)
 
 _CLAIM = """
 UPDATE sync_pollcursor SET due_at = now() + make_interval(secs => %s) WHERE id IN (
@@ -36,7 +39,9 @@ UPDATE sync_pollcursor SET due_at = now() + make_interval(secs => %s) WHERE id I
 
 
 def poll_due() -> int:
-    """Poll every object type that is due; then ask for dated instalments that fell due. Returns changes found."""
+    """Poll every object type that is due; then ask for dated instalments that fell due and for daily readings.
+
+    Returns changes found."""
     ensure_cursors()
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [settings.SYNC_POLL_SECONDS])
@@ -44,8 +49,22 @@ def poll_due() -> int:
     found = sum(_poll(row) for row in PollCursor.objects.filter(id__in=ids).select_related("system"))
     for engagement_key in billing.due_engagements(clock.now()):
         queue.enqueue(kind="delivery", key=engagement_key, flow="delivery.sync", trigger="due date")
+    _unread()
     _catalogues()
     return found
+
+
+def _unread() -> None:
+    """What was deleted in the project system without any event is found by reading everything, once a day."""
+    for engagement_key in billing.unread_engagements(clock.now() - READ_IN_FULL_EVERY, limit=READ_AT_ONCE):
+        asked = Transaction.objects.filter(
+            subject__kind="delivery",
+            subject__key=engagement_key,
+            flow="delivery.sync",
+            created_at__gte=clock.now() - READ_AGAIN,
+        )
+        if not asked.exists():
+            queue.enqueue(kind="delivery", key=engagement_key, flow="delivery.sync", trigger="daily reading")
 
 
 def _catalogues() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime
+from decimal import Decimal
 
 import pytest
 
@@ -75,14 +76,86 @@ def test_nothing_is_posted_issued_or_paid_before_its_turn():
         services.invoice_issued(ref="PB-1999-000001")
 
 
-def test_a_total_that_does_not_add_up_is_kept_and_told():
+def test_a_total_that_was_not_approved_is_kept_and_told():
     firm = world.firm()
-    prebill = post(approved(firm, world.engagement(firm)), total="84000.01")
+    prebill = post(approved(firm, world.engagement(firm)), total="84000.02")
     problems = selectors.prebill_problems(prebill.ref)
     assert [problem["code"] for problem in problems] == ["INV-TOTAL"]
-    assert "GBP 84,000.01" in problems[0]["reason"]
+    assert "GBP 84,000.02" in problems[0]["reason"]
     assert "GBP 84,000.00" in problems[0]["reason"]
-    assert prebill.total == money("84000.01").amount
+    assert prebill.total == money("84000.02").amount
+
+
+@pytest.mark.parametrize(
+    ("total", "tax", "told"),
+    [
+        ("84000.01", "14000", False),  # the issuer's rounding
+        ("83999.99", "13999.99", False),
+        ("84000", None, False),
+        ("85000", None, True),
+        ("85200", "14200", True),  # another net
+        ("70000", "0", True),  # the tax was left out
+        ("84000.02", "14000.02", True),
+    ],
+)
+def test_net_and_tax_are_compared_with_what_was_approved(total, tax, told):
+    firm = world.firm()
+    prebill = approved(firm, world.engagement(firm))
+    services.invoice_posted(
+        ref=prebill.ref,
+        number="INV-1",
+        total=money(total),
+        tax=None if tax is None else money(tax),
+        invoice_on=date(2026, 11, 23),
+    )
+    assert bool(selectors.prebill_problems(prebill.ref)) is told
+
+
+@pytest.mark.parametrize(
+    ("treatment", "rate", "tax", "told"),
+    [
+        ("standard", "0", "4375", False),  # sales tax that the issuer finds by itself
+        ("exempt", "0", "4375", True),
+        ("reverse_charge", "0", "0", False),
+        ("standard", "21", "14700.03", False),  # rounded line by line
+        ("standard", "21", "14700.04", True),
+    ],
+)
+def test_what_the_tax_should_be_follows_from_its_treatment(treatment, rate, tax, told):
+    found = services.total_problem(
+        ref="PB-1",
+        lines=[money("30000"), money("30000"), money("10000")],
+        treatment=treatment,
+        rate_percent=Decimal(rate),
+        currency="GBP",
+        total=money("70000") + money(tax),
+        tax=money(tax),
+    )
+    assert (found is not None) is told
+
+
+def test_a_currency_without_small_units_is_off_by_whole_ones():
+    values = {"ref": "PB-1", "treatment": "standard", "rate_percent": Decimal(10), "currency": "JPY"}
+    lines, tax = [money("1005", "JPY")], money("101", "JPY")
+    assert services.total_problem(lines=lines, total=money("1107", "JPY"), tax=tax, **values) is None
+    assert services.total_problem(lines=lines, total=money("1108", "JPY"), tax=tax, **values) is not None
+
+
+def test_what_the_issuer_changes_later_is_taken_over_and_what_was_paid_stays_paid(posted):
+    services.invoice_issued(ref=posted.ref)
+    pay(posted.ref, "part_paid", "40000", "44000")
+    changed = post(posted, total="85200", tax="14200")
+    assert (changed.total, changed.balance) == (money("85200").amount, money("45200").amount)
+    assert [problem["code"] for problem in selectors.prebill_problems(posted.ref)] == ["INV-TOTAL"]
+    events = changed.events.count()
+    back = post(posted)
+    assert (back.total, back.balance, back.state) == (
+        money("84000").amount,
+        money("44000").amount,
+        "part_paid",
+    )
+    assert selectors.prebill_problems(posted.ref) == []
+    assert post(posted).events.count() == events + 1
 
 
 def test_money_comes_in_parts_is_taken_back_and_comes_again(posted):
@@ -122,6 +195,29 @@ def test_the_audit_says_in_a_sentence_what_happened_to_the_money(posted, status,
     rows = {row.verb: row.why for row in journal.history("prebill", posted.ref)}
     assert rows[f"prebill.{status}"] == sentence
     assert rows["prebill.posted"] == "Posted in the ERP as INV-1001."
+
+
+def test_a_part_that_was_taken_back_leaves_the_invoice_partly_paid(posted):
+    services.invoice_issued(ref=posted.ref)
+    pay(posted.ref, "paid", "84000", "0")
+    assert selectors.times_reversed(posted.ref) == 0
+    assert pay(posted.ref, "reversed", "60000", "24000").state == "part_paid"
+    assert selectors.times_reversed(posted.ref) == 1
+
+
+def test_what_the_platform_collected_is_remembered_without_any_other_news(posted):
+    services.invoice_issued(ref=posted.ref)
+    events = pay(posted.ref, "part_paid", "40000", "44000").events.count()
+    status = PaymentStatus(
+        key="stripe:in_1",
+        invoice_key=posted.ref,
+        status="part_paid",
+        paid=money("40000"),
+        balance=money("44000"),
+    )
+    bill = services.payment_observed(ref=posted.ref, status=status, collected=money("40000"))
+    assert bill.events.count() == events
+    assert selectors.payment("stripe:in_1").collected == money("40000").amount
 
 
 def test_unpaid_says_nothing_about_delivery(posted):

@@ -109,3 +109,11 @@ def test_an_entry_in_an_unknown_currency_is_refused_by_name(kantata, sandbox, pr
     with pytest.raises(AdapterError) as caught:
         kantata.find(object_type="time_entry", by="id", value=one)
     assert (caught.value.field, caught.value.value) == ("currency", "XXQ")
+
+
+def test_of_several_entries_those_that_are_still_there_are_read(kantata, psa, sandbox, project):
+    seeded = entries(sandbox, project, *({"notes": f"Entry {number}"} for number in range(205)))
+    psa.delete("time_entries", seeded[7])
+    found = kantata.find(object_type="time_entry", by="ids", value=",".join(seeded))
+    assert {one.external_id for one in found} == {*seeded} - {seeded[7]}
+    assert kantata.find(object_type="time_entry", by="ids", value="") == []

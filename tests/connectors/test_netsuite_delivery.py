@@ -1,4 +1,4 @@
-"""Projects, rate cards and charge rules in NetSuite."""
+"""Projects, rate cards, charge rules and billing schedules in NetSuite."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.canonical.objects import Engagement, RateCard
+from apps.canonical.objects import BillingSchedule, Engagement, RateCard
 from apps.connectors.spi import AdapterError, ErrorKind, Push
 
 GBP = {"amount": "90000.00", "currency": "GBP"}
@@ -187,6 +187,69 @@ def test_a_billing_rule_without_an_item_is_an_unmapped_service(netsuite, erp, bu
         netsuite.push(rule_push(project, billing_code=code))
     assert (caught.value.code, caught.value.value) == ("DEAL-SVC-UNMAPPED", code)
     assert erp.records("chargeRule") == []
+
+
+# -- billing schedules -----------------------------------------------------------------------------
+
+DESIGN = {
+    "key": "m1",
+    "label": "Design",
+    "amount": {"amount": "30000.00", "currency": "GBP"},
+    "trigger": "acceptance",
+}
+DEPOSIT = {
+    "key": "m2",
+    "label": "Deposit",
+    "amount": {"amount": "60000.00", "currency": "GBP"},
+    "trigger": "date",
+    "due_on": "2026-12-01",
+}  # fmt: skip
+
+
+def schedule_push(*entries: dict[str, Any]) -> Push:
+    body = BillingSchedule.model_validate(
+        {
+            "key": "ENG-2026-000042-BS",
+            "engagement_key": "ENG-2026-000042",
+            "currency": "GBP",
+            "entries": entries,
+        }
+    )
+    return push("billing_schedule", key=body.key, body=body)
+
+
+def test_a_schedule_with_milestones_holds_every_entry_and_its_project_refers_to_it(netsuite, erp, buyer):
+    write = schedule_push(DESIGN, DEPOSIT)
+    assert netsuite.probe(write) is None
+    schedule = netsuite.push(write).external_id
+    record = erp.record("billingSchedule", externalId="ENG-2026-000042-BS")
+    assert (record["id"], record["scheduleType"]["id"]) == (schedule, "FBM")
+    lines = record["milestone"]["items"]
+    assert [(one["milestoneId"], one["comments"], one["milestoneAmount"]) for one in lines] == [
+        ("m1", "Design", 30000),
+        ("m2", "Deposit", 60000),
+    ]
+    assert [one.get("milestoneDate") for one in lines] == [None, "2026-12-01"]
+    netsuite.push(project_push(buyer, refs={"customer": buyer, "billing_schedule": schedule}))
+    assert erp.record("job")["billingSchedule"]["id"] == schedule
+
+
+def test_a_schedule_of_dated_instalments_is_a_recurrence(netsuite, erp):
+    netsuite.push(schedule_push(DEPOSIT, DEPOSIT | {"key": "m3", "due_on": "2027-02-15"}))
+    record = erp.record("billingSchedule")
+    assert (record["scheduleType"]["id"], record["frequency"]["id"]) == ("STD", "CUSTOM")
+    lines = [(one["recurrenceDate"], one["amount"]) for one in record["recurrence"]["items"]]
+    assert lines == [("2026-12-01", 60000), ("2027-02-15", 60000)]
+
+
+def test_a_schedule_sent_again_stands_once_with_its_present_entries(netsuite, erp):
+    first = netsuite.push(schedule_push(DESIGN, DEPOSIT))
+    assert netsuite.probe(schedule_push(DESIGN, DEPOSIT)).external_id == first.external_id
+    smaller = schedule_push(DESIGN | {"amount": {"amount": "25000.00", "currency": "GBP"}})
+    assert netsuite.probe(smaller) is None, "an older version does not pass for the new one"
+    assert netsuite.push(smaller).external_id == first.external_id
+    [record] = erp.records("billingSchedule")
+    assert [one["milestoneAmount"] for one in record["milestone"]["items"]] == [25000]
 
 
 def test_a_write_nobody_wrote_is_refused_before_it_is_sent(netsuite, erp):

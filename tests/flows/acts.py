@@ -81,6 +81,7 @@ PLATFORM_OBJECTS = {
     "erp customer": 1,
     "erp job": 1,
     "erp billingRateCard": 1,
+    "erp billingSchedule": 1,
     "erp chargeRule": 2,
     "psa workspaces": 1,
     "psa rate_cards": 1,
@@ -92,6 +93,7 @@ PLATFORM_OBJECTS = {
 SMALL_OBJECTS = {
     "erp customer": 1,
     "erp job": 1,
+    "erp billingSchedule": 1,
     "erp chargeRule": 1,
     "psa workspaces": 1,
     "psa billing_milestones": 1,

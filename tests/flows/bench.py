@@ -157,9 +157,10 @@ class Bench:
     def objects(self) -> dict[str, int]:
         """How many objects of each kind that we write stand in the emulated systems."""
         kinds = (
-            ("erp", "customer"), ("erp", "job"), ("erp", "billingRateCard"), ("erp", "chargeRule"), ("erp", "invoice"),
-            ("erp", "customerPayment"), ("psa", "workspaces"), ("psa", "rate_cards"), ("psa", "billing_milestones"),
-            ("billing", "customer"), ("billing", "invoice"), ("billing", "invoiceitem"), ("crm", "Eng_Status__c"),
+            ("erp", "customer"), ("erp", "job"), ("erp", "billingRateCard"), ("erp", "billingSchedule"), ("erp", "chargeRule"),
+            ("erp", "invoice"), ("erp", "customerPayment"), ("psa", "workspaces"), ("psa", "rate_cards"),
+            ("psa", "billing_milestones"), ("billing", "customer"), ("billing", "invoice"), ("billing", "invoiceitem"),
+            ("crm", "Eng_Status__c"),
         )  # fmt: skip
         return {f"{system} {kind}": acts.count(self.control, system, kind) for system, kind in kinds}
 

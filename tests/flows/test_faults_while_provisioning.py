@@ -25,6 +25,7 @@ from tests.flows.bench import Bench
 WRITES = (
     ("erp", "PUT", "/customer/", 1),
     ("erp", "PUT", "/billingRateCard/", 1),
+    ("erp", "PUT", "/billingSchedule/", 1),
     ("erp", "PUT", "/job/", 1),
     ("erp", "PUT", "/chargeRule/", 2),
     ("psa", "POST", "/rate_card_sets", 1),
@@ -44,7 +45,9 @@ ONE_EACH = (
     ("crm", "PATCH", "/sobjects/Eng_Status__c/", 1),
 )
 #: Sent once and then answered for by the probe: the actions of ``WRITES`` that are a single request.
-SINGLE = {"erp.customer", "erp.rate_card", "erp.project", "psa.project", "billing.customer", "crm.status"}
+SINGLE = {
+    "erp.customer", "erp.rate_card", "erp.billing_schedule", "erp.project", "psa.project", "billing.customer", "crm.status",
+}  # fmt: skip
 #: A customer is looked for by its key before it is created; what the lost write made is then linked.
 FOUND = {"erp.customer": "linked"}
 

@@ -31,6 +31,7 @@ EXPECTED = {
     "erp": {
         "billingClass": 1,
         "billingRateCard": 1,
+        "billingSchedule": 1,
         "chargeRule": 2,
         "customer": 1,
         "customerPayment": 1,

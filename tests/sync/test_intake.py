@@ -15,6 +15,7 @@ from apps.organization import services as organization
 from apps.records import services as records
 from apps.sync import intake, queue
 from apps.sync.models import Plan, Subject, Transaction
+from tests.billing.world import hours
 from tests.sync.samples import customer, deal
 
 pytestmark = pytest.mark.django_db
@@ -162,6 +163,29 @@ def test_work_delivered_for_a_project_of_ours_is_its_engagements(systems):
     )
     arrive("time_entry", "55", source="poll:psa", container_id="77")
     assert work() == ["delivery.sync delivery:ENG-2026-000001"]
+    assert Transaction.objects.get().params == {}
+
+
+@pytest.mark.parametrize("container_id", ["77", ""])
+def test_news_of_a_deletion_asks_for_everything_even_where_it_names_no_project(systems, container_id):
+    records.link(
+        object_type="engagement",
+        key="ENG-2026-000001",
+        system_id=systems["psa"].id,
+        external_id="77",
+        linked_by="push",
+    )
+    records.observe(
+        system_id=systems["psa"].id,
+        object_type="time_entry",
+        external_id="55",
+        body=hours("ENG-2026-000001"),
+        engagement_key="ENG-2026-000001",
+    )
+    told = {"source": "poll:psa", "container_id": container_id, "event_type": "time_entry:deleted"}
+    arrive("time_entry", "55", **told)
+    assert work() == ["delivery.sync delivery:ENG-2026-000001"]
+    assert Transaction.objects.get().params == {"full": True}
 
 
 def test_an_invoice_that_is_not_ours_is_left_alone():

@@ -88,7 +88,7 @@ def test_readiness_tells_its_problems_beside_the_run_and_drafts_once(transaction
 
     def look(evidence: str) -> locals.Result:
         body = world.milestone(key, evidence=evidence).model_dump(mode="json")
-        seen = {"engagement_key": key, "milestones": [body], "entries": []}
+        seen = {"engagement_key": key, "milestones": [body], "entries": [], "gone": [], "full": False}
         locals.run(transaction, "billing_observe", seen)
         return locals.run(transaction, "billing_ready", {"engagement_key": key})
 
@@ -97,6 +97,18 @@ def test_readiness_tells_its_problems_beside_the_run_and_drafts_once(transaction
     assert fixed.problems == ()
     assert fixed.message.startswith("Drafted on PB-")
     assert look("CERT-1").message == "Nothing new to bill."
+
+
+def test_a_full_reading_takes_away_what_is_gone_and_is_remembered_with_its_beginning(transaction):
+    key = world.time_and_materials(world.firm())
+    entry = world.hours(key, 1, "8").model_dump(mode="json")
+    seen = {"engagement_key": key, "milestones": [], "entries": [entry], "gone": [], "full": False}
+    locals.run(transaction, "billing_observe", seen)
+    assert billing.source_read_at(key) is None
+    transaction.started_at = clock.now()
+    locals.run(transaction, "billing_observe", seen | {"entries": [], "gone": ["psa:time:1"], "full": True})
+    assert billing.sources_in_use(key)["time_entry"] == set()
+    assert billing.source_read_at(key) == transaction.started_at
 
 
 def test_an_unknown_step_is_a_mistake_of_ours(transaction):

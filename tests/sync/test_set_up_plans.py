@@ -46,6 +46,7 @@ SCHEDULE = (
 LINKS = {
     "psa.project": "",
     "erp.project": "",
+    "erp.billing_schedule": "",
     "erp.billing_rule.L1": "",
     "erp.billing_rule.L2": "",
     "psa.milestone.m1": "",
@@ -77,6 +78,7 @@ def test_a_project_is_created_in_both_systems_and_opened_last():
     assert steps(projects.plan(snapshot())) == [
         ("psa.project", "push"),
         ("psa.milestone.m1", "push"),
+        ("erp.billing_schedule", "push"),
         ("erp.project", "push"),
         ("erp.billing_rule.L1", "push"),
         ("erp.billing_rule.L2", "push"),
@@ -88,12 +90,33 @@ def test_a_dated_instalment_is_no_milestone_of_the_project_system():
     assert "psa.milestone.m2" not in dict(steps(projects.plan(snapshot())))
 
 
-def test_the_instalments_stand_on_the_billing_rule_of_their_service():
-    rules = {action.name: action for action in projects.plan(snapshot()).actions if "rule" in action.name}
-    first = [entry["key"] for entry in rules["erp.billing_rule.L1"].values["schedule"]]
-    second = [entry["key"] for entry in rules["erp.billing_rule.L2"].values["schedule"]]
-    assert (first, second) == (["m1", "m2"], ["m2"])
-    assert rules["erp.billing_rule.L1"].values["billing_code"] == "503"
+def test_the_erp_gets_the_whole_schedule_and_its_project_refers_to_it():
+    actions = {action.name: action for action in projects.plan(snapshot()).actions}
+    schedule, project = actions["erp.billing_schedule"], actions["erp.project"]
+    entries = schedule.body["entries"]
+    assert [(one["key"], one["trigger"], one["due_on"]) for one in entries] == [
+        ("m1", "acceptance", None),
+        ("m2", "date", "2026-12-01"),
+    ]
+    assert schedule.key == "ENG-2026-000001-BS"
+    assert project.refs["billing_schedule"] == ("billing_schedule", schedule.key)
+    assert actions["erp.billing_rule.L1"].values["billing_code"] == "503"
+
+
+def test_work_without_a_schedule_has_none_in_the_erp():
+    actions = {action.name: action for action in projects.plan(snapshot(schedule=())).actions}
+    assert "erp.billing_schedule" not in actions
+    assert "billing_schedule" not in actions["erp.project"].refs
+
+
+def test_a_schedule_that_stands_in_the_erp_is_left_alone():
+    known = LINKS | {"erp.billing_schedule": "77"}
+    actions = {action.name: action for action in projects.plan(snapshot(links=known)).actions}
+    assert (actions["erp.billing_schedule"].kind, actions["erp.billing_schedule"].external_id) == (
+        "unchanged",
+        "77",
+    )
+    assert "billing_schedule" in actions["erp.project"].refs
 
 
 def test_the_project_refers_to_the_rate_card_only_where_there_is_one():

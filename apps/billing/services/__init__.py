@@ -4,6 +4,7 @@ Public surface: everything in ``__all__``. Reads are in :mod:`apps.billing.selec
 """
 
 from apps.billing.services.accounts import opening_set
+from apps.billing.services.gone import sources_gone, sources_read
 from apps.billing.services.holds import MAPPING_REFUSED, MAPPING_WAITS, explain_hold, lift_hold, place_hold
 from apps.billing.services.invoices import due_date, invoice_issued, invoice_posted, payment_observed
 from apps.billing.services.items import milestone_key, milestone_observe, schedule_load, time_observe
@@ -15,6 +16,7 @@ from apps.billing.services.prebills import (
 )
 from apps.billing.services.predicates import ItemReadiness, Predicate, problems
 from apps.billing.services.readiness import readiness
+from apps.billing.services.totals import total_problem
 
 __all__ = [
     "MAPPING_REFUSED",
@@ -38,5 +40,8 @@ __all__ = [
     "problems",
     "readiness",
     "schedule_load",
+    "sources_gone",
+    "sources_read",
     "time_observe",
+    "total_problem",
 ]

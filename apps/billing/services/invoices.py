@@ -21,6 +21,7 @@ from apps.billing.models import (
 )
 from apps.billing.services import lines
 from apps.billing.services.accounts import locked_account
+from apps.billing.services.totals import total_problem
 from apps.canonical import objects
 from apps.canonical.money import Money
 from apps.core import clock
@@ -45,7 +46,9 @@ def due_date(invoice_on: date, terms: str) -> date | None:
 
 
 def invoice_posted(*, ref: str, number: str, total: Money, tax: Money | None, invoice_on: date) -> Prebill:
-    """The issuer gave the invoice its legal number. A total that is not net + tax is kept and told (``INV-TOTAL``).
+    """The issuer gave the invoice its legal number. A total that is not the approved one is kept and told (``INV-TOTAL``).
+
+    Said again with another total, tax or date, those are taken over: the issuer is of record.
 
     Raises :class:`WrongState` before approval or for another number than the first.
     """
@@ -61,7 +64,7 @@ def invoice_posted(*, ref: str, number: str, total: Money, tax: Money | None, in
                     % {"ref": ref, "ours": prebill.number, "theirs": number},
                     code="INV-DUP",
                 )
-            return prebill
+            return _posted_anew(prebill, total, tax, invoice_on)
         if prebill.state != PrebillState.APPROVED:
             raise WrongState(
                 _("%(ref)s is %(state)s; only an approved prebill may be posted.")
@@ -89,17 +92,46 @@ def invoice_posted(*, ref: str, number: str, total: Money, tax: Money | None, in
     return prebill
 
 
-def _total_alerts(prebill: Prebill, total: Money, tax: Money | None) -> list[dict[str, Any]]:
-    expected = prebill.net + (tax.amount if tax else Decimal(0))
-    if tax is None or total.amount == expected:
-        return []
-    ours = Money.of(expected, prebill.currency)
-    reason = _("The issuer's total of %(number)s is %(theirs)s; lines and tax come to %(ours)s.") % {
-        "number": prebill.ref,
-        "theirs": total,
-        "ours": ours,
+def _posted_anew(prebill: Prebill, total: Money, tax: Money | None, invoice_on: date) -> Prebill:
+    """What the issuer changed after posting; what was paid of it stays paid."""
+    former = prebill.total or Decimal(0)
+    values = {
+        "total": total.amount,
+        "tax": None if tax is None else tax.amount,
+        "invoice_on": invoice_on,
+        "alerts": _total_alerts(prebill, total, tax),
     }
-    return [{"code": "INV-TOTAL", "reason": reason, "params": {"issuer": str(total), "expected": str(ours)}}]
+    if all(getattr(prebill, name) == value for name, value in values.items()):
+        return prebill
+    if prebill.state != PrebillState.CREDITED and prebill.balance is not None:
+        values["balance"] = prebill.balance + total.amount - former
+    for name, value in values.items():
+        setattr(prebill, name, value)
+    prebill.changed_at = clock.now()
+    prebill.save(update_fields=[*values, "changed_at"])
+    lines.note(
+        prebill,
+        PrebillEvent.Verb.CHANGED,
+        comment=_("Changed by the issuer after posting."),
+        net=str(prebill.net),
+        total=str(total),
+        former=str(Money.of(former, prebill.currency)),
+    )
+    return prebill
+
+
+def _total_alerts(prebill: Prebill, total: Money, tax: Money | None) -> list[dict[str, Any]]:
+    amounts = prebill.lines.order_by("position").values_list("amount", flat=True)
+    problem = total_problem(
+        ref=prebill.ref,
+        lines=[Money.of(amount, prebill.currency) for amount in amounts],
+        treatment=prebill.tax_treatment or "standard",
+        rate_percent=prebill.tax_rate,
+        currency=prebill.currency,
+        total=total,
+        tax=tax,
+    )
+    return [] if problem is None else [problem]
 
 
 def invoice_issued(*, ref: str, url: str = "") -> Prebill:
@@ -118,8 +150,10 @@ def invoice_issued(*, ref: str, url: str = "") -> Prebill:
     return prebill
 
 
-def payment_observed(*, ref: str, status: objects.PaymentStatus) -> Prebill:
+def payment_observed(*, ref: str, status: objects.PaymentStatus, collected: Money | None = None) -> Prebill:
     """Take the newest truth about the money. Invoice state and balance follow; an unchanged status changes nothing.
+
+    ``collected``: what the billing platform has collected of it. A payment taken back (``reversed``) opens the invoice again.
 
     Raises :class:`WrongState` before posting, :class:`InvalidInput` when figures and word contradict or the currency is
     another one.
@@ -142,11 +176,13 @@ def payment_observed(*, ref: str, status: objects.PaymentStatus) -> Prebill:
             "balance": status.balance.amount,
             "reference": status.reference,
             "paid_at": status.paid_at,
+            "collected": collected.amount if collected is not None else None,
         }
         former = Payment.objects.select_for_update().filter(key=status.key).first()
         if former is not None and former.prebill_id != prebill.pk:
             raise WrongState(_("This payment belongs to another invoice."), code="PAY-UNMATCHED")
-        if former is not None and all(getattr(former, name) == value for name, value in values.items()):
+        news = [name for name, value in values.items() if former is None or getattr(former, name) != value]
+        if not news:
             return prebill
         Payment.objects.update_or_create(
             key=status.key,
@@ -159,12 +195,15 @@ def payment_observed(*, ref: str, status: objects.PaymentStatus) -> Prebill:
                 "currency": prebill.currency,
             },
         )
-        _follow(prebill, status)
+        if news != ["collected"]:
+            _follow(prebill, status)
     return prebill
 
 
 def _follow(prebill: Prebill, status: objects.PaymentStatus) -> None:
     to = _STATE_OF[status.status]
+    if status.status == "reversed" and status.paid.amount > 0:
+        to = PrebillState.PART_PAID  # only a part was taken back
     lines.note(
         prebill,
         PrebillEvent.Verb.PAYMENT,

@@ -92,7 +92,7 @@ def _schedule_item(
     item.save()
     if item.state == ItemState.EXCLUDED:
         transitions.move(item, to=ItemState.PENDING, why=_("Back in the contract's billing schedule."))
-    _drop_parts(item)
+    drop_parts(item)
     return True
 
 
@@ -110,13 +110,14 @@ def milestone_observe(*, milestone: objects.Milestone, by: Any = None) -> Billab
         digest = _digest([dumped[name] for name in ("amount", "status", "evidence", "accepted_at")])
         if item.pk and item.source_digest == digest and not item.source.get("edited"):
             return item
-        if item.pk and _beyond_recall(item):
-            _mark_edited(item, dumped, digest, "MS-CHANGED", _milestone_sentence(item, milestone))
+        if item.pk and beyond_recall(item):
+            mark_edited(item, dumped, digest, "MS-CHANGED", _milestone_sentence(item, milestone))
         else:
             if item.state == ItemState.DRAFTED:
                 lines.release([item], why=_("“%(what)s” changed.") % {"what": item.description}, by=by)
             accepted = milestone.accepted_at if milestone.status == "accepted" else None
-            item.source = {**item.source, "milestone": dumped}
+            item.source = {name: value for name, value in item.source.items() if name != "gone"}
+            item.source["milestone"] = dumped
             item.source_digest = digest
             item.final_at = accepted
             item.event_on = accepted.date() if accepted else milestone.due_on
@@ -170,7 +171,7 @@ def time_observe(*, entry: objects.TimeEntry, by: Any = None) -> BillableItem:
     here and is told by readiness (``TIME-EDITED``). Raises ``NotFound`` for an unknown engagement.
     """
     with transaction.atomic():
-        account = locked_account(entry.engagement_key)
+        account, former = _accounts_of(entry)
         dumped = entry.model_dump(mode="json")
         digest = _digest(
             [
@@ -179,17 +180,30 @@ def time_observe(*, entry: objects.TimeEntry, by: Any = None) -> BillableItem:
             ]
         )
         item = BillableItem.objects.filter(source_key=entry.key).first()
-        if item is not None and item.source_digest == digest and not item.source.get("edited"):
+        if item is not None and item.source_digest == digest and not (former or item.source.get("edited")):
             return item
-        if item is not None and _beyond_recall(item):
-            _mark_edited(item, dumped, digest, "TIME-EDITED", _time_sentence(item, entry))
+        if item is not None and beyond_recall(item):
+            mark_edited(item, dumped, digest, "TIME-EDITED", _time_sentence(item, entry))
         else:
             item = item or BillableItem(source_key=entry.key, kind=ItemKind.TIME, currency=account.currency)
             if item.state == ItemState.DRAFTED:
                 lines.release([item], why=_("The time entry was changed at its source."), by=by)
             _take_time(account, item, entry, dumped, digest)
-        hooks.billing_changed.fire([{"engagement_key": entry.engagement_key}])
+        affected = [entry.engagement_key, *([former] if former else [])]
+        hooks.billing_changed.fire([{"engagement_key": key} for key in affected])
     return item
+
+
+def _accounts_of(entry: objects.TimeEntry) -> tuple[BillingAccount, str]:
+    """The account of the entry, locked, and the key of the engagement it was moved from ("" = none; locked too).
+
+    Two accounts are locked in the order of their keys, so that moves in both directions never wait for each other."""
+    former = (
+        BillableItem.objects.filter(source_key=entry.key).values_list("engagement_key", flat=True).first()
+    )
+    keys = sorted({entry.engagement_key, *([former] if former else [])})
+    accounts = {key: locked_account(key) for key in keys}
+    return accounts[entry.engagement_key], former if former and former != entry.engagement_key else ""
 
 
 def _take_time(
@@ -204,7 +218,7 @@ def _take_time(
         # An amount may vanish with the change; only pending items may be without one.
         transitions.move(item, to=ItemState.PENDING, why=_("The time entry was changed at its source."))
     item.legal_entity_id = account.legal_entity_id
-    item.engagement_key = account.engagement_key
+    item.engagement_key, item.currency = account.engagement_key, account.currency
     item.service_code, item.role, item.person = entry.service_code, entry.role, entry.person
     item.quantity, item.event_on = entry.hours, entry.worked_on
     item.description = _time_text(entry)
@@ -219,7 +233,7 @@ def _take_time(
     elif not wanted and item.state != ItemState.EXCLUDED:
         BillableItem.objects.filter(pk=item.pk).update(held=False, held_code="", blockers=[])
         transitions.move(item, to=ItemState.EXCLUDED, why=_("Not billable at its source."))
-    _drop_parts(item)
+    drop_parts(item)
 
 
 def _time_text(entry: objects.TimeEntry) -> str:
@@ -240,14 +254,14 @@ def _time_sentence(item: BillableItem, entry: objects.TimeEntry) -> str:
     }
 
 
-def _beyond_recall(item: BillableItem) -> bool:
+def beyond_recall(item: BillableItem) -> bool:
     """On a prebill that both have approved, or invoiced; or a part of it is."""
     rows = [item, *item.parts.select_related("prebill")]
     gone = (PrebillState.DRAFT, PrebillState.SENT_BACK, PrebillState.PM_APPROVED)
     return any(row.prebill is not None and row.prebill.state not in gone for row in rows)
 
 
-def _mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: str, reason: str) -> None:
+def mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: str, reason: str) -> None:
     """Keep what was billed; remember what the source says now, until it says again what was billed."""
     if digest == item.source_digest:
         item.source = {name: value for name, value in item.source.items() if name != "edited"}
@@ -267,7 +281,7 @@ def _mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: 
     item.save(update_fields=["source", "blockers"])
 
 
-def _drop_parts(item: BillableItem) -> None:
+def drop_parts(item: BillableItem) -> None:
     """The whole item was priced anew, so its parts above the cap hold nothing any more."""
     if not item.pk:
         return

@@ -130,8 +130,7 @@ def ask_approval(prebill: Prebill, *, by: Any = None) -> None:
     """Ask for both signatures on the present content; an open request for other content is withdrawn by that.
 
     Who submitted it stays its maker when the content changes by itself, and so may not sign it."""
-    former = approvals_read.open_request(KIND, prebill.ref)
-    maker = by or (former.requested_by if former is not None else None)
+    maker = by or _submitter(prebill)
     approvals.request(
         kind=KIND,
         subject_type=KIND,
@@ -149,6 +148,14 @@ def ask_approval(prebill: Prebill, *, by: Any = None) -> None:
         currency=prebill.currency,
     )
     note(prebill, PrebillEvent.Verb.SUBMITTED, by=by, net=str(prebill.net), digest=prebill.digest)
+
+
+def _submitter(prebill: Prebill) -> Any:
+    """Who last submitted it by hand; None when only the engine did. Not the open request's word: a draft that lost all its
+    lines for a moment has none."""
+    asked = prebill.events.filter(verb=PrebillEvent.Verb.SUBMITTED, by__isnull=False).select_related("by")
+    last = asked.order_by("-id").first()
+    return last.by if last is not None else None
 
 
 def withdraw_request(prebill: Prebill, why: str) -> None:

@@ -230,6 +230,19 @@ def _evidence(item: BillableItem) -> Predicate:
 def _agrees(item: BillableItem) -> Predicate:
     label = _("As agreed in the contract")
     milestone, agreed = item.source.get("milestone"), item.source.get("schedule")
+    if item.source.get("gone"):
+        reason = _("“%(what)s” is in the contract, but was deleted in the project system.") % {
+            "what": item.description
+        }
+        return Predicate(
+            "agrees",
+            label,
+            ok=False,
+            code="MS-CHANGED",
+            reason=reason,
+            field="amount",
+            value=item.source_key,
+        )
     if not milestone or not agreed:
         return _ok("agrees", label)
     theirs, ours = Money.model_validate(milestone["amount"]), Money.model_validate(agreed["amount"])

@@ -13,7 +13,7 @@ from standardwebhooks import Webhook
 from apps.core import clock
 from apps.demo import deals, firm
 from apps.demo.story import cast
-from apps.demo.story.stage import Stage, Step
+from apps.demo.story.stage import Stage, Step, cents
 
 TIMES = 10
 STALE_SECONDS = 3600
@@ -121,6 +121,10 @@ def stands_in_erp(stage: Stage) -> None:
     stage.equal(project["parent"]["id"], customer["id"], "its project belongs to customer")
     rules = [row for row in erp.records("chargeRule") if row["project"]["id"] == project["id"]]
     stage.equal(len(rules), len(cast.CLAIMS.lines), "billing rules, one a service line")
+    schedule = erp.record("billingSchedule", id=(project.get("billingSchedule") or {}).get("id", ""))
+    planned = {row["comments"]: cents(row["milestoneAmount"]) for row in schedule["milestone"]["items"]}
+    agreed = {entry.label: cents(entry.amount) for entry in cast.CLAIMS.schedule}
+    stage.equal(planned, agreed, "its billing schedule, in pence")
     cards = erp.records("billingRateCard")
     stage.equal(len(cards), 1, "rate cards")
 

@@ -1,7 +1,7 @@
 """What a flow is: gather a snapshot, plan it purely. And the readers that every gather uses.
 
 Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`, :func:`read_many`, :func:`seen_many`,
-:func:`link_id`, :func:`customer_name`.
+:func:`observe_gone`, :func:`link_id`, :func:`customer_name`.
 """
 
 from __future__ import annotations
@@ -153,6 +153,11 @@ def observe(*, system: Any, observed: Observed, **owner: Any) -> bool:
         key=observed.body.key,  # type: ignore[attr-defined]
         **owner,
     )
+
+
+def observe_gone(*, system: Any, object_type: str, external_id: str) -> bool:
+    """Keep that a system no longer has an object."""
+    return record_services.observe_gone(system_id=system.id, object_type=object_type, external_id=external_id)
 
 
 def link_id(object_type: str, key: str, system: Any) -> str:

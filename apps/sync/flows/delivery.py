@@ -1,6 +1,9 @@
 """Flow ``delivery.sync``: accepted milestones and approved time of one engagement become billable items and a draft.
 
-Public surface: :data:`FLOW`. Subject key: the engagement's key.
+Public surface: :data:`FLOW`, :data:`READ_IN_FULL_EVERY`. Subject key: the engagement's key.
+
+Time is read since the last run, or in full: at first, when a deletion is told (parameter ``full``) and once a day. What an
+item stands on and a full reading does not show is asked for by its id before it counts as deleted.
 """
 
 from __future__ import annotations
@@ -9,9 +12,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from apps.billing import selectors as billing
 from apps.canonical.objects import Milestone, TimeEntry
 from apps.commercial import selectors as commercial
+from apps.connectors.spi import AdapterError, ErrorKind
 from apps.core import clock
+from apps.records import selectors as records
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
@@ -19,6 +25,8 @@ from apps.sync.plans import Draft, local, unchanged
 
 #: Read again what changed shortly before the last run: vendors stamp rows before they commit them.
 OVERLAP = timedelta(minutes=10)
+#: A deletion that no event has told is found within this time.
+READ_IN_FULL_EVERY = timedelta(days=1)
 
 
 @dataclass(frozen=True)
@@ -29,6 +37,10 @@ class DeliverySnapshot:
     psa: Any
     milestones: tuple[Milestone, ...]
     entries: tuple[TimeEntry, ...]
+    #: Keys of what the PSA showed before and has no more.
+    gone: tuple[str, ...] = ()
+    #: Everything was read, not only what changed.
+    full: bool = False
 
 
 def gather(context: Context) -> DeliverySnapshot:
@@ -37,10 +49,14 @@ def gather(context: Context) -> DeliverySnapshot:
     psa = base.route(row.legal_entity_id, "psa").system
     project_id = base.link_id("engagement", row.key, psa)
     owner = {"legal_entity_id": row.legal_entity_id, "engagement_key": row.key}
+    as_of = clock.now()
     milestones: list[Milestone] = []
     entries: list[TimeEntry] = []
+    gone: list[str] = []
+    full = False
     if project_id and context.live:
-        since = _watermark(context.key)
+        since = _since(context)
+        full = since is None
         for seen in base.read_many(
             context, system=psa, object_type="milestone", by="container", value=project_id
         ):
@@ -50,8 +66,13 @@ def gather(context: Context) -> DeliverySnapshot:
             context, system=psa, object_type="time_entry", by="container", value=project_id, extra=extra
         ):
             entries.append(_owned(seen, psa, owner))
+        in_use = billing.sources_in_use(row.key)
+        missing = {"milestone": in_use["milestone"] - {one.key for one in milestones}}
+        if full:
+            missing["time_entry"] = in_use["time_entry"] - {one.key for one in entries}
+        gone = _gone(context, psa, project_id, missing)
     return DeliverySnapshot(
-        as_of=clock.now(),
+        as_of=as_of,
         meta=Meta(
             label=row.name,
             customer=base.customer_name(row.customer_key),
@@ -64,6 +85,8 @@ def gather(context: Context) -> DeliverySnapshot:
         psa=psa,
         milestones=tuple(sorted(milestones, key=lambda m: m.key)),
         entries=tuple(sorted(entries, key=lambda e: e.key)),
+        gone=tuple(sorted(gone)),
+        full=full,
     )
 
 
@@ -71,6 +94,43 @@ def _owned(seen: Any, psa: Any, owner: dict[str, Any]) -> Any:
     """The observed object, filed under the engagement it belongs to."""
     base.observe(system=psa, observed=seen, **owner)
     return seen.body.model_copy(update={"engagement_key": owner["engagement_key"]})
+
+
+def _since(context: Context) -> datetime | None:
+    """From when on changes of time are read; None for everything."""
+    read_at = billing.source_read_at(context.key)
+    if context.params.get("full") or read_at is None or clock.now() - read_at > READ_IN_FULL_EVERY:
+        return None
+    return _watermark(context.key)
+
+
+def _gone(context: Context, psa: Any, project_id: str, missing: dict[str, set[str]]) -> list[str]:
+    """Which of the missing ones the PSA has no more, or has in another project. Raises ``AdapterError``.
+
+    A list may leave out what was deleted or moved while it was paged, so each is asked for by its id; and where even the
+    project is not shown, it is our rights that are gone."""
+    gone: list[str] = []
+    for object_type, keys in missing.items():
+        seen = records.snapshot((object_type, key) for key in sorted(keys)).records
+        ids = {
+            key: row.external_id for (_, key), rows in seen.items() for row in rows if row.system_id == psa.id
+        }
+        if not ids:
+            continue
+        if not base.read_many(context, system=psa, object_type="engagement", by="id", value=project_id):
+            raise AdapterError(
+                ErrorKind.NOT_FOUND, f"{psa.name} does not show the project {project_id} any more."
+            )
+        found = base.read_many(
+            context, system=psa, object_type=object_type, by="ids", value=",".join(sorted(ids.values()))
+        )
+        elsewhere = {one.external_id: one.container_id for one in found}
+        for key, external_id in ids.items():
+            if external_id not in elsewhere:
+                base.observe_gone(system=psa, object_type=object_type, external_id=external_id)
+            if elsewhere.get(external_id) != project_id:
+                gone.append(key)
+    return gone
 
 
 def _watermark(engagement_key: str) -> datetime | None:
@@ -88,8 +148,9 @@ def _watermark(engagement_key: str) -> datetime | None:
 def plan(snapshot: DeliverySnapshot) -> Draft:
     done = [m for m in snapshot.milestones if m.status != "planned"]
     steps = []
-    if snapshot.milestones or snapshot.entries:
+    if snapshot.milestones or snapshot.entries or snapshot.gone or snapshot.full:
         words = f"{len(done)} completed milestones and {len(snapshot.entries)} time entries"
+        words += f", {len(snapshot.gone)} deleted ones" if snapshot.gone else ""
         steps.append(
             local(
                 "billing.observe",
@@ -98,6 +159,8 @@ def plan(snapshot: DeliverySnapshot) -> Draft:
                 engagement_key=snapshot.engagement_key,
                 milestones=[m.model_dump(mode="json") for m in snapshot.milestones],
                 entries=[e.model_dump(mode="json") for e in snapshot.entries],
+                gone=list(snapshot.gone),
+                full=snapshot.full,
             )
         )
     else:

@@ -13,8 +13,10 @@ from decimal import Decimal
 from typing import Any
 
 from apps.billing import selectors as billing
+from apps.billing.services import total_problem
 from apps.canonical.money import Money
-from apps.canonical.objects import Invoice
+from apps.canonical.money import total as money_total
+from apps.canonical.objects import Invoice, TaxTreatment
 from apps.commercial import selectors as commercial
 from apps.connectors.spi import Observed
 from apps.core import clock
@@ -23,7 +25,7 @@ from apps.governance import selectors as governance
 from apps.sync import ledger
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
-from apps.sync.plans import Draft, PlannedAction, local, push, unchanged
+from apps.sync.plans import Draft, PlannedAction, Problem, blocked, local, push, unchanged
 
 ISSUED_TYPE = "psasync.invoice.issued.v1"
 PAID_TYPE = "psasync.invoice.paid.v1"
@@ -53,6 +55,8 @@ class InvoiceSnapshot:
     sent: bool
     #: What the draft in the ERP was last written from ("" = not by us, or not known any more).
     draft_key: str = ""
+    #: How the invoice is taxed, as it was approved.
+    tax: TaxTreatment | None = None
 
 
 def gather(context: Context) -> InvoiceSnapshot:
@@ -65,6 +69,7 @@ def gather(context: Context) -> InvoiceSnapshot:
     erp_route = base.route(prebill.legal_entity_id, "erp")
     billing_system = base.route(prebill.legal_entity_id, "billing").system
     request_id = base.link_id("invoice", context.key, billing_system)
+    erp_invoice = _read(context, erp_route.system, base.link_id("invoice", context.key, erp_route.system))
     return InvoiceSnapshot(
         as_of=clock.now(),
         meta=Meta(
@@ -87,13 +92,14 @@ def gather(context: Context) -> InvoiceSnapshot:
         billing_system=billing_system,
         sent=ledger.was_settled(kind="invoice", key=context.key, name="billing.invoice.send"),
         draft_key=ledger.last_key(kind="invoice", key=context.key, name="erp.invoice"),
-        erp_invoice=_read(context, erp_route.system, base.link_id("invoice", context.key, erp_route.system)),
+        erp_invoice=erp_invoice,
         request=_read(context, billing_system, request_id),
         request_id=request_id,
         line_ids={
             key: base.link_id("invoice_line", f"{context.key}-{key}", billing_system)
-            for key, *_ in _payable_lines(invoice)
+            for key, *_ in _payable_lines(invoice, erp_invoice)
         },
+        tax=billing.tax_treatment(context.key),
     )
 
 
@@ -133,7 +139,7 @@ def plan(snapshot: InvoiceSnapshot) -> Draft:
     if snapshot.state == "approved":
         return Draft(tuple(_post(snapshot)), summary=f"Post {snapshot.ref} in {snapshot.erp.name}.")
     if snapshot.state == "posted":
-        return Draft(tuple(_request(snapshot)), summary=f"Ask for payment of {snapshot.invoice.number}.")
+        return _ask(snapshot)
     return Draft((), summary=f"{snapshot.ref} is {snapshot.state.replace('_', ' ')}; nothing to send.")
 
 
@@ -220,24 +226,97 @@ def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
                 read_back=True,
             )
         )
-    steps.append(
-        local(
-            "posted",
-            "Takes over number, tax and total from the ERP.",
-            verb="invoice_posted",
-            ref=snapshot.ref,
-            system_id=snapshot.erp.id,
-        )
-    )
+    steps.append(taken_over(snapshot))
     return steps
 
 
+def taken_over(snapshot: InvoiceSnapshot) -> PlannedAction:
+    """What the ERP posted becomes ours: it is the issuer of record."""
+    return local(
+        "posted",
+        "Takes over number, tax and total from the ERP.",
+        verb="invoice_posted",
+        ref=snapshot.ref,
+        system_id=snapshot.erp.id,
+    )
+
+
+def changed_since(snapshot: InvoiceSnapshot) -> bool:
+    """Whether the ERP shows other totals than we hold of the posted invoice."""
+    seen = snapshot.erp_invoice
+    if seen is None or not posted(seen):
+        return False
+    body: Invoice = seen.body  # type: ignore[assignment]
+    return (body.total or body.net, body.tax) != (snapshot.invoice.total, snapshot.invoice.tax)
+
+
+def _ask(snapshot: InvoiceSnapshot) -> Draft:
+    """Nothing is asked for that was not approved: a total of the ERP that is off by more than its rounding stops here."""
+    taken = [taken_over(snapshot)] if changed_since(snapshot) else []
+    problem = _not_as_approved(snapshot) or _not_as_posted(snapshot)
+    if problem is not None:
+        stopped = blocked("billing.invoice", problem.reason)
+        return Draft((*taken, stopped), (problem,), summary=f"{snapshot.ref} is not asked for.")
+    summary = f"Ask for payment of {snapshot.invoice.number}."
+    return Draft((*taken, *_request(snapshot)), summary=summary)
+
+
+def _not_as_approved(snapshot: InvoiceSnapshot) -> Problem | None:
+    booked, tax = _booked(snapshot.invoice, snapshot.erp_invoice), snapshot.tax
+    if booked.total is None or tax is None:
+        return None
+    found = total_problem(
+        ref=snapshot.ref,
+        lines=[line.amount for line in snapshot.invoice.lines],
+        treatment=tax.treatment,
+        rate_percent=tax.rate_percent,
+        currency=snapshot.invoice.currency,
+        total=booked.total,
+        tax=booked.tax,
+    )
+    return None if found is None else Problem(**found)
+
+
+def _not_as_posted(snapshot: InvoiceSnapshot) -> Problem | None:
+    """A request that the billing platform has fixed already, over another amount than the ERP posted."""
+    request = snapshot.request
+    if request is None or request.facts.get("status") == "draft":
+        return None
+    asked: Invoice = request.body  # type: ignore[assignment]
+    return totals_differ(snapshot, asked, _booked(snapshot.invoice, snapshot.erp_invoice))
+
+
+def totals_differ(snapshot: InvoiceSnapshot, asked: Invoice, booked: Invoice) -> Problem | None:
+    """``INV-TOTAL`` when the request for payment is over another amount than the ERP's invoice."""
+    theirs, ours = booked.total, asked.total
+    if theirs is None or ours is None or theirs == ours:
+        return None
+    number = booked.number or snapshot.invoice.number or snapshot.ref
+    return Problem(
+        "INV-TOTAL",
+        "invoice",  # as billing tells it: one cause, one case
+        "invoice",
+        "total",
+        snapshot.ref,
+        f"{snapshot.erp.name} has {number} over {theirs}; {snapshot.billing_system.name} asks for {ours}.",
+        {"issuer": str(theirs), "expected": str(ours), "held": str(abs((theirs - ours).amount))},
+    )
+
+
+def _booked(invoice: Invoice, seen: Observed | None) -> Invoice:
+    """The invoice as the ERP shows it now, else as we last took it over."""
+    if seen is None or not posted(seen):
+        return invoice
+    return seen.body  # type: ignore[return-value]
+
+
 def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
-    invoice, system = snapshot.invoice, snapshot.billing_system
+    system = snapshot.billing_system
     status = str(snapshot.request.facts.get("status", "")) if snapshot.request else ""
     steps = [_request_header(snapshot)]
     if status in ("", "draft"):
-        steps += [_request_line(snapshot, line) for line in _payable_lines(invoice)]
+        payable = _payable_lines(snapshot.invoice, snapshot.erp_invoice)
+        steps += [_request_line(snapshot, line) for line in payable]
         steps.append(_request_step(snapshot, "finalize", f"{system.name} fixes the request."))
     if status in ("", "draft", "open") and not snapshot.sent:
         steps.append(
@@ -259,11 +338,17 @@ def _request(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
     return steps
 
 
-def _payable_lines(invoice: Invoice) -> list[tuple[str, str, Money]]:
-    """Key, text and amount of what is asked for: the lines, and the ERP's tax as a line of its own."""
+def _payable_lines(invoice: Invoice, seen: Observed | None) -> list[tuple[str, str, Money]]:
+    """Key, text and amount of what is asked for, in sum the ERP's total: the lines, its tax and its rounding as lines of
+    their own."""
+    booked = _booked(invoice, seen)
     lines = [(line.key, line.description, line.amount) for line in invoice.lines]
-    if invoice.tax is not None and invoice.tax.amount:
-        lines.append(("tax", "Tax", invoice.tax))
+    if booked.tax is not None and booked.tax.amount:
+        lines.append(("tax", "Tax", booked.tax))
+    if booked.total is not None:
+        rest = booked.total - money_total((amount for *_, amount in lines), invoice.currency)
+        if rest.amount:
+            lines.append(("rounding", "Rounding", rest))
     return lines
 
 

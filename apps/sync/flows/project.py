@@ -10,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 from apps.billing.services import milestone_key
-from apps.canonical.objects import Engagement, Milestone, ScheduleEntry
+from apps.canonical.objects import BillingSchedule, Engagement, Milestone, ScheduleEntry
 from apps.commercial import selectors as commercial
 from apps.core import clock
 from apps.core.errors import WrongState
@@ -81,6 +81,7 @@ def _links(engagement: Engagement, schedule: Any, erp: Any, psa: Any) -> dict[st
     links = {
         "psa.project": base.link_id("engagement", engagement.key, psa),
         "erp.project": base.link_id("engagement", engagement.key, erp),
+        "erp.billing_schedule": base.link_id("billing_schedule", schedule_key(engagement.key), erp),
     }
     for line in engagement.lines:
         links[f"erp.billing_rule.{line.key}"] = base.link_id(
@@ -93,6 +94,11 @@ def _links(engagement: Engagement, schedule: Any, erp: Any, psa: Any) -> dict[st
     return links
 
 
+def schedule_key(engagement_key: str) -> str:
+    """As :func:`commercial.canonical_schedule` names it."""
+    return f"{engagement_key}-BS"
+
+
 def _rule_key(engagement: Engagement, line_key: str) -> str:
     return f"{engagement.key}-{line_key}"
 
@@ -101,6 +107,8 @@ def plan(snapshot: ProjectSnapshot) -> Draft:
     engagement = snapshot.engagement
     steps = [_psa_project(snapshot)]
     steps += [_milestone(snapshot, entry) for entry in snapshot.schedule if entry.trigger == "acceptance"]
+    if snapshot.schedule:
+        steps.append(_billing_schedule(snapshot))
     steps.append(_erp_project(snapshot))
     steps += [_billing_rule(snapshot, line) for line in engagement.lines]
     if snapshot.loaded:
@@ -171,6 +179,32 @@ def _milestone(snapshot: ProjectSnapshot, entry: ScheduleEntry) -> PlannedAction
     )
 
 
+def _billing_schedule(snapshot: ProjectSnapshot) -> PlannedAction:
+    """Before the project, which refers to it."""
+    name, engagement = "erp.billing_schedule", snapshot.engagement
+    known = snapshot.links[name]
+    if known:
+        return unchanged(
+            name,
+            f"Billing schedule {known} exists.",
+            system=snapshot.erp,
+            object_type="billing_schedule",
+            external_id=known,
+        )
+    key = schedule_key(engagement.key)
+    return push(
+        name,
+        f"{snapshot.erp.name} gets the billing schedule with its {len(snapshot.schedule)} milestones and instalments.",
+        system=snapshot.erp,
+        object_type="billing_schedule",
+        operation="create",
+        key=key,
+        body=BillingSchedule(
+            key=key, engagement_key=engagement.key, currency=engagement.currency, entries=snapshot.schedule
+        ),
+    )
+
+
 def _erp_project(snapshot: ProjectSnapshot) -> PlannedAction:
     known = snapshot.links["erp.project"]
     if known:
@@ -185,6 +219,8 @@ def _erp_project(snapshot: ProjectSnapshot) -> PlannedAction:
     refs: dict[str, str | tuple[str, ...]] = {"customer": ("customer", snapshot.engagement.customer_key)}
     if card:
         refs["rate_card"] = ("rate_card", card)
+    if snapshot.schedule:
+        refs["billing_schedule"] = ("billing_schedule", schedule_key(snapshot.engagement.key))
     return push(
         "erp.project",
         f"{snapshot.erp.name} gets the project that invoices are booked on, "
@@ -210,16 +246,6 @@ def _billing_rule(snapshot: ProjectSnapshot, line: Any) -> PlannedAction:
             object_type="billing_rule",
             external_id=known,
         )
-    entries = [
-        {
-            "key": e.key,
-            "label": e.label,
-            "amount": str(e.amount.amount),
-            "due_on": e.due_on.isoformat() if e.due_on else None,
-        }
-        for e in snapshot.schedule
-        if e.service_code in ("", line.service_code)
-    ]
     return push(
         name,
         f"{line.service_code} is billed with code {line.billing_code} by {line.billing_model.replace('_', ' ')}.",
@@ -235,7 +261,6 @@ def _billing_rule(snapshot: ProjectSnapshot, line: Any) -> PlannedAction:
             "billing_code": line.billing_code,
             "amount": str(line.amount.amount),
             "currency": line.amount.currency,
-            "schedule": entries,
         },
     )
 

@@ -116,14 +116,15 @@ ENTRIES = (
         code="INV-TOTAL",
         title=_("Posted total differs from the approved one"),
         explanation=_(
-            "The ERP posted the invoice over another total than was approved here. The client is asked for what "
-            "the ERP posted, since it issues the invoice; finance finds out whether a line or its tax is wrong."
+            "The ERP, which issues the invoice, has it over another total than was approved here or than the client "
+            "is asked for. Nothing is asked for, and nothing counts as paid, until finance has found out whether a "
+            "line or its tax is wrong; a difference by rounding is asked for as the ERP has it."
         ),
         owner="erp",
         resolvers=("controller", "billing_analyst"),
-        severity=Severity.WARNING,
-        fixes=(source("erp", _("Compare lines and tax in the ERP")),),
-        auto=Auto.NEVER,
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("erp", _("Compare lines and tax in the ERP")), RETRY),
+        auto=Auto.RECHECK,
     ),
     Entry(
         code="INV-ACCOUNT",
@@ -214,6 +215,35 @@ ENTRIES = (
         resolvers=("receivables",),
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Clear up the difference with the client")),),
+        auto=Auto.RECHECK,
+    ),
+    Entry(
+        code="PAY-REVERSED",
+        title=_("Payment was taken back"),
+        explanation=_(
+            "Money that had been received was taken back: a chargeback, or a bank that returned it. The invoice is "
+            "open again and nothing is applied again by itself; receivables asks the client and collects anew."
+        ),
+        owner="erp",
+        resolvers=("receivables",),
+        severity=Severity.WARNING,
+        fixes=(
+            Fix(FixAction.ASK, _("Ask the client for the money again")),
+            source("erp", _("Take the payment back in the ERP, where it still stands")),
+        ),
+        auto=Auto.RECHECK,
+    ),
+    Entry(
+        code="PAY-OUTSIDE",
+        title=_("Paid, but the request for payment is open"),
+        explanation=_(
+            "The ERP has the invoice settled by money that did not come through the billing platform, which still "
+            "asks for it: the client might pay twice. Receivables marks the request as paid outside the platform."
+        ),
+        owner="billing",
+        resolvers=("receivables",),
+        severity=Severity.WARNING,
+        fixes=(source("billing", _("Mark the request as paid outside the platform")),),
         auto=Auto.RECHECK,
     ),
     Entry(

@@ -93,7 +93,7 @@ ENTRIES = (
         title=_("Milestone differs from the contract"),
         explanation=_(
             "The amount or the text of the milestone in the project system is not what the contract says, or "
-            "it was changed after it had been billed. What is billed stays; the difference needs a change "
+            "it was deleted there or changed after it had been billed. What is billed stays; the difference needs a change "
             "order or a correction."
         ),
         owner="psa",

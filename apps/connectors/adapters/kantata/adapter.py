@@ -66,6 +66,8 @@ _WRITES = {
     ("engagement", "update"): "search",
     ("milestone", "create"): "search",
 }
+#: Ids asked for in one request: the address of a longer list would be refused.
+IDS = 100
 _Reader = Callable[[Client, Listing, Mapping[str, Any]], Observed]
 #: Object type → list, our model in external references, include, reader.
 _READS: dict[str, tuple[str, str, str, _Reader]] = {
@@ -111,7 +113,8 @@ class KantataAdapter:
     def find(
         self, *, object_type: str, by: str, value: str, extra: Mapping[str, Any] | None = None
     ) -> Sequence[Observed]:
-        """By ``id``, ``key`` (our external reference; not for time) or ``container`` (all of one project).
+        """By ``id``, ``ids`` (several, with commas: those of them that are there), ``key`` (our external reference; not for
+        time) or ``container`` (all of one project).
 
         With ``container``, ``extra["updated_after"]`` (ISO 8601) leaves out what did not change since. A ``timesheet``
         by ``id`` is found as its time entries.
@@ -125,6 +128,8 @@ class KantataAdapter:
         plural, model, include, read = _READS[object_type]
         if by == "id":
             found = self.client.one(plural, value, include=include)
+        elif by == "ids":
+            return self._only(object_type, value.split(","))
         elif by == "key" and object_type != "time_entry":
             found = self.client.referred(plural, model, value, include=include) if value else None
         elif by == "container" and object_type != "engagement":
@@ -153,11 +158,19 @@ class KantataAdapter:
     def _timesheet(self, submission_id: str) -> list[Observed]:
         found = self.client.one("timesheet_submissions", submission_id, include="time_entries")
         ids = [str(one) for one in found.records[0].get("time_entry_ids") or []] if found else []
-        if not ids:
-            return []
-        params = {"only": ",".join(ids), "include": mapping.TIME_INCLUDE}
-        pages = self.client.pages("time_entries", params)
-        return [mapping.time_entry(self.client, page, record) for page in pages for record in page.records]
+        return self._only("time_entry", ids)
+
+    def _only(self, object_type: str, ids: Sequence[str]) -> list[Observed]:
+        plural, _, include, read = _READS[object_type]
+        wanted = [one for one in ids if one.isdigit()]
+        return [
+            read(self.client, page, record)
+            for first in range(0, len(wanted), IDS)
+            for page in self.client.pages(
+                plural, {"only": ",".join(wanted[first : first + IDS]), "include": include}
+            )
+            for record in page.records
+        ]
 
     # -- writing -------------------------------------------------------------------------------
 

@@ -3,7 +3,7 @@
 Public surface: :class:`NetSuiteAdapter`.
 
 Reads customers, projects, invoices, service items and subsidiaries; writes customers, projects, rate cards, charge
-rules, invoices and payments. Every write is an upsert by external id or a change that can be repeated, so
+rules, billing schedules, invoices and payments. Every write is an upsert by external id or a change that can be repeated, so
 after an unknown outcome :meth:`NetSuiteAdapter.probe` reads the record and compares it with what was to be written.
 """
 
@@ -36,6 +36,7 @@ _WRITES: dict[tuple[str, str], Callable[[Vocabulary, Push], Write]] = {
     ("customer", "update"): customers.customer_write,
     ("customer", "enable_entity"): customers.enable_write,
     ("rate_card", "create"): delivery.rate_card_write,
+    ("billing_schedule", "create"): delivery.billing_schedule_write,
     ("engagement", "create"): delivery.project_write,
     ("engagement", "update"): delivery.project_write,
     ("billing_rule", "create"): delivery.billing_rule_write,

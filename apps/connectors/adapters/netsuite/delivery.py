@@ -1,10 +1,10 @@
-"""Projects, rate cards and charge rules.
+"""Projects, rate cards, charge rules and billing schedules.
 
 Public surface: :func:`find_projects`, :func:`project_write`, :func:`rate_card_write`, :func:`missing_billing_classes`,
-:func:`billing_class_write`, :func:`billing_rule_write`.
+:func:`billing_class_write`, :func:`billing_rule_write`, :func:`billing_schedule_write`.
 
-Fields: SuiteTalk REST records ``job``, ``billingRateCard`` (sublist ``rateCardPricing``), ``billingClass`` and
-``chargeRule``.
+Fields: SuiteTalk REST records ``job``, ``billingRateCard`` (sublist ``rateCardPricing``), ``billingClass``, ``chargeRule`` and
+``billingSchedule`` (sublists ``milestone``, ``recurrence``).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from typing import Any
 from moneyed import CURRENCIES
 
 from apps.canonical.money import Money
-from apps.canonical.objects import BillingModel, Engagement, RateCard, RateLine
+from apps.canonical.objects import BillingModel, BillingSchedule, Engagement, RateCard, RateLine
 from apps.connectors.adapters.netsuite.client import (
     day,
     decimal,
@@ -62,6 +62,8 @@ RULE_TYPES: dict[str, str] = {
     "fixed": "FIXEDDATE",
 }
 BLENDED = "Blended"
+#: Type and frequency of a billing schedule whose instalments have dates of their own.
+STANDARD, CUSTOM = "STD", "CUSTOM"
 
 
 def find_projects(words: Vocabulary, *, object_type: str, by: str, value: str) -> list[Observed]:
@@ -125,7 +127,8 @@ def _observed(words: Vocabulary, record: Mapping[str, Any], object_type: str) ->
 
 
 def project_write(words: Vocabulary, push: Push) -> Write:
-    """``create``: upsert by our external id (refs ``customer``, ``rate_card``); ``update``: ``push.fields``."""
+    """``create``: upsert by our external id (refs ``customer``, ``rate_card``, ``billing_schedule``); ``update``:
+    ``push.fields``."""
     body = push.body
     if not isinstance(body, Engagement):
         raise AdapterError(
@@ -155,6 +158,7 @@ _PROJECT_FIELDS = (
     "end_on",
     "project_manager",
     "rate_card_key",
+    "billing_schedule",
     "budget",
 )
 
@@ -182,6 +186,9 @@ def _project_properties(words: Vocabulary, body: Engagement, push: Push, field: 
         return {"projectManager": reference(found)} if found else {}
     if field == "rate_card_key":
         return {"billingRateCard": reference(refs["rate_card"])} if refs.get("rate_card") else {}
+    if field == "billing_schedule":
+        found = refs.get("billing_schedule")
+        return {"billingSchedule": reference(found)} if found else {}
     if field == "budget":
         return {"estimatedRevenue": number(body.budget.amount)}
     return {}
@@ -283,6 +290,47 @@ def billing_rule_write(words: Vocabulary, push: Push) -> Write:
     if values.get("description"):
         body["description"] = str(values["description"])
     return Write("chargeRule", body, external_id=push.key)
+
+
+# -- billing schedules -----------------------------------------------------------------------------
+
+
+def billing_schedule_write(words: Vocabulary, push: Push) -> Write:
+    """What is billed when: milestones where any entry waits for an acceptance, else dated instalments.
+
+    All lines are replaced, so that a schedule sent again leaves no old one behind."""
+    body = push.body
+    if not isinstance(body, BillingSchedule):
+        raise AdapterError(
+            ErrorKind.CONTRACT_DRIFT, "A billing schedule write needs a billing schedule.", code="INT-SCHEMA"
+        )
+    wanted: dict[str, Any] = {"name": body.key}
+    if any(entry.trigger == "acceptance" for entry in body.entries):
+        sublist = "milestone"
+        wanted["scheduleType"] = reference(BILLING_TYPES["milestone"])
+        lines = [
+            {
+                "milestoneId": entry.key,
+                "comments": entry.label,
+                "milestoneDate": entry.due_on.isoformat() if entry.due_on else None,
+                "milestoneAmount": number(entry.amount.amount),
+            }
+            for entry in body.entries
+        ]
+    else:
+        sublist = "recurrence"
+        wanted |= {"scheduleType": reference(STANDARD), "frequency": reference(CUSTOM)}
+        lines = [
+            {
+                "recurrenceDate": entry.due_on.isoformat() if entry.due_on else None,
+                "amount": number(entry.amount.amount),
+            }
+            for entry in body.entries
+        ]
+    present = [{name: value for name, value in line.items() if value is not None} for line in lines]
+    return Write(
+        "billingSchedule", wanted | {sublist: {"items": present}}, external_id=push.key, replace=sublist
+    )
 
 
 def _exact(value: Any) -> Decimal | None:
