@@ -244,6 +244,40 @@ def test_the_case_of_an_unknown_invoice_is_open_while_nobody_knows(bench: Bench)
     assert case.reopened == 0, "open all the time, not closed and opened again by every attempt"
 
 
+def test_the_case_of_an_unknown_line_is_open_while_nobody_knows(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.accept()
+    bench.control.fault("billing", "reset_after", method="POST", path="/v1/invoiceitems$", times=1)
+    bench.control.fault("billing", "status", method="GET", path="/v1/invoice", status=503, times=None)
+    before = bench.objects()["billing invoiceitem"]
+    engagement.approve()
+    _nobody_knows(bench, engagement.prebill.ref)
+    assert engagement.prebill.state == "issued"
+    assert bench.objects()["billing invoiceitem"] == before + 2, "the service and its tax, each once"
+
+
+def test_a_payment_whose_answer_is_lost_is_a_case_until_the_ledger_shows_it(bench: Bench):
+    engagement = Engagement(bench)
+    request = engagement.send()
+    ref = engagement.prebill.ref
+    before = bench.objects()["erp customerPayment"]
+    bench.control.fault("erp", "reset_after", method="PUT", path="/customerPayment/", times=1)
+    bench.control.pay(request)
+    bench.poll(BILLING)
+    assert bench.cases(ref) == [("INV-UNKNOWN", "resolved")]
+    assert ("erp.payment", "unknown") in bench.attempts(engagement.invoicing("payment.apply"))
+    assert engagement.prebill.state == "paid"
+    assert bench.objects()["erp customerPayment"] == before + 1
+
+
+def _nobody_knows(bench: Bench, ref: str) -> None:
+    """The case opens while the probe fails too, and closes without anything sent again once the system answers."""
+    bench.wait(lambda: _drained(bench) and ("INV-UNKNOWN", "open") in bench.cases(ref), what="the open case")
+    bench.clear_faults()
+    bench.settle()
+    assert bench.cases(ref) == [("INV-UNKNOWN", "resolved")]
+
+
 def _drained(bench: Bench) -> bool:
     return engine.drain() >= 0
 

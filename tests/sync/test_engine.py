@@ -142,6 +142,19 @@ def test_a_refused_step_is_held_with_its_sentence_and_what_it_wrote_is_undone(st
     assert cases("refused") == [("INV-PERIOD", "open")]
 
 
+def test_a_refusal_without_a_code_goes_to_who_keeps_the_data_and_nobody_has_given_up(
+    steps: Steps, monkeypatch
+):
+    def refuse(transaction, *, what):
+        raise WrongState("The name is too long for the ledger.")
+
+    monkeypatch.setitem(locals.VERBS, "count", refuse)
+    found = steps.ask("refused-plainly")
+    work()
+    assert now(found).state == "held"
+    assert cases("refused-plainly") == [("INT-REJECTED", "open")]
+
+
 def test_a_step_that_stumbles_is_tried_again_under_a_lapsed_lease(steps: Steps, monkeypatch):
     calls = []
 
