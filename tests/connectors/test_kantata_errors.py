@@ -16,7 +16,7 @@ def refused(
 ) -> AdapterError | None:
     data: dict[str, Any] = {"errors": [{"type": kind, "message": message, "field": field}]}
     url = "https://api.mavenlink.com/api/v1/workspaces"
-    return sort_error(Answer(status, {}, data, True, Exchange("POST", url, status=status)), write)
+    return sort_error(Answer(status, {}, data, True, lambda: Exchange("POST", url, status=status)), write)
 
 
 @pytest.mark.parametrize(
@@ -68,4 +68,6 @@ def test_the_field_is_named_in_our_words_and_the_sentence_shown_where_no_rule_fi
 
 def test_an_answer_without_errors_is_left_to_its_http_status():
     url = "https://api.mavenlink.com/api/v1/workspaces"
-    assert sort_error(Answer(502, {}, "<html>", False, Exchange("GET", url, status=502)), False) is None
+    assert (
+        sort_error(Answer(502, {}, "<html>", False, lambda: Exchange("GET", url, status=502)), False) is None
+    )

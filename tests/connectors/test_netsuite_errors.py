@@ -17,7 +17,7 @@ def refused(
     entry = {"detail": detail, "o:errorCode": code} | ({"o:errorPath": path} if path else {})
     data: dict[str, Any] = {"title": "Bad Request", "status": status, "o:errorDetails": [entry]}
     url = f"https://example.suitetalk.api.netsuite.com/services/rest/record/v1/{record}/eid:x"
-    return sort_error(Answer(status, {}, data, True, Exchange("PUT", url, status=status)), True)
+    return sort_error(Answer(status, {}, data, True, lambda: Exchange("PUT", url, status=status)), True)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +120,9 @@ def test_a_failure_while_writing_is_unknown_until_somebody_looked():
 
 def test_an_answer_without_details_is_left_to_its_http_status():
     url = "https://example.suitetalk.api.netsuite.com/x"
-    assert sort_error(Answer(502, {}, "<html>", False, Exchange("GET", url, status=502)), False) is None
+    assert (
+        sort_error(Answer(502, {}, "<html>", False, lambda: Exchange("GET", url, status=502)), False) is None
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """HTTP to vendor systems: one client, the same rules for every vendor.
 
 Public surface: :class:`Http`, :class:`Answer`, :class:`Timeouts`, :func:`budget`, :func:`send_by`,
-:func:`default_error`, :func:`retry_after`, :class:`Authorizer`, :class:`StaticAuth`.
+:func:`default_error`, :data:`MISSHAPEN`, :func:`retry_after`, :class:`Authorizer`, :class:`StaticAuth`.
 
 Rules: connect, read and total time limits; a size limit; redirects stay on the same origin and are never followed on
 writes; every call carries ``X-Correlation-Id``; what goes wrong becomes an :class:`~apps.connectors.spi.AdapterError`:
@@ -157,6 +157,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds)
 
 
+#: Statuses of a request that the system cannot take as it is built, whatever its data: method, length of the address,
+#: media type, size of the headers (RFC 9110 §15.5, RFC 6585 §5).
+MISSHAPEN = frozenset({405, 406, 414, 415, 431})
 #: HTTP status → (kind, catalogue code, sentence).
 _STATUSES: dict[int, tuple[ErrorKind, str, str]] = {
     401: (ErrorKind.AUTH, "INT-AUTH", "The system refused our credentials."),
@@ -166,6 +169,7 @@ _STATUSES: dict[int, tuple[ErrorKind, str, str]] = {
     409: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
     410: (ErrorKind.NOT_FOUND, "", "The system does not have this record."),
     412: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
+    420: (ErrorKind.TRANSIENT, "", "The system could not be reached through its own network."),
     423: (ErrorKind.CONFLICT, "INT-LOCK", "The record is locked by somebody else."),
     428: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
     429: (ErrorKind.RATE_LIMITED, "INT-RATE", "The system asks us to slow down."),
@@ -181,6 +185,9 @@ def default_error(answer: Answer, write: bool) -> AdapterError:
     status = answer.status
     if status in _STATUSES:
         kind, code, message = _STATUSES[status]
+    elif status in MISSHAPEN:
+        kind, code = ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA"
+        message = f"The system does not take requests of this form (HTTP {status})."
     elif status >= 500 and write:
         kind, code, message = ErrorKind.UNKNOWN, "", "The system failed while it worked on our write."
     elif status >= 500:
