@@ -311,6 +311,47 @@ def test_a_change_that_committed_late_with_an_older_stamp_is_still_found(sandbox
     assert late in {change.external_id for change in page.changes}
 
 
+def test_each_answer_tells_how_much_of_a_days_calls_is_used(sandbox, crm, adapter):
+    assert adapter.used() is None, "nobody has asked yet"
+    sandbox.control.settings("crm", api_used=4_000, api_limit=8_000)
+    adapter.fetch(object_type="customer", cursor="")
+    assert 0.5 < adapter.used() < 0.51
+    assert adapter.used() is None, "told once"
+    sandbox.control.settings("crm", api_used=8_000)
+    with pytest.raises(AdapterError) as caught:
+        adapter.fetch(object_type="customer", cursor="")
+    assert caught.value.kind is ErrorKind.RATE_LIMITED
+    assert adapter.used() > 1, "a refusal tells it too"
+
+
+@pytest.mark.parametrize(
+    ("header", "used"),
+    [
+        ("api-usage=18/5000", 18 / 5000),
+        ("api-usage=4800/5000; per-app-api-usage=17/250(appName=sample)", 0.96),
+        ("per-app-api-usage=240/250(appName=sample)", None),
+        ("api-usage=18/0", None),
+        ("api-usage=many/5000", None),
+        ("", None),
+    ],
+)
+def test_only_the_orgs_own_usage_counts(settings_of_crm, header, used):
+    page = whole(
+        b'{"records": [], "done": true}', headers=f"Connection: close\r\nSforce-Limit-Info: {header}\r\n"
+    )
+
+    def answer(connection, request):
+        token = whole(b'{"access_token": "t"}')
+        connection.sendall(token if b"POST /services/oauth2" in request else page)
+
+    with RawServer(answer) as server:
+        adapter = SalesforceAdapter(
+            replace(settings_of_crm, system=f"usage-{server.port}", base_url=server.url)
+        )
+        adapter.find(object_type="customer", by="id", value="001000000000001AAA")
+        assert adapter.used() == used
+
+
 def status_push(deal, **values) -> Push:
     return Push(
         object_type="deal_status",

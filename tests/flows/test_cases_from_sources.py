@@ -17,7 +17,7 @@ from apps.core import clock
 from apps.demo import deals
 from apps.sync import engine
 from apps.sync import services as sync
-from apps.sync.models import Transaction
+from apps.sync.models import PollCursor, Transaction
 from apps.triage.models import Case
 from tests.flows import acts
 from tests.flows.bench import Bench
@@ -307,3 +307,28 @@ def test_a_draft_whose_acceptance_was_withdrawn_is_rejected_in_the_erp(bench: Be
     assert engagement.prebill.state == "void"
     [rejected] = bench.control.records("erp", "invoice", externalId=ref)
     assert (rejected["approvalStatus"]["id"], rejected.get("tranId") or "") == ("3", "")
+
+
+def test_near_the_daily_limit_polling_leaves_the_calls_to_what_blocks_money(bench: Bench):
+    engagement = Engagement(bench)
+    request = engagement.send()
+    bench.control.settings("crm", api_used=96_000, api_limit=100_000)
+    bench.control.pay(request)
+    bench.poll(BILLING)
+    [status] = bench.control.records("crm", "Eng_Status__c", Opportunity__c=engagement.deal_id)
+    assert status["Invoice_Status__c"] == "paid", "what blocks money goes on, and hears how little is left"
+
+    asked = len(bench.control.requests("crm"))
+    bench.poll(("crm", "deal"), ("crm", "customer"))
+    assert len(bench.control.requests("crm")) == asked, "nothing is asked that can wait"
+    cursors = PollCursor.objects.filter(system__code="crm")
+    assert {cursor.error for cursor in cursors} == {""}, "that is no error"
+    assert min(cursor.due_at for cursor in cursors) > clock.now() + timedelta(seconds=30)
+
+    bench.control.settings("crm", api_used=0)
+    sync.deal_validate(system_code="crm", deal_id=engagement.deal_id, deadline_seconds=10.0)
+    asked = len(bench.control.requests("crm"))
+    bench.poll(("crm", "deal"))
+    assert len(bench.control.requests("crm")) > asked, (
+        "a person's question has heard that there is room again"
+    )

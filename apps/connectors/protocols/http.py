@@ -222,7 +222,8 @@ class Http:
 
     ``base_url``: origin and optional path prefix; calls name a path under it, or a full URL of the same origin.
     ``auth``: signs calls in; on 401 it is asked once for a fresh value (a refused call had no effect, so writes too).
-    ``sort_error``: the vendor's error table. ``secrets``: values to mask in exchanges.
+    ``sort_error``: the vendor's error table. ``secrets``: values to mask in exchanges. ``heard``: is given the headers of
+    every answer, refusals too (limits that the vendor tells there).
     """
 
     def __init__(
@@ -236,6 +237,7 @@ class Http:
         secrets: Sequence[str] = (),
         timeouts: Timeouts | None = None,
         max_bytes: int = MAX_BYTES,
+        heard: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
         self.system = system
         self.base_url = base_url.rstrip("/")
@@ -245,6 +247,7 @@ class Http:
         self.secrets = tuple(secrets)
         self.timeouts = timeouts or Timeouts.configured()
         self.max_bytes = max_bytes
+        self.heard = heard
 
     def get(self, path: str, **options: Any) -> Answer:
         return self.request("GET", path, **options)
@@ -389,6 +392,8 @@ class Http:
             raise self._lost(told, write, "The answer is larger than we accept.") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._failure(error, call, write, seen(None, time.monotonic() - started)) from error
+        if self.heard is not None:
+            self.heard(response.headers)
         data, is_json = _parse(content)
         kept = _kept(data, content, useful=write or status >= 400)
         elapsed = time.monotonic() - started

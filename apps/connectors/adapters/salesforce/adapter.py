@@ -8,6 +8,7 @@ credentials and JWT bearer flows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
@@ -37,6 +38,8 @@ from apps.core import clock
 
 API_VERSION = "v68.0"
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
+#: ``api-usage=18/5000; per-app-api-usage=17/250(appName=x)``: the first is the whole org's.
+_USAGE = re.compile(r"(?<![\w-])api-usage=(?P<used>\d{1,12})/(?P<most>\d{1,12})")
 STATUS_OBJECT = "Eng_Status__c"
 STATUS_KEY = "Engagement_Key__c"
 #: Our value → their field.
@@ -114,7 +117,9 @@ class SalesforceAdapter:
             },
             sort_error=sort_error,
             secrets=secrets,
+            heard=self._hear,
         )
+        self._used: float | None = None
 
     def describe(self) -> Description:
         return DESCRIPTION
@@ -133,6 +138,16 @@ class SalesforceAdapter:
             message=f"Signed in. {left} of {most} API calls are left today.",
             details={"api_calls_left": left, "api_calls_a_day": most},
         )
+
+    def used(self) -> float | None:
+        """The share of the rolling 24 hours' calls that is used, from ``Sforce-Limit-Info``."""
+        used, self._used = self._used, None
+        return used
+
+    def _hear(self, headers: Mapping[str, str]) -> None:
+        found = _USAGE.search(headers.get("Sforce-Limit-Info", ""))
+        if found and int(found["most"]):
+            self._used = int(found["used"]) / int(found["most"])
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
