@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+import time_machine
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -309,6 +310,30 @@ def test_a_change_that_committed_late_with_an_older_stamp_is_still_found(sandbox
     late = account("committed late", 4)
     page = adapter.fetch(object_type="customer", cursor=cursor)
     assert late in {change.external_id for change in page.changes}
+
+
+def test_two_changes_within_one_second_are_both_told(sandbox, crm, adapter):
+    """Stamps have whole seconds: a change seen before its second is over may not be the last one of that second."""
+
+    def at_second(name: str, stamp: str) -> None:
+        crm.patch("Account", account, {"Name": name, "LastModifiedDate": stamp})
+
+    def told(cursor: str) -> tuple[set[str], str]:
+        page = adapter.fetch(object_type="customer", cursor=cursor)
+        return {change.event_id for change in page.changes if change.external_id == account}, page.cursor
+
+    [account] = sandbox.control.seed({"crm": {"Account": [{"Name": "At first"}]}})["crm"]["Account"]
+    now = clock.now()
+    this_second = f"{now:%Y-%m-%dT%H:%M:%S}.000+0000"
+    at_second("Once", this_second)
+    with time_machine.travel(now):
+        seen, cursor = told("")
+    at_second("Twice", this_second)
+    with time_machine.travel(now + timedelta(seconds=20)):
+        later, cursor = told(cursor)
+        assert later - seen, "the inbox would drop an event that it has"
+        again, _cursor = told(cursor)
+    assert again == later, "what is over is told under one id for good"
 
 
 def test_each_answer_tells_how_much_of_a_days_calls_is_used(sandbox, crm, adapter):

@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from apps.connectors.adapters.salesforce import compose, events, soql
 from apps.connectors.adapters.salesforce.errors import sort_error
-from apps.connectors.adapters.salesforce.poll import SOURCES, Cursor, Source
+from apps.connectors.adapters.salesforce.poll import SOURCES, Cursor, Source, event_id
 from apps.connectors.protocols.convert import decimal, instant
 from apps.connectors.protocols.http import Answer, Http
 from apps.connectors.protocols.oauth import OAuth, Token, client_credentials, fingerprint, jwt_bearer
@@ -242,7 +242,7 @@ class SalesforceAdapter:
         return Page(changes=found, cursor=state.text(), more=more)
 
     def _poll(self, source: Source, object_type: str, state: Cursor, limit: int) -> tuple[list[Change], bool]:
-        position = state.positions[source.name]
+        position, now = state.positions[source.name], clock.now()
         fields = ["Id", "SystemModstamp", *([source.parent] if source.parent != "Id" else [])]
         fields += [source.entity] if source.entity else []
         query = soql.select(
@@ -263,7 +263,7 @@ class SalesforceAdapter:
                         Change(
                             object_type=object_type,
                             external_id=str(parent),
-                            event_id=f"poll:{source.name}:{row['Id']}:{parent}:{stamp}",
+                            event_id=event_id(source.name, str(row["Id"]), str(parent), stamp, now=now),
                             occurred_at=instant(stamp, field="SystemModstamp"),
                             event_type="polled",
                             legal_entity_code=str(row.get(source.entity) or "") if source.entity else "",
