@@ -256,7 +256,9 @@ def test_polling_finds_a_change_and_moves_on(rig, adapter):
     _, start = drained(adapter, object_type, "")
     external_id = rig.polled()
     deadline, before = time.monotonic() + 15, set()
-    while True:  # while the second of its stamp runs, a change is not told at all, or under an id that does not stay
+    while (
+        True
+    ):  # while the second of its stamp runs, a change is not told at all, or under an id that does not stay
         changes, after = drained(adapter, object_type, start)
         found = {change.event_id for change in changes if change.external_id == external_id}
         if found and found == before:
