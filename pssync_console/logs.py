@@ -5,6 +5,7 @@ Public surface: :func:`configure`, :data:`LEVELS`.
 
 from __future__ import annotations
 
+from collections.abc import MutableMapping
 from typing import Any
 
 import structlog
@@ -44,7 +45,7 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
             "line": {
                 "()": structlog.stdlib.ProcessorFormatter,
                 "processors": [structlog.stdlib.ProcessorFormatter.remove_processors_meta, *tail],
-                "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder()],
+                "foreign_pre_chain": [*shared, structlog.stdlib.ExtraAdder(), _of_request],
             }
         },
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
@@ -58,3 +59,11 @@ def configure(*, json: bool, level: str) -> dict[str, Any]:
             "django_celery_beat": {"level": "WARNING"},
         },
     }
+
+
+def _of_request(_logger: Any, _method: str, line: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Django writes its line about a refused request when all middleware has ended; the request still knows its id."""
+    known = getattr(line.get("request"), "correlation_id", "")
+    if known:
+        line.setdefault("correlation_id", known)
+    return line

@@ -2,7 +2,7 @@
 
 Public surface: :func:`connection_set`, :func:`connection_pause`, :func:`connection_check`, :func:`secrets_rotate`,
 :func:`describe`, :func:`fetch`, :func:`find`, :func:`push`, :func:`probe`, :func:`receive`, :func:`write_seconds`,
-:func:`guarantee`; for pumps :func:`start`, :func:`keep`, :func:`leave`, :func:`full`.
+:func:`guarantee`, :func:`can_wait`; for pumps :func:`start`, :func:`keep`, :func:`leave`, :func:`full`.
 
 What goes over the network refuses to run inside a database transaction: a slow vendor would hold our locks.
 Everything that can go wrong outside comes as :class:`~apps.connectors.spi.AdapterError`, also when the connection is
@@ -25,7 +25,8 @@ from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from apps.connectors import registry, traffic
+from apps.connectors import allowance, registry, traffic
+from apps.connectors.allowance import can_wait as can_wait
 from apps.connectors.models import Connection
 from apps.connectors.protocols.connect import private_hosts
 from apps.connectors.protocols.http import Timeouts, before_each, budget, send_by
@@ -38,6 +39,7 @@ from apps.connectors.spi import (
     Description,
     ErrorKind,
     Health,
+    Metered,
     Observed,
     Outcome,
     Page,
@@ -202,8 +204,8 @@ def describe(system_id: int) -> Description:
 
 
 def fetch(*, system_id: int, object_type: str, cursor: str, limit: int = 200) -> Page:
-    """Changes since the cursor, oldest first; ``""`` starts at the vendor's safe window."""
-    with _talking(system_id, None, wait=True) as adapter:
+    """Changes since the cursor, oldest first; ``""`` starts at the vendor's safe window. It can wait (:func:`can_wait`)."""
+    with can_wait(), _talking(system_id, None, wait=True) as adapter:
         return adapter.fetch(object_type=object_type, cursor=cursor, limit=limit)
 
 
@@ -291,8 +293,10 @@ def forget(system_id: int | None = None) -> None:
         _connections.clear()
         _ids.clear()
         traffic.forget()
+        allowance.forget()
     else:
         _connections.pop(system_id, None)
+        allowance.forget(system_id)
 
 
 @contextmanager
@@ -308,10 +312,13 @@ def _talking(system_id: int, seconds: float | None, *, wait: bool) -> Iterator[A
             retry_after=PAUSE_SECONDS,
             details={"system_id": system_id},
         )
+    allowance.leave_room(system_id, known.row.system.name)
     with traffic.passage(known.limits, seconds=seconds or LOOK_SECONDS, wait=wait) as step:
+        adapter: Adapter | None = None
         try:
             with budget(seconds), before_each(step):
-                yield known.adapter()
+                adapter = known.adapter()
+                yield adapter
         except AdapterError as error:
             if error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION, ErrorKind.TRANSIENT, ErrorKind.UNKNOWN):
                 known.error = error.message
@@ -319,6 +326,9 @@ def _talking(system_id: int, seconds: float | None, *, wait: bool) -> Iterator[A
             else:
                 _ok(known)  # it answered; what it refused is the caller's matter
             raise
+        finally:
+            if isinstance(adapter, Metered):
+                allowance.heard(system_id, adapter.used())
         _ok(known)
 
 

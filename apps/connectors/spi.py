@@ -12,7 +12,7 @@ import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from apps.canonical.objects import Canonical
 
@@ -229,6 +229,14 @@ class Adapter(Protocol):
     ) -> tuple[str, Sequence[Change]]:
         """Verify signature and replay window of a webhook, parse it: ``(event_id, changes)``.
         Raises :class:`WebhookRefused`. Pure: no network."""
+
+
+@runtime_checkable
+class Metered(Protocol):
+    """An adapter whose vendor tells with each answer how much of a day's calls the account has used."""
+
+    def used(self) -> float | None:
+        """The share used (1.0: all), as the answers since the last question told; None when none told."""
 
 
 class WebhookRefused(Exception):

@@ -29,6 +29,7 @@ class CorrelationMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         inbound = correlation.parse(request.headers.get(correlation.HEADER))
         with correlation.bind(inbound or None) as bound:
+            request.correlation_id = bound  # type: ignore[attr-defined]  # for lines that Django writes after us
             response = self.get_response(request)
             response[correlation.HEADER] = bound
             return response

@@ -381,11 +381,11 @@ class _Run:
         if error.kind is ErrorKind.HELD_BACK:
             self._put_back(error)
         attempts = self.transaction.attempts + 1
-        decision = retries.decide(error, attempts=attempts)
+        decision = retries.decide(error, attempts=attempts, object_type=action.object_type)
         unknown = in_doubt or (error.kind is ErrorKind.UNKNOWN and action.kind == "push")
         code = decision.code
         if in_doubt and decision.verdict == "retry":
-            code = retries.DEFAULT_CODES[ErrorKind.UNKNOWN]
+            code = retries.unknown_code(action.object_type)
         entry = Entry(
             "unknown" if unknown else "failed",
             started,
@@ -406,7 +406,7 @@ class _Run:
         with db.atomic():
             ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
             if decision.verdict == "retry":
-                if unknown and action.object_type == "invoice":
+                if unknown and action.object_type in retries.MONEY:
                     self._report([*self._standing(), problem])
                 due = clock.now() + timedelta(seconds=decision.delay)
                 self._rest_in(State.RETRYING, reason=error.message, attempts=attempts, not_before=due)
@@ -426,7 +426,7 @@ class _Run:
 
     def _refused(self, seq: int, action: PlannedAction, error: Any, started: datetime) -> NoReturn:
         """One of our own rooms says no: its sentence goes to a person."""
-        code = getattr(error, "code", "") or "INT-POISON"
+        code = getattr(error, "code", "") or retries.REFUSED
         message = str(getattr(error, "message", error))
         problem = Problem(code, action.name, action.object_type, "", "", message)
         with db.atomic():

@@ -38,18 +38,24 @@ class _Checked:
 
 
 def deal_validate(
-    *, system_code: str, deal_id: str | None = None, deal: Deal | None = None, deadline_seconds: float = 2.0
+    *,
+    system_code: str,
+    deal_id: str | None = None,
+    deal: Deal | None = None,
+    deadline_seconds: float = 2.0,
+    only_entity: str = "",
 ) -> dict[str, Any]:
     """Would this deal provision? ``problems`` and ``actions`` are those of the deal and of its customer.
 
     Within the deadline the answer is ``live``; past it (or when a system cannot be reached) it comes from the records, and
     ``as_of`` is when the oldest of them had been seen. Raises :class:`NotFound` for an unknown deal, :class:`Unavailable` when
-    neither source answers."""
+    neither source answers. Who asks for ``only_entity`` is answered about another entity's deal as if there were none."""
     system = organization.system(system_code)
     if system is None or system.kind != "crm":
         raise NotFound(f"There is no CRM “{system_code}”.")
     key = f"{system_code}:{deal_id or (deal.key.partition(':')[2] if deal else '')}"
-    checked = _within(deadline_seconds, key, deal) or _from_records(key, deal)
+    checked = _within(deadline_seconds, key, deal) or _from_records(key, deal, only_entity)
+    checked = _seen_by(only_entity, checked)
     if checked.deal is None:
         raise NotFound(f"There is no deal {deal_id} in {system.name}.")
     return {
@@ -75,8 +81,13 @@ def _within(seconds: float, key: str, deal: Deal | None) -> _Checked | None:
         pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _from_records(key: str, deal: Deal | None) -> _Checked:
-    checked = _check(Context(key=key, live=False), deal)
+def _seen_by(entity: str, checked: _Checked) -> _Checked:
+    foreign = entity and checked.deal is not None and checked.deal.legal_entity_code != entity
+    return replace(checked, deal=None) if foreign else checked
+
+
+def _from_records(key: str, deal: Deal | None, only_entity: str) -> _Checked:
+    checked = _seen_by(only_entity, _check(Context(key=key, live=False), deal))
     if checked.deal is None:
         raise Unavailable("The CRM did not answer in time and this deal has not been seen before.")
     if not checked.account_seen:

@@ -10,10 +10,11 @@ work out. A batch is what they get done in about half a second, so that little i
 from __future__ import annotations
 
 import contextlib
+import contextvars
 import queue as queues
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import structlog
 from django.conf import settings
@@ -54,11 +55,10 @@ class _Pump:
 
     def run(self) -> int:
         threads = [
-            threading.Thread(target=self._worker, name=f"pump-{number}")
-            for number in range(settings.SYNC_PUMP_THREADS)
+            _thread(self._worker, name=f"pump-{number}") for number in range(settings.SYNC_PUMP_THREADS)
         ]
-        threads.append(threading.Thread(target=self._take_in, name="pump-intake"))
-        keeper = threading.Thread(target=self._keeper, name="pump-keeper")
+        threads.append(_thread(self._take_in, name="pump-intake"))
+        keeper = _thread(self._keeper, name="pump-keeper")
         connectors.start()
         try:
             for thread in (keeper, *threads):
@@ -182,6 +182,11 @@ class _Pump:
             with self.lock:
                 if self.held.get(lease.subject_id) is lease:
                     del self.held[lease.subject_id]
+
+
+def _thread(target: Callable[[], None], *, name: str) -> threading.Thread:
+    """A thread whose log lines carry the pump's correlation id, where no transaction has bound its own."""
+    return threading.Thread(target=contextvars.copy_context().run, args=(target,), name=name)
 
 
 def work_on(lease: Lease) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
@@ -26,6 +26,8 @@ from apps.sync.models import OPEN, Plan, State, Subject, Transaction
 log = structlog.get_logger(__name__)
 #: ``(kind, key, flow, params)`` of the work a change asks for.
 Work = tuple[str, str, str, dict[str, Any]]
+#: So long after its beginning a second of another system's clock is over.
+SETTLED = timedelta(seconds=2)
 #: What is paid is looked at as well: money can be taken back.
 IN_COLLECTION = frozenset({"posted", "issued", "part_paid", "paid", "disputed"})
 
@@ -196,7 +198,16 @@ def _planned_since(system: Any, change: Mapping[str, Any], kind: str, key: str) 
     seen = records.record(system.id, change["object_type"], change["external_id"])
     plans = Plan.objects.filter(transaction__subject__kind=kind, transaction__subject__key=key)
     as_of = plans.order_by("-id").values_list("as_of", flat=True).first()
-    return bool(seen and as_of and as_of >= seen.observed_at)
+    return bool(seen and as_of and as_of >= seen.observed_at and _read_after(change, seen))
+
+
+def _read_after(change: Mapping[str, Any], seen: Any) -> bool:
+    """A stamp in whole seconds stands for every change within its second: what was read before that second was over may
+    lack the last of them."""
+    occurred = _instant(change.get("occurred_at"))
+    if occurred is None or occurred.microsecond or seen.modified_at > occurred:
+        return True
+    return bool(seen.observed_at >= occurred + SETTLED)
 
 
 def _is_held(kind: str, key: str, flow: str) -> bool:

@@ -138,7 +138,7 @@ def watched_erp(monkeypatch: pytest.MonkeyPatch, erp: SystemControl) -> Iterator
         elif request["path"].endswith("/suiteql") and isinstance(request["body"], dict):
             columns += unpublished_columns(request["body"]["q"])
     assert erp_unpublished(sent) == [], "sent to NetSuite, but not published"
-    assert erp_unpublished(read) == [], "read from NetSuite, but not published"
+    assert erp_unpublished(read) == [], f"read from NetSuite, but not published: {erp_unpublished(read)}"
     assert columns == [], "asked of NetSuite, but not published"
 
 

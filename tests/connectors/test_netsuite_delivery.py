@@ -223,11 +223,11 @@ def test_a_schedule_with_milestones_holds_every_entry_and_its_project_refers_to_
     assert netsuite.probe(write) is None
     schedule = netsuite.push(write).external_id
     record = erp.record("billingSchedule", externalId="ENG-2026-000042-BS")
-    assert (record["id"], record["scheduleType"]["id"]) == (schedule, "FBM")
+    assert (record["id"], record["scheduleType"]["id"]) == (schedule, "3")
     lines = record["milestone"]["items"]
     assert [(one["milestoneId"], one["comments"], one["milestoneAmount"]) for one in lines] == [
-        ("m1", "Design", 30000),
-        ("m2", "Deposit", 60000),
+        (1, "Design", 30000),
+        (2, "Deposit", 60000),
     ]
     assert [one.get("milestoneDate") for one in lines] == [None, "2026-12-01"]
     netsuite.push(project_push(buyer, refs={"customer": buyer, "billing_schedule": schedule}))
@@ -237,7 +237,7 @@ def test_a_schedule_with_milestones_holds_every_entry_and_its_project_refers_to_
 def test_a_schedule_of_dated_instalments_is_a_recurrence(netsuite, erp):
     netsuite.push(schedule_push(DEPOSIT, DEPOSIT | {"key": "m3", "due_on": "2027-02-15"}))
     record = erp.record("billingSchedule")
-    assert (record["scheduleType"]["id"], record["frequency"]["id"]) == ("STD", "CUSTOM")
+    assert (record["scheduleType"]["id"], record["frequency"]["id"]) == ("1", "CUSTOM")
     lines = [(one["recurrenceDate"], one["amount"]) for one in record["recurrence"]["items"]]
     assert lines == [("2026-12-01", 60000), ("2027-02-15", 60000)]
 

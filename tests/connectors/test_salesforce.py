@@ -10,6 +10,7 @@ from datetime import date, timedelta
 from decimal import Decimal
 
 import pytest
+import time_machine
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -309,6 +310,71 @@ def test_a_change_that_committed_late_with_an_older_stamp_is_still_found(sandbox
     late = account("committed late", 4)
     page = adapter.fetch(object_type="customer", cursor=cursor)
     assert late in {change.external_id for change in page.changes}
+
+
+def test_two_changes_within_one_second_are_both_told(sandbox, crm, adapter):
+    """Stamps have whole seconds: a change seen before its second is over may not be the last one of that second."""
+
+    def at_second(name: str, stamp: str) -> None:
+        crm.patch("Account", account, {"Name": name, "LastModifiedDate": stamp})
+
+    def told(cursor: str) -> tuple[set[str], str]:
+        page = adapter.fetch(object_type="customer", cursor=cursor)
+        return {change.event_id for change in page.changes if change.external_id == account}, page.cursor
+
+    [account] = sandbox.control.seed({"crm": {"Account": [{"Name": "At first"}]}})["crm"]["Account"]
+    now = clock.now()
+    this_second = f"{now:%Y-%m-%dT%H:%M:%S}.000+0000"
+    at_second("Once", this_second)
+    with time_machine.travel(now):
+        seen, cursor = told("")
+    at_second("Twice", this_second)
+    with time_machine.travel(now + timedelta(seconds=20)):
+        later, cursor = told(cursor)
+        assert later - seen, "the inbox would drop an event that it has"
+        again, _cursor = told(cursor)
+    assert again == later, "what is over is told under one id for good"
+
+
+def test_each_answer_tells_how_much_of_a_days_calls_is_used(sandbox, crm, adapter):
+    assert adapter.used() is None, "nobody has asked yet"
+    sandbox.control.settings("crm", api_used=4_000, api_limit=8_000)
+    adapter.fetch(object_type="customer", cursor="")
+    assert 0.5 < adapter.used() < 0.51
+    assert adapter.used() is None, "told once"
+    sandbox.control.settings("crm", api_used=8_000)
+    with pytest.raises(AdapterError) as caught:
+        adapter.fetch(object_type="customer", cursor="")
+    assert caught.value.kind is ErrorKind.RATE_LIMITED
+    assert adapter.used() > 1, "a refusal tells it too"
+
+
+@pytest.mark.parametrize(
+    ("header", "used"),
+    [
+        ("api-usage=18/5000", 18 / 5000),
+        ("api-usage=4800/5000; per-app-api-usage=17/250(appName=sample)", 0.96),
+        ("per-app-api-usage=240/250(appName=sample)", None),
+        ("api-usage=18/0", None),
+        ("api-usage=many/5000", None),
+        ("", None),
+    ],
+)
+def test_only_the_orgs_own_usage_counts(settings_of_crm, header, used):
+    page = whole(
+        b'{"records": [], "done": true}', headers=f"Connection: close\r\nSforce-Limit-Info: {header}\r\n"
+    )
+
+    def answer(connection, request):
+        token = whole(b'{"access_token": "t"}')
+        connection.sendall(token if b"POST /services/oauth2" in request else page)
+
+    with RawServer(answer) as server:
+        adapter = SalesforceAdapter(
+            replace(settings_of_crm, system=f"usage-{server.port}", base_url=server.url)
+        )
+        adapter.find(object_type="customer", by="id", value="001000000000001AAA")
+        assert adapter.used() == used
 
 
 def status_push(deal, **values) -> Push:

@@ -17,7 +17,7 @@ from apps.core import clock
 from apps.demo import deals
 from apps.sync import engine
 from apps.sync import services as sync
-from apps.sync.models import Transaction
+from apps.sync.models import PollCursor, Transaction
 from apps.triage.models import Case
 from tests.flows import acts
 from tests.flows.bench import Bench
@@ -244,6 +244,40 @@ def test_the_case_of_an_unknown_invoice_is_open_while_nobody_knows(bench: Bench)
     assert case.reopened == 0, "open all the time, not closed and opened again by every attempt"
 
 
+def test_the_case_of_an_unknown_line_is_open_while_nobody_knows(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.accept()
+    bench.control.fault("billing", "reset_after", method="POST", path="/v1/invoiceitems$", times=1)
+    bench.control.fault("billing", "status", method="GET", path="/v1/invoice", status=503, times=None)
+    before = bench.objects()["billing invoiceitem"]
+    engagement.approve()
+    _nobody_knows(bench, engagement.prebill.ref)
+    assert engagement.prebill.state == "issued"
+    assert bench.objects()["billing invoiceitem"] == before + 2, "the service and its tax, each once"
+
+
+def test_a_payment_whose_answer_is_lost_is_a_case_until_the_ledger_shows_it(bench: Bench):
+    engagement = Engagement(bench)
+    request = engagement.send()
+    ref = engagement.prebill.ref
+    before = bench.objects()["erp customerPayment"]
+    bench.control.fault("erp", "reset_after", method="PUT", path="/customerPayment/", times=1)
+    bench.control.pay(request)
+    bench.poll(BILLING)
+    assert bench.cases(ref) == [("INV-UNKNOWN", "resolved")]
+    assert ("erp.payment", "unknown") in bench.attempts(engagement.invoicing("payment.apply"))
+    assert engagement.prebill.state == "paid"
+    assert bench.objects()["erp customerPayment"] == before + 1
+
+
+def _nobody_knows(bench: Bench, ref: str) -> None:
+    """The case opens while the probe fails too, and closes without anything sent again once the system answers."""
+    bench.wait(lambda: _drained(bench) and ("INV-UNKNOWN", "open") in bench.cases(ref), what="the open case")
+    bench.clear_faults()
+    bench.settle()
+    assert bench.cases(ref) == [("INV-UNKNOWN", "resolved")]
+
+
 def _drained(bench: Bench) -> bool:
     return engine.drain() >= 0
 
@@ -273,3 +307,28 @@ def test_a_draft_whose_acceptance_was_withdrawn_is_rejected_in_the_erp(bench: Be
     assert engagement.prebill.state == "void"
     [rejected] = bench.control.records("erp", "invoice", externalId=ref)
     assert (rejected["approvalStatus"]["id"], rejected.get("tranId") or "") == ("3", "")
+
+
+def test_near_the_daily_limit_polling_leaves_the_calls_to_what_blocks_money(bench: Bench):
+    engagement = Engagement(bench)
+    request = engagement.send()
+    bench.control.settings("crm", api_used=96_000, api_limit=100_000)
+    bench.control.pay(request)
+    bench.poll(BILLING)
+    [status] = bench.control.records("crm", "Eng_Status__c", Opportunity__c=engagement.deal_id)
+    assert status["Invoice_Status__c"] == "paid", "what blocks money goes on, and hears how little is left"
+
+    asked = len(bench.control.requests("crm"))
+    bench.poll(("crm", "deal"), ("crm", "customer"))
+    assert len(bench.control.requests("crm")) == asked, "nothing is asked that can wait"
+    cursors = PollCursor.objects.filter(system__code="crm")
+    assert {cursor.error for cursor in cursors} == {""}, "that is no error"
+    assert min(cursor.due_at for cursor in cursors) > clock.now() + timedelta(seconds=30)
+
+    bench.control.settings("crm", api_used=0)
+    sync.deal_validate(system_code="crm", deal_id=engagement.deal_id, deadline_seconds=10.0)
+    asked = len(bench.control.requests("crm"))
+    bench.poll(("crm", "deal"))
+    assert len(bench.control.requests("crm")) > asked, (
+        "a person's question has heard that there is room again"
+    )

@@ -9,12 +9,14 @@ from datetime import datetime
 from typing import Any
 
 import pytest
+from django.test import Client
 
 from apps.canonical.objects import Deal
 from apps.connectors import services as connectors
 from apps.core import clock
 from apps.core.errors import NotFound, Unavailable
 from apps.organization import selectors as organization
+from apps.organization.apikeys import api_key_create
 from apps.sync import services as sync
 from apps.sync.flows import base
 from apps.sync.models import Transaction
@@ -182,3 +184,24 @@ def test_an_account_that_nobody_has_seen_is_not_said_to_be_missing(bench: Bench)
     assert isinstance(seen.body, Deal)
     with pytest.raises(Unavailable, match="account has not been seen"):
         sync.deal_validate(system_code="crm", deal=seen.body, deadline_seconds=10.0)
+
+
+def test_a_key_of_one_entity_cannot_tell_anothers_deal_from_none(bench: Bench, client: Client):
+    theirs, unknown = bench.deal(acts.SMALL), "006Mer000000000AAA"
+    bench.poll(("crm", "deal"))
+    foreign = organization.entity("MER-US")
+    _row, secret = api_key_create(name="crm us", scopes=["deal.validate"], legal_entity=foreign)
+
+    def answered(deal_id: str) -> tuple[int, str]:
+        response = client.post(
+            "/api/v1/deals/validate",
+            {"system": "crm", "deal_id": deal_id},
+            content_type="application/json",
+            headers={"Authorization": f"Api-Key {secret}"},
+        )
+        return response.status_code, response.json()["detail"].replace(deal_id, "…")
+
+    assert answered(theirs) == answered(unknown) == (404, "There is no deal … in Salesforce.")
+    bench.control.fault("crm", "status", status=503, times=None)
+    assert answered(theirs) == answered(unknown)
+    assert answered(theirs)[0] == 503

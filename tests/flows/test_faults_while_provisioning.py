@@ -18,6 +18,7 @@ from apps.journal import selectors as journal
 from apps.organization import selectors as organization
 from apps.sync import apply
 from apps.sync import services as sync
+from apps.sync.models import Action
 from tests.flows import acts
 from tests.flows.bench import Bench
 
@@ -88,6 +89,9 @@ def test_a_write_whose_answer_is_lost_is_found_by_its_key_and_never_sent_twice(b
     if kind == "reset_after":
         for name in SINGLE:
             assert outcomes(bench, deal_id, name) == ["unknown", FOUND.get(name, "found")], name
+        ids = [one.id for one in bench.of_deal(deal_id)]
+        lost = Action.objects.filter(transaction_id__in=ids, outcome="unknown")
+        assert set(lost.values_list("code", flat=True)) == {"PRJ-PARTIAL"}, "none of them is an invoice"
 
 
 def test_a_vendor_that_commits_and_falls_silent_is_probed(bench: Bench):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from apps.core import correlation
 from tests.flows.world import ROOT, World
 
 STEPS = [
@@ -25,7 +27,8 @@ def fresh_world(
 ) -> Iterator[World]:
     """Everything runs, nothing is set up: the story does that itself."""
     base_port = free_port_block(10)
-    with World(database_env=process_database.env, base_port=base_port, directory=tmp_path, web=True) as world:
+    env = process_database.env | {"LOG_JSON": "true", "LOG_LEVEL": "INFO"}
+    with World(database_env=env, base_port=base_port, directory=tmp_path, web=True) as world:
         world.start("worker")
         yield world
 
@@ -46,12 +49,31 @@ def story(world: World) -> subprocess.CompletedProcess[str]:
     )
 
 
+#: Loggers of processes that start and end, before and after any work.
+LIFECYCLE = ("celery.", "django_celery_beat.")
+
+
+def lines_without_id(world: World) -> list[str]:
+    """Log lines of all our processes, of all levels that are written, that say about which piece of work they are not."""
+    found, seen = [], {}
+    for name in ("web", "worker", "beat"):
+        text = (world.directory / f"{name}.log").read_text(errors="replace")
+        lines = [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+        ours = [line for line in lines if not line["logger"].startswith(LIFECYCLE)]
+        found += [f"{name}: {line}" for line in ours if not correlation.parse(line.get("correlation_id"))]
+        seen[name] = {line["logger"] for line in ours}
+    assert {"apps.sync.apply", "apps.core.tasks"} <= seen["worker"], "the lines of the work were looked at"
+    assert {"django.request", "apps.api.hooks.views"} <= seen["web"], "those of refused requests too"
+    return found
+
+
 def test_the_story_holds_from_the_open_deal_to_the_confirmed_mapping(fresh_world):
     played = story(fresh_world)
     assert played.returncode == 0, played.stdout[-3000:] + played.stderr[-3000:] + fresh_world.log("worker")
     assert re.findall(r"^Step (\w+):", played.stdout, re.MULTILINE) == STEPS
     assert played.stdout.count("  held in ") == len(STEPS)
     assert "The story holds" in played.stdout
+    assert lines_without_id(fresh_world) == []
     again = story(fresh_world)
     assert again.returncode == 1
     assert "starts on fresh data" in again.stderr

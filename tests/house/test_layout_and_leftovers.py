@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from tests.house.scan import ROOT, floors, tracked_files
+from tests.house.scan import ROOT, floors, python_sources, tracked_files
 
 TOP = {
     ".ci", ".editorconfig", ".env.example", ".gitattributes", ".github", ".gitignore", "CHANGELOG.md",
@@ -18,7 +18,11 @@ TOP = {
 LEFTOVERS = re.compile(r"\b(" + "|".join(["TO" + "DO", "FIX" + "ME", "XX" + "X"]) + r")\b")
 TEXTS = (".py", ".html", ".css", ".js", ".md", ".toml", ".in", ".txt", ".sql", "Makefile", "Procfile", "run")
 READERS = "text|integer|boolean|choice|words|address|origins|currency"
-VARIABLE = re.compile(rf"""(?:env|environment)\.(?:{READERS})\(\s*["'](\w+)["']""")
+HELPED = re.compile(rf"""(?:env|environment)\.(?:{READERS})\(\s*["'](\w+)["']""")
+#: Read past the helpers, where settings do not exist yet.
+STRAIGHT = re.compile(r"""\bos\.(?:environ(?:\.get\(|\[)|getenv\()\s*["'](\w+)["']""")
+#: The operating system's own.
+NOT_OURS = {"PATH"}
 
 
 def layout_findings(names: list[str]) -> list[str]:
@@ -61,16 +65,27 @@ def test_a_leftover_is_found(word):
     assert leftover_findings("x.py", f"x = '{word}1'") == []
 
 
-def _variables_read() -> set[str]:
-    folder = ROOT / "pssync_console"
-    read = {
-        name for path in folder.rglob("*.py") for name in VARIABLE.findall(path.read_text(encoding="utf-8"))
-    }
-    # Read straight from the environment: where the data lies is asked before settings exist.
-    return read | {"PSSYNC_HOME"}
+def variables_in(source: str) -> set[str]:
+    return {*HELPED.findall(source), *STRAIGHT.findall(source)} - NOT_OURS
 
 
 def test_every_variable_is_documented_and_every_documented_variable_is_read():
+    read = {name for _, source in python_sources("apps", "pssync_console") for name in variables_in(source)}
     documented = set(re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.M))
     assert "SECRET_KEY" in documented
-    assert documented == _variables_read()
+    assert documented == read
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        'x = env.text("SOME_NAME", "")',
+        'x = environment.integer(\n    "SOME_NAME", 3\n)',
+        "x = os.environ.get('SOME_NAME') or 1",
+        'x = os.environ["SOME_NAME"]',
+        'x = os.getenv("SOME_NAME")',
+    ],
+)
+def test_a_variable_is_found_however_it_is_read(source):
+    assert variables_in(source) == {"SOME_NAME"}
+    assert variables_in('x = os.environ["PATH"]') == set()

@@ -6,10 +6,19 @@ from datetime import UTC, datetime
 
 import pytest
 import time_machine
+from django.apps import apps
 from django.db import connection
+from django.db.migrations.loader import MigrationLoader
 
+from apps.core import clock
 from apps.journal.models import Audit
-from apps.journal.partitions import create_sql, ensure_partitions, partitioned_tables, partitions
+from apps.journal.partitions import (
+    PartitionedTable,
+    create_sql,
+    ensure_partitions,
+    partitioned_tables,
+    partitions,
+)
 
 
 def _audit_at(at: datetime, ref: str) -> None:
@@ -27,10 +36,39 @@ def _where(ref: str) -> str:
         return cursor.fetchone()[0]
 
 
+#: Tables that only grow.
+GROWING = ["journal_audit", "journal_inbox", "sync_action", "sync_payload"]
+
+
 @pytest.mark.django_db
-def test_inbox_and_audit_are_partitioned_with_a_default():
-    assert {"journal_inbox", "journal_audit"} <= set(partitioned_tables())
-    assert partitions("journal_audit")[-1].name == "journal_audit_default"
+@pytest.mark.parametrize("table", GROWING)
+def test_a_table_that_only_grows_is_partitioned_by_month_with_a_default(table):
+    assert table in partitioned_tables()
+    cut = partitions(table)
+    assert cut[-1].name == f"{table}_default"
+    today = clock.now().date()
+    assert any(one.since and one.until and one.since <= today < one.until for one in cut)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("table", GROWING)
+def test_it_was_from_the_migration_that_made_it(table):
+    loader = MigrationLoader(connection)
+    makers = [
+        operation
+        for migration in loader.disk_migrations.values()
+        for operation in migration.operations
+        if table
+        in (getattr(operation, "table", ""), (getattr(operation, "options", None) or {}).get("db_table"))
+    ]
+    assert [type(maker) for maker in makers if not _is_unmanaged(maker)] == [PartitionedTable]
+    [model] = [one for one in apps.get_models() if one._meta.db_table == table]
+    assert not model._meta.managed
+
+
+def _is_unmanaged(operation: object) -> bool:
+    """Django is told of the table; it makes none."""
+    return (getattr(operation, "options", None) or {}).get("managed") is False
 
 
 @pytest.mark.django_db

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import threading
 import time
+import uuid
 from datetime import timedelta
 
 import pytest
 from django.conf import settings as django_settings
 from django.db import connection, connections
+from structlog.contextvars import merge_contextvars
+from structlog.testing import capture_logs
 
 from apps.connectors.spi import AdapterError, ErrorKind
-from apps.core import clock
+from apps.core import clock, correlation
 from apps.core.errors import InvalidInput, WrongState
 from apps.core.scope import EVERYTHING
+from apps.journal import services as journal
 from apps.sync import apply, engine, leases, locals, queue
 from apps.sync import services as sync
 from apps.sync.flows import FLOWS
@@ -142,6 +146,19 @@ def test_a_refused_step_is_held_with_its_sentence_and_what_it_wrote_is_undone(st
     assert cases("refused") == [("INV-PERIOD", "open")]
 
 
+def test_a_refusal_without_a_code_goes_to_who_keeps_the_data_and_nobody_has_given_up(
+    steps: Steps, monkeypatch
+):
+    def refuse(transaction, *, what):
+        raise WrongState("The name is too long for the ledger.")
+
+    monkeypatch.setitem(locals.VERBS, "count", refuse)
+    found = steps.ask("refused-plainly")
+    work()
+    assert now(found).state == "held"
+    assert cases("refused-plainly") == [("INT-REJECTED", "open")]
+
+
 def test_a_step_that_stumbles_is_tried_again_under_a_lapsed_lease(steps: Steps, monkeypatch):
     calls = []
 
@@ -238,6 +255,30 @@ def test_no_wake_up_is_lost_when_many_parents_and_children_end_at_once(steps: St
     assert (moving(), engine.sweep()) == (0, 0), "the safety net has nothing to catch"
     # Each child ran at least once and never twice for the same request.
     assert set(steps.done) == {f"crowd-c{number}" for number in range(10)}
+
+
+# ---- what a pump says --------------------------------------------------------------------------------------------------
+
+
+def test_every_line_of_a_pump_names_its_work_in_all_its_threads(steps: Steps, settings):
+    """Those of a transaction carry its own id, all others the id of the bell."""
+    settings.SYNC_PUMP_SECONDS, settings.SYNC_PUMP_THREADS = 1, 2
+    found = steps.ask("spoken-of")
+    journal.receive(
+        source="nobody",  # a system that was taken away while its events lay here
+        event_id="e-1",
+        headers={},
+        body=b"{}",
+        changes=[{"object_type": "deal", "external_id": "006A"}],
+        correlation_id=str(uuid.uuid4()),
+    )
+    with correlation.bind() as bell, capture_logs(processors=[merge_contextvars]) as lines:
+        engine.pump()
+    said = {line["event"]: line.get("correlation_id") for line in lines}
+    assert said["inbox_batch_failed"] == bell
+    assert said["transaction_rested"] == str(found.correlation_id) != bell
+    assert {"inbox_row_failed"} < set(said)
+    assert None not in said.values()
 
 
 # ---- poison, sweeper -------------------------------------------------------------------------------------------------

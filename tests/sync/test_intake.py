@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+import time_machine
 
 from apps.core import clock
 from apps.journal import services as journal
@@ -74,6 +75,23 @@ def test_what_we_have_read_since_is_not_read_again(systems, seen_at, expected):
     read(systems, modified_at=seen_at)
     planned("crm:006A")
     arrive("deal", "006A")
+    intake.take()
+    assert Transaction.objects.filter(state="pending").count() == expected
+
+
+@pytest.mark.parametrize(
+    ("seconds", "stamp", "expected"),
+    [
+        (0.4, WHEN, 1),  # read while its second ran: a second change of that second would bear the same stamp
+        (2.5, WHEN, 0),
+        (0.4, WHEN.replace(microsecond=1000), 0),  # an exact stamp is one change
+    ],
+)
+def test_a_stamp_in_whole_seconds_may_stand_for_more_than_we_have_read(systems, seconds, stamp, expected):
+    with time_machine.travel(stamp + timedelta(seconds=seconds), tick=False):
+        read(systems, modified_at=stamp)
+        planned("crm:006A")
+    arrive("deal", "006A", occurred_at=stamp.isoformat())
     intake.take()
     assert Transaction.objects.filter(state="pending").count() == expected
 

@@ -32,12 +32,25 @@ def test_passing_errors_are_retried(kind):
         (ErrorKind.AUTH, "INT-AUTH"),
         (ErrorKind.PERMISSION, "INT-PERM"),
         (ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA"),
-        (ErrorKind.REJECTED, "INT-POISON"),
+        (ErrorKind.REJECTED, "INT-REJECTED"),
     ],
 )
 def test_errors_that_only_a_person_can_solve_are_held_with_their_code(kind, code):
     decision = decide(error(kind), attempts=1)
     assert (decision.verdict, decision.code) == ("hold", code)
+
+
+@pytest.mark.parametrize("object_type", ["invoice", "invoice_line", "payment"])
+def test_an_unknown_outcome_is_an_invoices_matter_only_where_money_moves(object_type):
+    def code(of):
+        return decide(error(ErrorKind.UNKNOWN), attempts=1, object_type=of).code
+
+    assert code(object_type) == "INV-UNKNOWN"
+    assert {code(of) for of in ("customer", "project", "deal_status", "rate_card")} == {"PRJ-PARTIAL"}
+
+
+def test_nobody_has_given_up_while_it_is_tried_again():
+    assert decide(error(ErrorKind.TRANSIENT), attempts=1).code == ""
 
 
 def test_the_vendors_own_code_wins():

@@ -50,6 +50,7 @@ NEEDED = [
     "INT-RATE",
     "INT-LOCK",
     "INT-SCHEMA",
+    "INT-REJECTED",
     "INT-POISON",
     "INT-GAP",
     "PRJ-PARTIAL",

@@ -1,7 +1,8 @@
 """HTTP to vendor systems: one client, the same rules for every vendor.
 
 Public surface: :class:`Http`, :class:`Answer`, :class:`Timeouts`, :func:`budget`, :func:`send_by`,
-:func:`before_each`, :func:`default_error`, :func:`retry_after`, :class:`Authorizer`, :class:`StaticAuth`.
+:func:`before_each`, :func:`default_error`, :data:`MISSHAPEN`, :func:`retry_after`, :class:`Authorizer`,
+:class:`StaticAuth`.
 
 Rules: connect, read and total time limits; a size limit; redirects stay on the same origin and are never followed on
 writes; every call carries ``X-Correlation-Id``; what goes wrong becomes an :class:`~apps.connectors.spi.AdapterError`:
@@ -168,6 +169,9 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
     return max(0.0, seconds)
 
 
+#: Statuses of a request that the system cannot take as it is built, whatever its data: method, length of the address,
+#: media type, size of the headers (RFC 9110 §15.5, RFC 6585 §5).
+MISSHAPEN = frozenset({405, 406, 414, 415, 431})
 #: HTTP status → (kind, catalogue code, sentence).
 _STATUSES: dict[int, tuple[ErrorKind, str, str]] = {
     401: (ErrorKind.AUTH, "INT-AUTH", "The system refused our credentials."),
@@ -177,6 +181,7 @@ _STATUSES: dict[int, tuple[ErrorKind, str, str]] = {
     409: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
     410: (ErrorKind.NOT_FOUND, "", "The system does not have this record."),
     412: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
+    420: (ErrorKind.TRANSIENT, "", "The system could not be reached through its own network."),
     423: (ErrorKind.CONFLICT, "INT-LOCK", "The record is locked by somebody else."),
     428: (ErrorKind.CONFLICT, "INT-LOCK", "The record was changed meanwhile."),
     429: (ErrorKind.RATE_LIMITED, "INT-RATE", "The system asks us to slow down."),
@@ -192,6 +197,9 @@ def default_error(answer: Answer, write: bool) -> AdapterError:
     status = answer.status
     if status in _STATUSES:
         kind, code, message = _STATUSES[status]
+    elif status in MISSHAPEN:
+        kind, code = ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA"
+        message = f"The system does not take requests of this form (HTTP {status})."
     elif status >= 500 and write:
         kind, code, message = ErrorKind.UNKNOWN, "", "The system failed while it worked on our write."
     elif status >= 500:
@@ -226,7 +234,8 @@ class Http:
 
     ``base_url``: origin and optional path prefix; calls name a path under it, or a full URL of the same origin.
     ``auth``: signs calls in; on 401 it is asked once for a fresh value (a refused call had no effect, so writes too).
-    ``sort_error``: the vendor's error table. ``secrets``: values to mask in exchanges.
+    ``sort_error``: the vendor's error table. ``secrets``: values to mask in exchanges. ``heard``: is given the headers of
+    every answer, refusals too (limits that the vendor tells there).
     """
 
     def __init__(
@@ -240,6 +249,7 @@ class Http:
         secrets: Sequence[str] = (),
         timeouts: Timeouts | None = None,
         max_bytes: int = MAX_BYTES,
+        heard: Callable[[Mapping[str, str]], None] | None = None,
     ) -> None:
         self.system = system
         self.base_url = base_url.rstrip("/")
@@ -249,6 +259,7 @@ class Http:
         self.secrets = tuple(secrets)
         self.timeouts = timeouts or Timeouts.configured()
         self.max_bytes = max_bytes
+        self.heard = heard
 
     def get(self, path: str, **options: Any) -> Answer:
         return self.request("GET", path, **options)
@@ -396,6 +407,8 @@ class Http:
             raise self._lost(told, write, "The answer is larger than we accept.") from None
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
             raise self._failure(error, call, write, seen(None, time.monotonic() - started)) from error
+        if self.heard is not None:
+            self.heard(response.headers)
         data, is_json = _parse(content)
         kept = _kept(data, content, useful=write or status >= 400)
         elapsed = time.monotonic() - started

@@ -306,7 +306,10 @@ class Kantata(Vendor):
         kinds = set(query["event_types"].split(",")) if query.get("event_types") else None
         events = []
         every = int(self.system.setting("duplicate_every", 10))
+        withheld = {str(id_) for id_ in self.system.setting("withheld_events", [])}
         for event in self.system.all("subscribed_events"):
+            if event["id"] in withheld:
+                continue
             if clock.parse(event["created_at"]) < max(after, oldest):
                 continue
             if kinds is not None and event["event_type"] not in kinds:

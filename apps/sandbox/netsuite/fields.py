@@ -147,6 +147,8 @@ CHOICES = {
     "approvalStatus": {"1": "Pending Approval", "2": "Approved", "3": "Rejected"},
     "jobBillingType": {"1": "Time and Materials", "2": "Fixed Bid, Interval", "3": "Fixed Bid, Milestone",
                        "4": "Charge-Based"},
+    "scheduleType": {"1": "Standard", "2": "Fixed Bid, Interval", "3": "Fixed Bid, Milestone", "4": "Time and Materials",
+                     "5": "Charge-Based"},
     "creditHoldOverride": {"AUTO": "Auto", "ON": "On", "OFF": "Off"},
     "emailPreference": {"PDF": "PDF", "HTML": "HTML", "DEFAULT": "Default"},
     "priority": {"HIGH": "High", "MEDIUM": "Medium", "LOW": "Low"},

@@ -29,9 +29,9 @@ def to_18(id_: str) -> str:
 
 
 def moment(value=None) -> str:
-    """Date-time as the REST API writes it: ``2026-11-23T04:00:00.000+0000``."""
+    """Date-time as the REST API writes it: ``2026-11-23T04:00:00.000+0000``, stamps in whole seconds."""
     value = clock.now() if value is None else clock.parse(str(value))
-    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}+0000"
+    return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.000+0000"
 
 
 class Org:

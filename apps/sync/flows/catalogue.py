@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 
+from apps.connectors import services as connectors
 from apps.core import clock
 from apps.organization import selectors as organization
 from apps.sync.flows import base
@@ -25,7 +26,8 @@ class CatalogueSnapshot:
 def gather(context: Context) -> CatalogueSnapshot:
     """Reads and keeps every item of the ERP. Raises ``AdapterError``."""
     system = organization.system(context.key)
-    found = base.read_many(context, system=system, object_type="service_item", by="name", value="")
+    with connectors.can_wait():
+        found = base.read_many(context, system=system, object_type="service_item", by="name", value="")
     return CatalogueSnapshot(clock.now(), Meta(label=f"Billing codes of {system.name}"), len(found))
 
 

@@ -73,6 +73,20 @@ ENTRIES = (
         auto=Auto.NEVER,
     ),
     Entry(
+        code="INT-REJECTED",
+        title=_("System refuses the data"),
+        explanation=_(
+            "A rule of the system that we write to, or one of our own, does not allow these data; its "
+            "sentence is shown as it came. Sending the same again would fail again: the value is corrected "
+            "where it is kept, or the rule is changed by who made it."
+        ),
+        owner="crm",
+        resolvers=("revops_analyst", "billing_analyst"),
+        severity=Severity.BLOCKING_PROVISIONING,
+        fixes=(Fix(FixAction.ASK, _("Correct what the sentence names, where it is kept")), RETRY),
+        auto=Auto.RECHECK,
+    ),
+    Entry(
         code="INT-POISON",
         title=_("Gave up after many attempts"),
         explanation=_(

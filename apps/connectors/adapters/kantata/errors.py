@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from apps.connectors.protocols.http import Answer, default_error
+from apps.connectors.protocols.http import MISSHAPEN, Answer, default_error
 from apps.connectors.spi import AdapterError, ErrorKind
 
 
@@ -79,8 +79,8 @@ def sort_error(answer: Answer, write: bool) -> AdapterError | None:
         return None
     message, field = str(first.get("message") or ""), str(first.get("field") or "")
     details = {"vendor_message": message, "vendor_type": str(first.get("type") or "")}
-    # 401, 403, 404, 429 and 5xx mean the same whatever the sentence says. 429 comes without Retry-After.
-    if answer.status >= 500 or answer.status in (401, 403, 404, 429):
+    # These mean the same whatever the sentence says. 429 comes without Retry-After.
+    if answer.status >= 500 or answer.status in (401, 403, 404, 429) or answer.status in MISSHAPEN:
         error = default_error(answer, write)
         error.details.update(details)
         return error

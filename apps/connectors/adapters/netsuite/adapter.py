@@ -16,7 +16,7 @@ from typing import Any
 from apps.connectors.adapters.netsuite import customers, delivery, ledger, polling
 from apps.connectors.adapters.netsuite.client import ALGORITHMS, Client
 from apps.connectors.adapters.netsuite.vocabulary import Vocabulary
-from apps.connectors.adapters.netsuite.writes import Write, check_version, holds
+from apps.connectors.adapters.netsuite.writes import Write, check_version, holds, version_of
 from apps.connectors.spi import (
     AdapterError,
     Change,
@@ -102,6 +102,15 @@ CONFIG_SCHEMA: dict[str, Any] = {
             "properties": {word: {"type": "string"} for word in delivery.BILLING_TYPE_IDS},
             "additionalProperties": False,
             "default": delivery.BILLING_TYPE_IDS,
+        },
+        "schedule_type_ids": {
+            "type": "object",
+            "title": "Ids of the billing schedule types",
+            "description": "Of STD, FBI, FBM, TM and CB (standard, fixed bid by interval or milestone, time and materials, "
+            "charge-based).",
+            "properties": {word: {"type": "string"} for word in delivery.SCHEDULE_TYPE_IDS},
+            "additionalProperties": False,
+            "default": delivery.SCHEDULE_TYPE_IDS,
         },
         "app_url": {"type": "string", "title": "Address of the user interface", "format": "uri"},
         "token_audience": {
@@ -192,7 +201,7 @@ class NetSuiteAdapter:
         if push.object_type == "invoice":
             # Number, tax and total are NetSuite's; whoever follows needs them.
             record = self.client.written(write.kind, internal_id, answer)
-            internal_id, version = record["id"], str(record.get("lastModifiedDate") or "")
+            internal_id, version = record["id"], version_of(write.kind, record)
             facts = ledger.invoice_facts(record)
         return Outcome(
             internal_id,
@@ -219,7 +228,7 @@ class NetSuiteAdapter:
             record["id"],
             created=push.operation == "create",
             url=self.words.page(write.kind, record["id"]),
-            version=str(record.get("lastModifiedDate") or ""),
+            version=version_of(write.kind, record),
             facts=ledger.invoice_facts(record) if push.object_type == "invoice" else {},
         )
 

@@ -62,6 +62,9 @@ RULE_TYPES: dict[str, str] = {
     "fixed": "FIXEDDATE",
 }
 BLENDED = "Blended"
+#: Ids of the types of a billing schedule (standard, fixed bid by interval or milestone, time and materials, charge-based). Of
+#: these too the REST API Browser publishes the ids alone: configuration ``schedule_type_ids`` says it for the account.
+SCHEDULE_TYPE_IDS: dict[str, str] = {"STD": "1", "FBI": "2", "FBM": "3", "TM": "4", "CB": "5"}
 #: Type and frequency of a billing schedule whose instalments have dates of their own.
 STANDARD, CUSTOM = "STD", "CUSTOM"
 
@@ -305,21 +308,22 @@ def billing_schedule_write(words: Vocabulary, push: Push) -> Write:
             ErrorKind.CONTRACT_DRIFT, "A billing schedule write needs a billing schedule.", code="INT-SCHEMA"
         )
     wanted: dict[str, Any] = {"name": body.key}
+    types = {**SCHEDULE_TYPE_IDS, **(words.config.get("schedule_type_ids") or {})}
     if any(entry.trigger == "acceptance" for entry in body.entries):
         sublist = "milestone"
-        wanted["scheduleType"] = reference(BILLING_TYPES["milestone"])
+        wanted["scheduleType"] = reference(types[BILLING_TYPES["milestone"]])
         lines = [
             {
-                "milestoneId": entry.key,
+                "milestoneId": position,
                 "comments": entry.label,
                 "milestoneDate": entry.due_on.isoformat() if entry.due_on else None,
                 "milestoneAmount": number(entry.amount.amount),
             }
-            for entry in body.entries
+            for position, entry in enumerate(body.entries, start=1)
         ]
     else:
         sublist = "recurrence"
-        wanted |= {"scheduleType": reference(STANDARD), "frequency": reference(CUSTOM)}
+        wanted |= {"scheduleType": reference(types[STANDARD]), "frequency": reference(CUSTOM)}
         lines = [
             {
                 "recurrenceDate": entry.due_on.isoformat() if entry.due_on else None,

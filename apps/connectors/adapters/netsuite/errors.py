@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from apps.connectors.protocols.http import Answer, default_error, retry_after
+from apps.connectors.protocols.http import MISSHAPEN, Answer, default_error, retry_after
 from apps.connectors.spi import AdapterError, ErrorKind
 
 
@@ -111,8 +111,10 @@ RULES: dict[str, Rule] = {
         ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA", "This NetSuite account does not offer a record type we use."
     ),
     "INVALID_HEADER": _DRIFT,
+    "INVALID_ID": Rule(ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA", "NetSuite cannot read an id that we sent."),
+    "INVALID_PARAMETER": Rule(ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA", "NetSuite cannot read our query."),
     # Only documented for asynchronous requests: the earlier one with this key stands, so look at what it did.
-    "IDEMPOTENCY_ERROR": Rule(ErrorKind.UNKNOWN, "INV-UNKNOWN", "NetSuite has had this request before."),
+    "IDEMPOTENCY_ERROR": Rule(ErrorKind.UNKNOWN, "", "NetSuite has had this request before."),
 }
 
 #: A reference to an object NetSuite does not have means something different in each field.
@@ -183,7 +185,7 @@ def sort_error(answer: Answer, write: bool) -> AdapterError | None:
         if found is not None:
             rule, name = found
             return _error(rule, name, detail, answer)
-    if answer.status >= 500 or answer.status in (401, 403, 404, 429):
+    if answer.status >= 500 or answer.status in (401, 403, 404, 429) or answer.status in MISSHAPEN:
         error = default_error(answer, write)
         error.vendor_code = details[0].code or error.vendor_code
         error.details["vendor_message"] = details[0].text
@@ -232,7 +234,7 @@ def _rule(detail: _Detail, record_type: str) -> tuple[Rule, str] | None:
             return RULES[name], name
         if name in _BAD_REFERENCE_CODES:
             return _bad_reference(detail), name
-    if detail.code in ("INVALID_CONTENT", "INVALID_PARAMETER") and _UNKNOWN_PROPERTY.search(detail.text):
+    if detail.code == "INVALID_CONTENT" and _UNKNOWN_PROPERTY.search(detail.text):
         return _DRIFT, detail.code
     return None
 

@@ -62,6 +62,15 @@ def holds(wanted: Any, found: Any) -> bool:
     )
 
 
+#: Records that do not say when they were changed.
+UNDATED = frozenset({"billingSchedule"})
+
+
+def version_of(kind: str, record: Mapping[str, Any]) -> str:
+    """When the record was last changed, as NetSuite writes it; "" for one that does not say."""
+    return "" if kind in UNDATED else str(record.get("lastModifiedDate") or "")
+
+
 def check_version(client: Client, write: Write, push: Push) -> None:
     """NetSuite has no ETag: compare ``lastModifiedDate`` right before the write. Raises ``CONFLICT``.
 

@@ -8,6 +8,7 @@ credentials and JWT bearer flows.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from email.utils import format_datetime
@@ -16,7 +17,7 @@ from urllib.parse import quote
 
 from apps.connectors.adapters.salesforce import compose, events, soql
 from apps.connectors.adapters.salesforce.errors import sort_error
-from apps.connectors.adapters.salesforce.poll import SOURCES, Cursor, Source
+from apps.connectors.adapters.salesforce.poll import SOURCES, Cursor, Source, event_id
 from apps.connectors.protocols.convert import decimal, instant
 from apps.connectors.protocols.http import Answer, Http
 from apps.connectors.protocols.oauth import OAuth, Token, client_credentials, fingerprint, jwt_bearer
@@ -37,6 +38,8 @@ from apps.core import clock
 
 API_VERSION = "v68.0"
 TOKEN_PATH = "/services/oauth2/token"  # noqa: S105 - an address
+#: ``api-usage=18/5000; per-app-api-usage=17/250(appName=x)``: the first is the whole org's.
+_USAGE = re.compile(r"(?<![\w-])api-usage=(?P<used>\d{1,12})/(?P<most>\d{1,12})")
 STATUS_OBJECT = "Eng_Status__c"
 STATUS_KEY = "Engagement_Key__c"
 #: Our value → their field.
@@ -114,7 +117,9 @@ class SalesforceAdapter:
             },
             sort_error=sort_error,
             secrets=secrets,
+            heard=self._hear,
         )
+        self._used: float | None = None
 
     def describe(self) -> Description:
         return DESCRIPTION
@@ -133,6 +138,16 @@ class SalesforceAdapter:
             message=f"Signed in. {left} of {most} API calls are left today.",
             details={"api_calls_left": left, "api_calls_a_day": most},
         )
+
+    def used(self) -> float | None:
+        """The share of the rolling 24 hours' calls that is used, from ``Sforce-Limit-Info``."""
+        used, self._used = self._used, None
+        return used
+
+    def _hear(self, headers: Mapping[str, str]) -> None:
+        found = _USAGE.search(headers.get("Sforce-Limit-Info", ""))
+        if found and int(found["most"]):
+            self._used = int(found["used"]) / int(found["most"])
 
     # ---- reading -------------------------------------------------------------------------------------------------
 
@@ -227,7 +242,7 @@ class SalesforceAdapter:
         return Page(changes=found, cursor=state.text(), more=more)
 
     def _poll(self, source: Source, object_type: str, state: Cursor, limit: int) -> tuple[list[Change], bool]:
-        position = state.positions[source.name]
+        position, now = state.positions[source.name], clock.now()
         fields = ["Id", "SystemModstamp", *([source.parent] if source.parent != "Id" else [])]
         fields += [source.entity] if source.entity else []
         query = soql.select(
@@ -248,7 +263,7 @@ class SalesforceAdapter:
                         Change(
                             object_type=object_type,
                             external_id=str(parent),
-                            event_id=f"poll:{source.name}:{row['Id']}:{parent}:{stamp}",
+                            event_id=event_id(source.name, str(row["Id"]), str(parent), stamp, now=now),
                             occurred_at=instant(stamp, field="SystemModstamp"),
                             event_type="polled",
                             legal_entity_code=str(row.get(source.entity) or "") if source.entity else "",

@@ -47,6 +47,9 @@ CODES: dict[str, tuple[ErrorKind, str]] = {
     "SERVER_UNAVAILABLE": (ErrorKind.TRANSIENT, ""),
     "QUERY_TIMEOUT": (ErrorKind.TRANSIENT, ""),
     "INVALID_QUERY_LOCATOR": (ErrorKind.TRANSIENT, ""),
+    # part of a request of which another part failed, so it was not done; that part's own error goes before it
+    "PROCESSING_HALTED": (ErrorKind.TRANSIENT, ""),
+    "BATCH_PROCESSING_HALTED": (ErrorKind.TRANSIENT, ""),
     "REQUEST_LIMIT_EXCEEDED": (ErrorKind.RATE_LIMITED, "INT-RATE"),
     # an administrator
     "INVALID_SESSION_ID": (ErrorKind.AUTH, "INT-AUTH"),
@@ -55,6 +58,8 @@ CODES: dict[str, tuple[ErrorKind, str]] = {
     "INSUFFICIENT_ACCESS_ON_CROSS_REFERENCE_ENTITY": (ErrorKind.PERMISSION, "INT-PERM"),
     "API_DISABLED_FOR_ORG": (ErrorKind.PERMISSION, "INT-PERM"),
 }
+
+_HALTED = ("PROCESSING_HALTED", "BATCH_PROCESSING_HALTED")
 
 #: Their field → ours, where an error names one.
 FIELDS: dict[str, str] = {
@@ -73,7 +78,8 @@ FIELDS: dict[str, str] = {
 
 
 def sort_error(answer: Answer, write: bool) -> AdapterError | None:
-    """An :class:`AdapterError` for the first error in the answer; None when the body names no code that we know."""
+    """An :class:`AdapterError` for the first error in the answer that is no consequence of another; None when the body
+    names no code that we know."""
     if answer.status == 300:
         return AdapterError(
             ErrorKind.REJECTED,
@@ -83,8 +89,8 @@ def sort_error(answer: Answer, write: bool) -> AdapterError | None:
             exchange=answer.exchange,
             details={"records": answer.data if isinstance(answer.data, list) else []},
         )
-    entry = _first(answer.data)
-    known = CODES.get(str(entry.get("errorCode") or entry.get("statusCode") or ""))
+    entry = _cause(answer.data)
+    known = CODES.get(_code(entry))
     if known is None:
         return None
     kind, code = known
@@ -97,7 +103,7 @@ def sort_error(answer: Answer, write: bool) -> AdapterError | None:
         kind,
         f"Salesforce: {entry.get('message') or entry.get('errorCode')}",
         code=code,
-        vendor_code=str(entry.get("errorCode") or entry.get("statusCode")),
+        vendor_code=_code(entry),
         field=FIELDS.get(fields[0], fields[0]) if fields else "",
         retry_after=retry_after(answer.headers),
         exchange=answer.exchange,
@@ -105,10 +111,15 @@ def sort_error(answer: Answer, write: bool) -> AdapterError | None:
     )
 
 
-def _first(data: Any) -> Mapping[str, Any]:
-    if isinstance(data, list) and data and isinstance(data[0], dict):
-        return data[0]
-    return data if isinstance(data, dict) else {}
+def _cause(data: Any) -> Mapping[str, Any]:
+    entries = [entry for entry in (data if isinstance(data, list) else [data]) if isinstance(entry, dict)]
+    causes = [entry for entry in entries if _code(entry) not in _HALTED]
+    return next(iter([*causes, *entries]), {})
+
+
+def _code(entry: Mapping[str, Any]) -> str:
+    """The REST API says ``errorCode``, collections of records say ``statusCode``."""
+    return str(entry.get("errorCode") or entry.get("statusCode") or "")
 
 
 def _duplicates(entry: Mapping[str, Any]) -> list[str]:

@@ -1,9 +1,10 @@
 """Polling by SystemModstamp: what changed since last time, also what no event told.
 
-Public surface: :class:`Cursor`, :data:`SOURCES`, :data:`OVERLAP`, :data:`FIRST_WINDOW`.
+Public surface: :class:`Cursor`, :data:`SOURCES`, :data:`OVERLAP`, :data:`FIRST_WINDOW`, :func:`event_id`.
 
 A round reads each source from its watermark minus five minutes (long transactions commit with older stamps), page by page
-along (SystemModstamp, Id). The same change read twice has the same event id, and the inbox drops it.
+along (SystemModstamp, Id). The same change read twice has the same event id, and the inbox drops it. Stamps have whole
+seconds, so a change whose second may still run is told under an id of its own, and once more when the second is over.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from apps.connectors.spi import AdapterError, ErrorKind
 OVERLAP = timedelta(minutes=5)
 #: Change events are kept 72 hours by Salesforce; a first poll covers what a lost subscription may have missed.
 FIRST_WINDOW = timedelta(hours=72)
+#: A second is over for good when it lies so far back, by our clock, which may not be theirs.
+SETTLED = timedelta(seconds=5)
 
 
 @dataclass(frozen=True)
@@ -41,6 +44,13 @@ SOURCES: dict[str, tuple[Source, ...]] = {
         Source("Contract"),
     ),
 }
+
+
+def event_id(source: str, record_id: str, parent: str, stamp: str, *, now: datetime) -> str:
+    """Names a change for the inbox."""
+    name = f"poll:{source}:{record_id}:{parent}:{stamp}"
+    at = instant(stamp, field="SystemModstamp")
+    return name if at is not None and at < now - SETTLED else f"{name}:{now.timestamp():.3f}"
 
 
 @dataclass
