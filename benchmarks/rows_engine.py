@@ -49,6 +49,13 @@ class EngineLines(Base):
                 f"{self.at(run.at + 1)}\t{finished}"
             )
 
+    def dependencies(self) -> Iterator[str]:
+        """Who waits, waits for a transaction that is held."""
+        held = [number for number, run in enumerate(self.firm.runs, start=1) if run.state == "held"]
+        waiting = (number for number, run in enumerate(self.firm.runs, start=1) if run.state == "waiting")
+        for number, parent in enumerate(waiting, start=1):
+            yield f"{number}\t{parent}\t{held[number * 31 % len(held)]}\tchild.customer"
+
     def plans(self) -> Iterator[str]:
         shapes = {
             flow: json.dumps([_planned(flow, n) for n in range(steps)]) for flow, (_, steps) in FLOWS.items()

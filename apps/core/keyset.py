@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from django.db.models import Q, QuerySet
+from django.db.models import QuerySet
 
 #: Counting stops here where no counter knows the answer.
 MOST = 1000
@@ -78,43 +78,44 @@ class _Newest:
 
 
 class _ByTime:
+    """Rows of the same instant, then those after it, then those without any: each part a plain range of the index."""
+
     def __init__(self, rows: QuerySet[Any], by: str) -> None:
-        self._by = by
-        self._timed, self._untimed = (rows.filter(**{f"{by}__isnull": empty}) for empty in (False, True))
+        self._rows, self._by = rows, by
+        self._timed = rows.filter(**{f"{by}__isnull": False})
+        self._untimed = rows.filter(**{f"{by}__isnull": True})
 
     def key(self, row: Any) -> Key:
         return getattr(row, self._by), row.pk
 
     def first(self, limit: int) -> list[Any]:
-        return self._forward(self._timed, self._untimed, limit)
+        return _taken([self._timed.order_by(self._by, "id"), self._untimed.order_by("id")], limit)
 
     def after(self, key: Key, limit: int) -> list[Any]:
         at, number = key
         if at is None:
-            return self._forward(None, self._untimed.filter(id__gt=number), limit)
-        later = Q(**{f"{self._by}__gt": at}) | Q(id__gt=number)
-        return self._forward(
-            self._timed.filter(**{f"{self._by}__gte": at}).filter(later), self._untimed, limit
-        )
+            return _taken([self._untimed.filter(id__gt=number).order_by("id")], limit)
+        same = self._rows.filter(**{self._by: at}, id__gt=number).order_by("id")
+        later = self._rows.filter(**{f"{self._by}__gt": at}).order_by(self._by, "id")
+        return _taken([same, later, self._untimed.order_by("id")], limit)
 
     def before(self, key: Key, limit: int) -> list[Any]:
         at, number = key
-        found: list[Any] = []
-        timed = self._timed
         if at is None:
-            found = list(self._untimed.filter(id__lt=number).order_by("-id")[:limit])
-        else:
-            earlier = Q(**{f"{self._by}__lt": at}) | Q(id__lt=number)
-            timed = timed.filter(**{f"{self._by}__lte": at}).filter(earlier)
-        if len(found) < limit:
-            found += timed.order_by(f"-{self._by}", "-id")[: limit - len(found)]
-        return found
+            untimed = self._untimed.filter(id__lt=number).order_by("-id")
+            return _taken([untimed, self._timed.order_by(f"-{self._by}", "-id")], limit)
+        same = self._rows.filter(**{self._by: at}, id__lt=number).order_by("-id")
+        earlier = self._rows.filter(**{f"{self._by}__lt": at}).order_by(f"-{self._by}", "-id")
+        return _taken([same, earlier], limit)
 
-    def _forward(self, timed: QuerySet[Any] | None, untimed: QuerySet[Any], limit: int) -> list[Any]:
-        found = list(timed.order_by(self._by, "id")[:limit]) if timed is not None else []
+
+def _taken(parts: Sequence[QuerySet[Any]], limit: int) -> list[Any]:
+    """The first ``limit`` rows of the parts, one after the other; a part that is not needed is not asked."""
+    found: list[Any] = []
+    for part in parts:
         if len(found) < limit:
-            found += untimed.order_by("id")[: limit - len(found)]
-        return found
+            found += part[: limit - len(found)]
+    return found
 
 
 def _token(way: str, key: Key) -> str:
