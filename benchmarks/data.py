@@ -13,7 +13,7 @@ import multiprocessing
 import os
 import sys
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from typing import Any
 
@@ -75,11 +75,16 @@ def _dsn(name: str) -> str:
 
 
 def fill(
-    *, rows: int, seed: int, tables: Collection[str] | None = None, told=lambda text: None
+    *,
+    rows: int,
+    seed: int,
+    tables: Collection[str] | None = None,
+    thin: bool = False,
+    told: Callable[[str], object] = lambda text: None,
 ) -> dict[str, int]:
     """Load a firm with ``rows`` transactions into the migrated, empty database that Django points at; rows by table.
 
-    ``tables`` leaves out what a test does not look at. ``told`` hears how long each part took."""
+    ``tables`` and ``thin`` leave out what a test does not look at. ``told`` hears how long each part took."""
     from django.db import connection, connections
 
     from apps.core import clock
@@ -91,7 +96,7 @@ def fill(
     clocked = _Clock(told)
     ensure_partitions(months_behind=12)
     firm_ = firm.make(rows, seed, firm.newest_midnight(clock.now()), codes=len(CODES))
-    lines = _small_tables(firm_)
+    lines = _small_tables(firm_, thin=thin)
     dsn = _dsn(str(connection.settings_dict["NAME"]))
     clocked("the firm")
     chosen = [table for table in TABLES if tables is None or table in tables]
@@ -126,7 +131,7 @@ class _Clock:
         self._since = now
 
 
-def _small_tables(firm_: firm.Firm) -> Any:
+def _small_tables(firm_: firm.Firm, *, thin: bool) -> Any:
     """Legal entities, systems, people and receivers, through the services; the firm as lines that refer to them."""
     from apps.journal import services as journal
     from apps.organization import services as organization
@@ -166,7 +171,9 @@ def _small_tables(firm_: firm.Firm) -> Any:
         organization.grant_engagement(user=manager, engagement_key=f"ENG-2026-{number:06d}")
     for number in (1, 2):
         journal.subscription_add(name=f"bench{number}", url=f"https://receiver{number}.example/events")
-    return Lines(firm_, entities=[entity.pk for entity in entities], systems=systems, people=people)
+    return Lines(
+        firm_, entities=[entity.pk for entity in entities], systems=systems, people=people, thin=thin
+    )
 
 
 def _load(dsn: str, lines: Any, tables: list[str]) -> dict[str, int]:

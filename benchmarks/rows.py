@@ -79,6 +79,7 @@ TABLES: dict[str, tuple[str, Callable[[Lines], Iterator[str]]]] = {
         Lines.outbox,
     ),
     "sync_body": ("month digest body", Lines.stored),
+    "sync_dependency": ("id parent_id child_id action", Lines.dependencies),
     "billing_hold": (
         "id legal_entity_id engagement_key level reason source_ref placed_by_id lifted_at lifted_by_id created_at",
         Lines.holds,

@@ -46,11 +46,21 @@ _TICK = tuple(f":{second:02d}+00" for second in range(60))
 
 
 class Base:
-    """Generators for one firm; entity ids by rank, system ids by kind, ids of people."""
+    """Generators for one firm; entity ids by rank, system ids by kind, ids of people.
+
+    ``thin``: one audit row and one action a transaction, and a tenth of the events, for tests that only need large tables.
+    """
 
     def __init__(
-        self, firm: Firm, *, entities: list[int], systems: dict[str, int], people: list[int]
+        self,
+        firm: Firm,
+        *,
+        entities: list[int],
+        systems: dict[str, int],
+        people: list[int],
+        thin: bool = False,
     ) -> None:
+        self.thin = thin
         self.firm, self.entities, self.systems, self.people = firm, entities, systems, people
         days = (firm.until - firm.since).days + 40
         hours = [f" {minute // 60:02d}:{minute % 60:02d}" for minute in range(24 * 60)]

@@ -180,7 +180,10 @@ class Hold(models.Model):
                 name="billing_hold_once",
             )
         ]
-        indexes = [models.Index(fields=["source_ref"], name="billing_hold_source")]
+        indexes = [
+            models.Index(fields=["source_ref"], name="billing_hold_source"),
+            models.Index(fields=["engagement_key", "-id"], name="billing_hold_engagement"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.engagement_key} {self.source_ref}"

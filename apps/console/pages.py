@@ -1,20 +1,25 @@
 """Rendering helpers shared by all screens.
 
-Public surface: :func:`show`, :func:`page_of`, :func:`back_to`, :func:`referring`, :class:`Neighbours`,
+Public surface: :func:`show`, :func:`page_of`, :func:`keyed_page_of`, :class:`Listed`, :func:`with_count`,
+:func:`back_to`, :func:`referring`, :class:`Neighbours`,
 :func:`neighbours`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.core.paginator import Page, Paginator
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
+from django.utils import formats
 from django.utils.http import url_has_allowed_host_and_scheme
+
+from apps.core.keyset import MOST, bounded, page_by_key
 
 PER_PAGE = 50
 
@@ -40,6 +45,43 @@ def show(
 def page_of(request: HttpRequest, rows: Any, *, per_page: int = PER_PAGE) -> Page:
     """The page that ``?page=`` names; nonsense shows the nearest page instead of an error."""
     return Paginator(rows, per_page).get_page(request.GET.get("page"))
+
+
+@dataclass(frozen=True)
+class Listed:
+    """One page of a long list. ``total`` is exact, or ``MOST + 1`` for "more than that"."""
+
+    object_list: Sequence[Any]
+    previous: str
+    next: str
+    total: int
+    exact: bool = True
+
+    @property
+    def many(self) -> bool:
+        return self.total > MOST and not self.exact
+
+    @property
+    def grouped(self) -> str:
+        return formats.number_format(self.total, force_grouping=True)
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(self.object_list)
+
+
+def keyed_page_of(
+    request: HttpRequest, rows: QuerySet[Any], *, total: int | None, by: str = "", per_page: int = PER_PAGE
+) -> Listed:
+    """The page that ``?page=`` names by the key of its neighbour; without a known ``total`` it is counted up to a bound."""
+    page = page_by_key(rows, token=request.GET.get("page", ""), limit=per_page, by=by)
+    if total is not None:
+        return Listed(page.rows, page.previous, page.next, total)
+    return Listed(page.rows, page.previous, page.next, bounded(rows), exact=False)
+
+
+def with_count(label: Any, number: int) -> str:
+    """``Held (1,204)``: a choice of a filter and how many rows it leaves."""
+    return f"{label} ({formats.number_format(number, force_grouping=True)})"
 
 
 def referring(request: HttpRequest, fallback: str) -> str:

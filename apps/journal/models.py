@@ -143,7 +143,10 @@ class Delivery(models.Model):
                 fields=["not_before"],
                 condition=models.Q(delivered_at=None, dead_at=None),
                 name="journal_delivery_open",
-            )
+            ),
+            models.Index(
+                fields=["dead_at"], condition=models.Q(dead_at__isnull=False), name="journal_delivery_dead"
+            ),
         ]
 
     def __str__(self) -> str:

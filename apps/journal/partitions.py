@@ -1,7 +1,8 @@
 """Monthly range partitions for append-only tables: created by migration, kept ahead by a daily task.
 
-Public surface: :class:`PartitionedTable` (migration operation), :func:`ensure_partitions`, :func:`create_sql`,
-:func:`partitioned_tables`, :func:`partitions`, :func:`oldest_bound`. Old months are dropped by :mod:`apps.journal.retention`.
+Public surface: :class:`PartitionedTable`, :class:`PartitionedIndex` (migration operations), :func:`ensure_partitions`,
+:func:`create_sql`, :func:`partitioned_tables`, :func:`partitions`, :func:`oldest_bound`.
+Old months are dropped by :mod:`apps.journal.retention`.
 
 A table is declared with its columns, the timestamp it is partitioned by and its indexes. It always has a DEFAULT
 partition, so an insert never fails for want of a month; rows that landed there move to their month when it is made.
@@ -10,6 +11,7 @@ Django sees these tables as unmanaged models.
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -153,6 +155,58 @@ class PartitionedTable(Operation):
 
     def describe(self) -> str:
         return f"Create partitioned table {self.table}"
+
+
+class PartitionedIndex(Operation):
+    """Migration operation: a further index on a partitioned table, built partition by partition while rows are written.
+
+    Needs ``atomic = False``. ``what`` stands after ``ON table``. Safe to run again after it was broken off.
+    """
+
+    reversible = True
+    reduces_to_sql = True
+    atomic = False
+
+    def __init__(self, table: str, name: str, what: str) -> None:
+        self.table, self.name, self.what = table, name, what
+
+    def deconstruct(self) -> tuple[str, Sequence[object], dict[str, object]]:
+        return type(self).__name__, [self.table, self.name, self.what], {}
+
+    def state_forwards(self, app_label, state) -> None:
+        """Nothing: unmanaged models declare no indexes."""
+
+    def database_forwards(self, app_label, schema_editor, from_state, to_state) -> None:
+        name = _checked(self.name)
+        schema_editor.execute(
+            f"CREATE INDEX IF NOT EXISTS {name} ON ONLY {_checked(self.table)} {self.what}", params=None
+        )
+        for partition in partitions(self.table):
+            # Named by a digest: the table's name, the month and the index's name together may be too long.
+            own = f"{name[:40]}_{hashlib.sha256(partition.name.encode()).hexdigest()[:8]}"
+            if _attached(name, partition.name):
+                continue
+            schema_editor.execute(f"DROP INDEX CONCURRENTLY IF EXISTS {own}", params=None)
+            schema_editor.execute(
+                f"CREATE INDEX CONCURRENTLY {own} ON {partition.name} {self.what}", params=None
+            )
+            schema_editor.execute(f"ALTER INDEX {name} ATTACH PARTITION {own}", params=None)
+
+    def database_backwards(self, app_label, schema_editor, from_state, to_state) -> None:
+        schema_editor.execute(f"DROP INDEX {_checked(self.name)}", params=None)
+
+    def describe(self) -> str:
+        return f"Create index {self.name} on partitioned table {self.table}"
+
+
+def _attached(index: str, partition: str) -> bool:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT EXISTS (SELECT 1 FROM pg_inherits h JOIN pg_index i ON i.indexrelid = h.inhrelid"
+            " WHERE h.inhparent = %s::regclass AND i.indrelid = %s::regclass)",
+            [index, partition],
+        )
+        return cursor.fetchone()[0]
 
 
 def partitioned_tables() -> list[str]:

@@ -12,6 +12,7 @@ from datetime import datetime
 
 from django.db.models import Q, QuerySet
 
+from apps.core.keyset import bounded
 from apps.core.scope import Scope
 from apps.journal.models import Audit, Delivery, HookDue, Inbox, InboxReject, Outbox, Subscription
 
@@ -108,13 +109,9 @@ def backlog() -> Backlog:
     """What waits now."""
     pending = Inbox.objects.filter(done_at=None, dead_at=None)
     return Backlog(
-        inbox=_bounded(pending),
-        inbox_dead=_bounded(Inbox.objects.filter(dead_at__isnull=False)),
-        outbox=_bounded(Delivery.objects.filter(delivered_at=None, dead_at=None)),
-        outbox_dead=_bounded(Delivery.objects.filter(dead_at__isnull=False)),
-        hooks=_bounded(HookDue.objects.filter(done_at=None)),
+        inbox=bounded(pending),
+        inbox_dead=bounded(Inbox.objects.filter(dead_at__isnull=False)),
+        outbox=bounded(Delivery.objects.filter(delivered_at=None, dead_at=None)),
+        outbox_dead=bounded(Delivery.objects.filter(dead_at__isnull=False)),
+        hooks=bounded(HookDue.objects.filter(done_at=None)),
     )
-
-
-def _bounded(rows: QuerySet) -> int:
-    return rows.order_by().values("pk")[:1001].count()

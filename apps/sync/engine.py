@@ -232,8 +232,8 @@ def drain(*, seconds: float = 30.0) -> int:
 
 
 _WAKE_FORGOTTEN = """
-UPDATE sync_subject s SET ready_at = now() WHERE s.ready_at IS NULL AND s.lease_until IS NULL AND EXISTS (
-    SELECT 1 FROM sync_transaction t WHERE t.subject_id = s.id AND t.state IN ('pending', 'running', 'retrying'))
+UPDATE sync_subject s SET ready_at = now() WHERE s.ready_at IS NULL AND s.lease_until IS NULL AND s.id = ANY(ARRAY(
+    SELECT t.subject_id FROM sync_transaction t WHERE t.state IN ('pending', 'running', 'retrying')))
 """
 _WAKE_PARENTS = """
 WITH due AS (

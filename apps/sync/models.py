@@ -8,9 +8,10 @@ from __future__ import annotations
 from typing import ClassVar
 
 from django.contrib.postgres.fields import ArrayField
+from django.contrib.postgres.indexes import OpClass
 from django.db import models
 from django.db.models import Q, Value
-from django.db.models.functions import Coalesce
+from django.db.models.functions import Coalesce, Reverse, Upper
 
 from apps.core.scope import ScopedQuerySet
 from apps.journal import counters
@@ -50,6 +51,8 @@ class Subject(models.Model):
     class Meta:
         constraints = [models.UniqueConstraint(fields=["kind", "key"], name="sync_subject_kind_key")]
         indexes = [
+            # Search by the key or by what stands after its last colon: both are beginnings of the key read backwards.
+            models.Index(OpClass(Reverse("key"), name="text_pattern_ops"), name="sync_subject_key_end"),
             models.Index(
                 Coalesce("legal_entity", Value(0)),
                 "waits_for",
@@ -57,7 +60,7 @@ class Subject(models.Model):
                 "ready_at",
                 name="sync_subject_lanes",
                 condition=Q(ready_at__isnull=False),
-            )
+            ),
         ]
 
     def __str__(self) -> str:
@@ -86,6 +89,8 @@ class State(models.TextChoices):
 RUNNABLE = (State.PENDING, State.RUNNING, State.RETRYING)
 OPEN = (State.PENDING, State.RUNNING, State.WAITING, State.RETRYING, State.HELD, State.SUGGESTED)
 FINISHED = (State.SUCCEEDED, State.OBSERVED, State.CANCELLED, State.DEAD)
+#: What the list can be asked for besides single states.
+STATE_GROUPS = {"open": OPEN, "attention": (State.HELD, State.SUGGESTED, State.DEAD)}
 
 
 class Transaction(models.Model):
@@ -161,6 +166,16 @@ class Transaction(models.Model):
             models.Index(fields=["subject", "flow", "-id"], name="sync_tx_subject"),
             models.Index(fields=["legal_entity", "state", "-id"], name="sync_tx_entity_state"),
             models.Index(fields=["state", "-id"], name="sync_tx_state"),
+            models.Index(fields=["legal_entity", "-id"], name="sync_tx_entity"),
+            models.Index(fields=["flow", "-id"], name="sync_tx_flow"),
+            models.Index(
+                fields=["finished_at"],
+                include=["legal_entity", "state", "created_at"],
+                name="sync_tx_finished",
+                condition=Q(finished_at__isnull=False),
+            ),
+            models.Index(OpClass(Upper("label"), name="text_pattern_ops"), name="sync_tx_label"),
+            models.Index(OpClass(Upper("customer"), name="text_pattern_ops"), name="sync_tx_customer_name"),
             models.Index(
                 fields=["customer_key"],
                 name="sync_tx_customer",

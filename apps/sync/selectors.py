@@ -1,11 +1,12 @@
 """Reads of sync for screens and other rooms: transactions, their waterfall, health.
 
 Public surface: :func:`transactions`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`, :func:`health`,
-:func:`for_engagement`, :func:`for_subject`, :func:`last_plan`, :func:`poll_state`.
+:func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`, :func:`last_plan`, :func:`poll_state`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -15,8 +16,21 @@ from django.db.models import Count, QuerySet
 from apps.core import clock
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
+from apps.journal import counters
 from apps.sync import payloads
-from apps.sync.models import FINISHED, OPEN, Action, Dependency, Payload, Plan, PollCursor, State, Transaction
+from apps.sync.models import (
+    FINISHED,
+    OPEN,
+    STATE_GROUPS,
+    TRANSACTIONS,
+    Action,
+    Dependency,
+    Payload,
+    Plan,
+    PollCursor,
+    State,
+    Transaction,
+)
 
 
 def transactions(scope: Scope) -> QuerySet[Transaction]:
@@ -90,6 +104,11 @@ def payload(transaction: Transaction, attempt_id: int) -> dict[str, Any]:
     return found
 
 
+def ids_of(ref: str) -> list[int]:
+    """The id of the transaction with this reference, for rooms that keep the id; no scope: an id says nothing."""
+    return list(Transaction.objects.filter(ref=ref).values_list("id", flat=True))
+
+
 def last_plan(transaction: Transaction) -> Plan | None:
     return transaction.plans.order_by("-id").first()
 
@@ -110,6 +129,36 @@ def for_subject(kind: str, key: str, flow: str = "") -> Transaction | None:
 
 
 @dataclass(frozen=True)
+class Facets:
+    """How many transactions each choice of a filter leaves, the other filters as they are; ``total`` is under all of them."""
+
+    states: Mapping[str, int]
+    flows: Mapping[str, int]
+    entities: Mapping[int, int]
+    total: int
+
+
+def facets(scope: Scope, *, state: str = "", flow: str = "", legal_entity_id: int | None = None) -> Facets:
+    """From the counter tables; ``state`` may be a group (``open``, ``attention``), as in the list's filter."""
+    found = counters.totals(TRANSACTIONS, scope, Transaction.objects.all())
+    given: dict[int, frozenset[str]] = {}
+    if state:
+        given[0] = frozenset(str(one) for one in STATE_GROUPS.get(state, (state,)))
+    if flow:
+        given[1] = frozenset({flow})
+    here = [one for one in found if legal_entity_id in (None, one.legal_entity_id)]
+    states = counters.summed(here, 0, given=given)
+    groups = {name: sum(states.get(one, 0) for one in of) for name, of in STATE_GROUPS.items()}
+    wanted = [one for one in found if all(one.keys[at] in values for at, values in given.items())]
+    entities: dict[int, int] = {}
+    for one in wanted:
+        if one.legal_entity_id is not None:
+            entities[one.legal_entity_id] = entities.get(one.legal_entity_id, 0) + one.number
+    total = sum(one.number for one in wanted if legal_entity_id in (None, one.legal_entity_id))
+    return Facets({**states, **groups}, counters.summed(here, 1, given=given), entities, total)
+
+
+@dataclass(frozen=True)
 class Health:
     """Counts of open transactions by state, and of those finished in the last 24 hours; latency in seconds."""
 
@@ -123,7 +172,8 @@ def health(scope: Scope) -> Health:
     """How the engine does, for the home screen. Three queries."""
     rows = Transaction.objects.within(scope)
     day = clock.now() - timedelta(hours=24)
-    open_counts = dict(rows.filter(state__in=OPEN).values_list("state").annotate(Count("id")).order_by())
+    states = counters.summed(counters.totals(TRANSACTIONS, scope, Transaction.objects.all()), 0)
+    open_counts = {state: number for state, number in states.items() if state in OPEN}
     finished = dict(
         rows.filter(state__in=FINISHED, finished_at__gte=day)
         .values_list("state")

@@ -14,6 +14,7 @@ from django.db.models import F, Q, QuerySet
 from django.utils.translation import gettext_lazy as _
 
 from apps.organization.permissions import Role
+from apps.sync import selectors as sync
 from apps.triage import selectors
 from apps.triage.catalogue import CATALOGUE, Severity, codes_for_role
 from apps.triage.models import CLOSED_STATES, OPEN_STATES, SEARCH, Case, CaseState
@@ -21,6 +22,17 @@ from apps.triage.models import CLOSED_STATES, OPEN_STATES, SEARCH, Case, CaseSta
 STATES = [("open_all", _("Open")), ("closed_all", _("Closed")), *CaseState.choices]
 ORDERS = [("money", _("Billing held")), ("due", _("Deadline")), ("age", _("Oldest first"))]
 ASSIGNEES = [("me", _("Me")), ("nobody", _("Nobody"))]
+
+
+def states_of(choice: str) -> tuple[str, ...]:
+    """The states that a choice of the console's list means: nothing chosen are the open ones, ``any`` is (), all."""
+    groups: dict[str, tuple[str, ...]] = {
+        "": OPEN_STATES,
+        "open_all": OPEN_STATES,
+        "closed_all": CLOSED_STATES,
+        "any": (),
+    }
+    return groups.get(choice, (choice,))
 
 
 class CaseFilter(django_filters.FilterSet):
@@ -46,7 +58,8 @@ class CaseFilter(django_filters.FilterSet):
             return queryset.filter(correlation_id=uuid.UUID(text))
         except ValueError:
             pass
-        exact = Q(ref__iexact=text) | Q(transaction_ref__iexact=text) | Q(engagement_key__iexact=text)
+        upper = text.upper()
+        exact = Q(ref=upper) | Q(transaction_id__in=sync.ids_of(upper)) | Q(engagement_key=upper)
         if text.isdecimal():
             exact |= Q(ref=f"EX-{text}")
         # Quoted, so that PostgreSQL takes a word apart as it did when it indexed it ("AIR-510" is "air" and "-510").

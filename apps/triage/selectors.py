@@ -1,10 +1,10 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
-Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`case_detail`, :func:`cases_of_engagement`,
-:func:`cases_of_transaction`, :func:`cleared_by_mappings` · :func:`groups`, :func:`group_rows`, :func:`group` ·
-:func:`billing_held`,
-:func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`, :func:`in_reporting` ·
-:func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
+Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`facets`, :func:`case_detail`,
+:func:`cases_of_engagement`, :func:`cases_of_transaction`, :func:`cleared_by_mappings` · :func:`groups`, :func:`group_rows`,
+:func:`group` · :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
+:func:`reporting_rates`, :func:`in_reporting` · :func:`mapping_candidates`, :func:`mapping_in_force`,
+:func:`fix_under_way`, :func:`fix_progress` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
@@ -17,6 +17,8 @@ from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
 from django.db.models import Case as When_
 from django.db.models import Count, DecimalField, F, Max, Min, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Cast
@@ -27,13 +29,14 @@ from apps.core import clock
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
 from apps.governance import selectors as governance
+from apps.journal import counters
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.triage.catalogue import Entry, Severity, entry
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
-from apps.triage.models import OPEN_STATES, Case, CaseEvent, Comment, Group, How
+from apps.triage.models import CASES, OPEN_STATES, Case, CaseEvent, Comment, Group, How
 from apps.triage.ranking import Candidate, ranked
 
 _MONEY = DecimalField(max_digits=24, decimal_places=4)
@@ -87,7 +90,8 @@ class CaseDetail:
 # ---- Cases ----------------------------------------------------------------------------------------------------------
 def cases(scope: Scope) -> QuerySet[Case]:
     """All cases that the scope may see, nearest deadline first, ready to be listed without further queries."""
-    rows = Case.objects.within(scope).select_related("legal_entity", "assignee", "group")
+    # Groups are many: they are fetched for the page's cases and not joined.
+    rows = Case.objects.within(scope).select_related("legal_entity", "assignee").prefetch_related("group")
     return rows.order_by(F("due_at").asc(nulls_last=True), "id")
 
 
@@ -96,7 +100,53 @@ def open_cases(scope: Scope) -> QuerySet[Case]:
 
 
 def open_count(scope: Scope) -> int:
-    return Case.objects.within(scope).filter(state__in=OPEN_STATES).count()
+    return facets(scope, states=OPEN_STATES).total
+
+
+@dataclass(frozen=True)
+class Facets:
+    """How many cases each choice of a filter leaves, the other filters as they are; ``total`` is under all of them."""
+
+    severities: Mapping[str, int]
+    roles: Mapping[str, int]
+    entities: Mapping[int, int]
+    total: int
+
+
+def facets(
+    scope: Scope,
+    *,
+    states: Sequence[str] = (),
+    severity: str = "",
+    code: str = "",
+    role: str = "",
+    legal_entity_id: int | None = None,
+) -> Facets:
+    """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
+    found = [
+        one
+        for one in counters.totals(CASES, scope, Case.objects.all())
+        if (not states or one.keys[0] in states) and (not code or one.keys[2].lower() == code.lower())
+    ]
+    resolvers = {one.keys[2]: entry(one.keys[2]).resolvers for one in found}
+    severities: dict[str, int] = {}
+    roles: dict[str, int] = {}
+    entities: dict[int, int] = {}
+    total = 0
+    for one in found:
+        is_severity = severity in ("", one.keys[1])
+        is_role = not role or role in resolvers[one.keys[2]]
+        is_entity = legal_entity_id in (None, one.legal_entity_id)
+        if is_role and is_entity:
+            severities[one.keys[1]] = severities.get(one.keys[1], 0) + one.number
+        if is_severity and is_entity:
+            for name in resolvers[one.keys[2]]:
+                roles[name] = roles.get(name, 0) + one.number
+        if is_severity and is_role and one.legal_entity_id is not None:
+            entities[one.legal_entity_id] = entities.get(one.legal_entity_id, 0) + one.number
+        if is_severity and is_role and is_entity:
+            total += one.number
+    return Facets(severities, roles, entities, total)
 
 
 def case_detail(scope: Scope, ref: str) -> CaseDetail:
@@ -140,10 +190,14 @@ def reporting_rates(rows: QuerySet[Case]) -> dict[str, Decimal]:
 
     Taken from a large round sum, so that the rounding to minor units does not enter the rate.
     """
-    currencies = rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct()
+    return _rates(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
+
+
+def _rates(currencies: Iterable[str]) -> dict[str, Decimal]:
     today, target, sample = clock.today(), reporting_currency(), 1_000_000
     found = (
-        (currency, organization.convert(Money.of(sample, currency), target, today)) for currency in currencies
+        (currency, organization.convert(Money.of(sample, currency), target, today))
+        for currency in sorted(set(currencies) - {""})
     )
     return {currency: answer[0].amount / sample for currency, answer in found if answer is not None}
 
@@ -230,8 +284,8 @@ def billing_held(scope: Scope) -> list[Held]:
 
 def held_of(rows: QuerySet[Case]) -> list[Held]:
     """The same over any set of cases: each subject once."""
-    sums = _sums(_once(rows).values("currency"))
-    rates = reporting_rates(rows)
+    sums = _once(rows, "currency")
+    rates = _rates(line["currency"] for line in sums)
     return [_held(line, rates) for line in sums]
 
 
@@ -247,9 +301,10 @@ class EntityHeld:
 def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
     """:func:`billing_held`, entity by entity; what belongs to no entity yet is left out."""
     rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, legal_entity__isnull=False)
-    rates = reporting_rates(rows)
+    sums = _once(rows, "legal_entity_id", "currency")
+    rates = _rates(line["currency"] for line in sums)
     answer: dict[int, EntityHeld] = {}
-    for line in _sums(_once(rows).values("legal_entity_id", "currency").annotate(subjects=Count("id"))):
+    for line in sums:
         found = answer.setdefault(line["legal_entity_id"], EntityHeld(line["legal_entity_id"], [], 0))
         held = [*found.held, _held(line, rates)]
         answer[found.legal_entity_id] = EntityHeld(
@@ -258,14 +313,29 @@ def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
     return list(answer.values())
 
 
-def _once(rows: QuerySet[Case]) -> QuerySet[Case]:
-    """The oldest blocking case of each subject: its amount is held once, under its root cause."""
+def _once(rows: QuerySet[Case], *by: str) -> list[dict[str, Any]]:
+    """Sums over the oldest blocking case of each subject (its amount is held once, under its root cause): ``total``,
+    ``unknown`` and ``subjects`` for each value of ``by``. One pass over an index that holds all of it."""
     once = (
         rows.exclude(severity=Severity.WARNING)
         .order_by("subject_kind", "subject_key", "id")
         .distinct("subject_kind", "subject_key")
+        .values("legal_entity_id", "currency", "held_amount")
     )
-    return Case.objects.filter(pk__in=once.values("pk")).order_by()
+    try:
+        sql, parameters = once.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    columns = ", ".join(by)  # names from the callers here
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns}, sum(held_amount), count(*) FILTER (WHERE held_amount IS NULL), count(*)"  # noqa: S608
+            f" FROM ({sql}) AS once GROUP BY {columns} ORDER BY {columns}",
+            parameters,
+        )
+        return [
+            dict(zip((*by, "total", "unknown", "subjects"), line, strict=True)) for line in cursor.fetchall()
+        ]
 
 
 def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:

@@ -24,7 +24,7 @@ def _schema() -> list[tuple]:
     with connection.cursor() as cursor:
         cursor.execute(
             "SELECT 'index', tablename, indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'"
-            " AND indexname !~ '_y[0-9]{4}m[0-9]{2}_|_default_' UNION ALL"
+            " AND tablename !~ '_y[0-9]{4}m[0-9]{2}$|_default$' UNION ALL"
             " SELECT contype::text, conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
             " WHERE conparentid = 0 AND connamespace = 'public'::regnamespace"
             " AND conrelid::regclass::text !~ '_y[0-9]{4}m[0-9]{2}|_default' UNION ALL"

@@ -50,7 +50,8 @@ def make_case(entity: int, code: str) -> Case_:
     )
     return Case_.objects.create(
         ref=uuid.uuid4().hex, legal_entity_id=entity, group=group, transaction_id=1, transaction_ref="TX-1",
-        subject_kind="deal", subject_key=uuid.uuid4().hex, flow="f", step="s", code=code, severity="warning", reason="r", opened_at=clock.now(),
+        subject_kind="deal", subject_key=uuid.uuid4().hex, flow="f", step="s", code=code, severity="warning", reason="r",
+        opened_at=clock.now(),
         seen_at=clock.now(), created_at=clock.now(),
     )  # fmt: skip
 

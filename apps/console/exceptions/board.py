@@ -15,12 +15,12 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from apps.console.access import ConsoleRequest
-from apps.console.pages import page_of
+from apps.console.pages import Listed, keyed_page_of, page_of, with_count
 from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role
 from apps.triage import selectors as triage
-from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter
+from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
 _FILTERS = ("q", "role", "entity", "assignee", "severity", "code")
@@ -54,7 +54,7 @@ class Board:
     view: str
     groups: list[GroupLine] = field(default_factory=list)
     cases: list[Any] = field(default_factory=list)
-    page: Page | None = None
+    page: Page | Listed | None = None
     group: GroupLine | None = None
     filtered: bool = False
     entities: Sequence[Any] = ()
@@ -77,6 +77,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
     filtered = any(request.GET.get(name) for name in _FILTERS)
+    entities = organization.entities(scope=request.scope) if whole else []
+    facets = _facets(request, entities)
     if view == "groups":
         page = page_of(
             request, triage.groups(rows, order=request.GET.get("order") or "money"), per_page=PER_PAGE
@@ -84,8 +86,9 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         lines = [group_line(row) for row in triage.group_rows(page.object_list, rows)] if whole else []
         parts: dict[str, Any] = {"groups": lines, "page": page}
     else:
-        page = page_of(request, rows, per_page=PER_PAGE)
-        parts = {"cases": list(page.object_list), "page": page}
+        total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
+        listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
+        parts = {"cases": list(listed.object_list), "page": listed}
     if not whole:
         return Board(view=view, **parts)
     if group_id:
@@ -95,8 +98,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     return Board(
         view=view,
         filtered=filtered,
-        entities=organization.entities(scope=request.scope),
-        roles=Role.choices,
+        entities=[(row, with_count(row.code, facets.entities.get(row.pk, 0))) for row in entities],
+        roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
         assignees=ASSIGNEES,
         orders=ORDERS,
         total=triage.open_count(request.scope),
@@ -122,6 +125,20 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
+
+
+def _facets(request: ConsoleRequest, entities: Sequence[Any]) -> triage.Facets:
+    """How many cases each choice leaves, of the states that the list shows."""
+    code = request.GET.get("entity", "")
+    chosen = next((row.pk for row in entities if row.code == code), 0) if code else None
+    return triage.facets(
+        request.scope,
+        states=states_of(request.GET.get("state", "")),
+        severity=request.GET.get("severity", ""),
+        code=request.GET.get("code", ""),
+        role=request.GET.get("role", ""),
+        legal_entity_id=chosen,
+    )
 
 
 def _group(scope: Scope, group_id: int) -> GroupLine | None:

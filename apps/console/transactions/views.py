@@ -12,13 +12,13 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.console.access import ConsoleRequest, Permission, permitted, screen
-from apps.console.pages import back_to, page_of, show
+from apps.console.pages import back_to, keyed_page_of, show, with_count
 from apps.console.transactions import presenters
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.sync import selectors as sync
 from apps.sync import services as engine
-from apps.sync.filters import TransactionFilter
+from apps.sync.filters import GROUPS, TransactionFilter
 
 PAGE = "console/transactions/page.html"
 DETAIL = "console/transactions/detail.html"
@@ -28,15 +28,29 @@ DETAIL = "console/transactions/detail.html"
 @screen("transaction.view")
 def index(request: ConsoleRequest) -> HttpResponse:
     """The list: search by reference, business key or correlation id; state, flow and entity."""
-    everything = sync.transactions(request.scope)
-    filters = TransactionFilter(request.GET, queryset=everything)
+    filters = TransactionFilter(request.GET, queryset=sync.transactions(request.scope))
+    filters.form.is_valid()  # what is no choice is left out, here as in the rows
+    chosen = filters.form.cleaned_data
+    entity = chosen.get("legal_entity")
+    facets = sync.facets(
+        request.scope,
+        state=chosen.get("state") or "",
+        flow=chosen.get("flow") or "",
+        legal_entity_id=entity.pk if entity else None,
+    )
+    total = None if chosen.get("q") else facets.total
     context = {
-        "page_obj": page_of(request, filters.qs),
-        "filters": filters,
+        "page_obj": keyed_page_of(request, filters.qs, total=total),
         "filtered": any(request.GET.get(name) for name in ("q", "state", "flow", "legal_entity")),
-        "entities": organization.entities(scope=request.scope),
-        "flows": presenters.FLOW_LABELS,
-        "health": sync.health(request.scope),
+        "states": [(value, with_count(label, facets.states.get(value, 0))) for value, label in GROUPS],
+        "entities": [
+            (row, with_count(row.code, facets.entities.get(row.pk, 0)))
+            for row in organization.entities(scope=request.scope)
+        ],
+        "flows": [
+            (value, with_count(label, facets.flows.get(value, 0)))
+            for value, label in presenters.FLOW_LABELS.items()
+        ],
     }
     return show(request, PAGE, context, partials=("results",))
 
