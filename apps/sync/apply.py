@@ -32,7 +32,7 @@ from apps.sync.flows.base import Context, Meta, read_many
 from apps.sync.leases import Lease, LeaseLost, make_sure, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
-from apps.sync.plans import Draft, PlannedAction, Problem
+from apps.sync.plans import SEEN_BY_PERSON, Draft, PlannedAction, Problem, step_digests
 from apps.sync.pushes import Known, build_push, redacted
 
 log = structlog.get_logger(__name__)
@@ -188,14 +188,12 @@ class _Run:
                 expected_digest="",
             )
         if expected:
-            self._set_params({"started_by_person": True}, expected_digest="")
+            self._set_params({SEEN_BY_PERSON: step_digests(draft)}, expected_digest="")
         writes = [action for action in draft.actions if action.kind != "unchanged"]
         if not writes or all(action.kind == "blocked" for action in writes):
             return
         mode = self.gate
-        if mode == Gate.Mode.AUTOMATIC or (
-            mode == Gate.Mode.SUGGEST and self.transaction.params.get("started_by_person")
-        ):
+        if mode == Gate.Mode.AUTOMATIC or (mode == Gate.Mode.SUGGEST and self._was_seen(draft)):
             return
         if mode == Gate.Mode.SUGGEST:
             self._rest(
@@ -205,6 +203,11 @@ class _Run:
         self._rest(
             State.OBSERVED, reason=f"Planned only: the apply gate of this flow is {words} for this entity."
         )
+
+    def _was_seen(self, draft: Draft) -> bool:
+        """Whether a person has started exactly these steps. Those that are done meanwhile are no longer among them; one that
+        nobody has seen stops them all."""
+        return set(step_digests(draft)) <= set(self.transaction.params.get(SEEN_BY_PERSON, []))
 
     # -- apply ----------------------------------------------------------------------------------------------------
 

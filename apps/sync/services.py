@@ -26,7 +26,7 @@ from apps.sync.flows import FLOWS
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
 from apps.sync.models import OPEN, Gate, State, Transaction
-from apps.sync.plans import shown
+from apps.sync.plans import SEEN_BY_PERSON, shown
 from apps.sync.queue import enqueue
 
 __all__ = [
@@ -166,7 +166,7 @@ def _replay_one(row: Transaction, digest: str, *, by: Any, why: str) -> tuple[in
             key=row.subject.key,
             flow=row.flow,
             trigger="replay",
-            params={name: value for name, value in row.params.items() if name != "started_by_person"},
+            params={name: value for name, value in row.params.items() if name != SEEN_BY_PERSON},
             by=by,
             why=why,
             expected_digest=digest,
