@@ -29,6 +29,7 @@ from apps.records import services as record_services
 from apps.sync import children, followers, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
+from apps.sync.gates import LEFT_OUT, passed_over
 from apps.sync.leases import Lease, LeaseLost, make_sure, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
@@ -153,6 +154,8 @@ class _Run:
             self._refused(0, GATHER, error, started)
         meta: Meta = snapshot.meta
         self._describe(meta)
+        if list(meta.left_out) != self.transaction.params.get(LEFT_OUT, []):
+            self._set_params({LEFT_OUT: list(meta.left_out)})
         digest = draft.digest
         expected = self.transaction.expected_digest
         # A plan that is not run clears nothing: what led to the preview stays with a person.
@@ -238,6 +241,12 @@ class _Run:
             self._rest(
                 State.HELD,
                 reason=f"Its step “{action.name}” ({child.ref}) was {child.state}, not carried out.",
+            )
+        if child.state == State.SUGGESTED and passed_over(child.params, action.values):
+            self._rest(
+                State.HELD,
+                reason=f"Its step “{action.name}” ({child.ref}) is for other legal entities only; "
+                "the apply gate of this one does not let it be carried out.",
             )
         self._look_again()  # children.ask has put it to waiting
         raise Stop

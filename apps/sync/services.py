@@ -19,7 +19,7 @@ from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.sync import children, queue
+from apps.sync import children, gates, queue
 from apps.sync.apply import fact_of
 from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
@@ -126,6 +126,11 @@ def _require_replay(by: Any, row: Transaction) -> None:
     organization.require(by, "transaction.replay", **place)
     if not organization.scope_of(by, "transaction.replay").allows(**place):
         raise NotAllowed(f"{row.ref} has no legal entity yet; it needs a role in all of them.")
+    if row.state == State.SUGGESTED:
+        # What one person starts is done for every legal entity that shares it.
+        for code in sorted(set(row.params.get(gates.ENTITIES, [])) - set(row.params.get(gates.LEFT_OUT, []))):
+            entity = organization.entity(code)
+            organization.require(by, "transaction.replay", legal_entity_id=entity.id if entity else None)
 
 
 def _skip(answer: dict[str, Any], row: Transaction, reason: str) -> None:
