@@ -53,7 +53,8 @@ def _each(dsn: str, statements: Iterable[str], workers: int) -> None:
 
 def bare(connection: psycopg.Connection, tables: Sequence[str]) -> Bare:
     """Take secondary indexes, unique and foreign keys and triggers from ``tables``; primary keys stay."""
-    indexes, foreign = [], []
+    indexes: list[str] = []
+    foreign: list[str] = []
     for table in tables:
         rows = connection.execute(
             "SELECT conname, contype, pg_get_constraintdef(oid) FROM pg_constraint"

@@ -163,8 +163,8 @@ def _small_tables(firm_: firm.Firm, *, thin: bool) -> Any:
         person = organization.user_create(
             username=f"bench{number}", email=f"bench{number}@merridane.example", password=PASSWORD
         )
-        place = {"legal_entity": entities[number - 1]} if number else {}
-        organization.role_grant(user=person, role="controller", **place)
+        place = entities[number - 1] if number else None
+        organization.role_grant(user=person, role="controller", legal_entity=place)
         people.append(person.pk)
     manager = organization.user_create(username="bench-pm", email="pm@merridane.example", password=PASSWORD)
     for number in range(3):

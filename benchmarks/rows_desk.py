@@ -19,7 +19,7 @@ class DeskLines(Base):
     def cases(self) -> list[tuple[int, int, Run, int]]:
         """``(id, number of its run, run, id of its group)``"""
         dice, values, groups = self.dice("cases"), Zipf(40), self.groups
-        found = []
+        found: list[tuple[int, int, Run, int]] = []
         for transaction, run in enumerate(self.firm.runs, start=1):
             if run.problem is None:
                 continue

@@ -2,8 +2,8 @@
 
 Public surface: :func:`prebills`, :func:`prebill`, :func:`prebill_detail`, :func:`prebills_awaiting`,
 :func:`canonical_invoice`, :func:`canonical_milestones`, :func:`tax_treatment`, :func:`posting_holds`,
-:func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagement_payments`, :func:`payment`,
-:func:`times_reversed`,
+:func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagements_held_by`,
+:func:`engagement_payments`, :func:`payment`, :func:`times_reversed`,
 :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`, :func:`billing_held_by_engagement`,
 :func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`, :func:`source_read_at`,
 :func:`unread_engagements`, and the dataclasses they return.
@@ -260,6 +260,12 @@ def engagement_holds(engagement_key: str, *, open_only: bool = True) -> QuerySet
     """Holds on an engagement, oldest first."""
     rows = Hold.objects.filter(engagement_key=engagement_key).select_related("placed_by", "lifted_by")
     return (rows.filter(lifted_at__isnull=True) if open_only else rows).order_by("id")
+
+
+def engagements_held_by(source_refs: Iterable[str]) -> list[str]:
+    """Engagements on which an open hold of one of these sources stands."""
+    rows = Hold.objects.filter(source_ref__in=list(source_refs), lifted_at__isnull=True).order_by()
+    return sorted(set(rows.values_list("engagement_key", flat=True)))
 
 
 def engagement_payments(engagement_key: str) -> QuerySet[Payment]:

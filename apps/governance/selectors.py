@@ -2,7 +2,8 @@
 
 Public surface: :class:`ProposedMapping`, :class:`Translation`, :class:`Ownership`, :func:`translate`,
 :func:`translations`, :func:`decide`, :func:`ownership_table`, :func:`version`, :func:`mapping`,
-:func:`awaiting_review`, :class:`ReviewRow`, :func:`mappings_in_use`, :class:`InUse`.
+:func:`values_of`, :func:`mappings_of`, :func:`awaiting_review`, :class:`ReviewRow`, :func:`mappings_in_use`,
+:class:`InUse`.
 """
 
 from __future__ import annotations
@@ -148,6 +149,18 @@ def mapping(mapping_id: int, *, scope: Scope = EVERYTHING) -> Mapping:
     if found is None:
         raise NotFound(_("There is no such mapping."))
     return found
+
+
+def values_of(mapping_ids: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """``{mapping id: (kind, source)}`` of those that exist, in one query."""
+    rows = Mapping.objects.filter(pk__in=set(mapping_ids))
+    return {pk: (kind, source) for pk, kind, source in rows.values_list("pk", "kind", "source")}
+
+
+def mappings_of(kind: str, source: str) -> list[int]:
+    """Ids of all mappings of a value, whatever their state and legal entity."""
+    rows = Mapping.objects.filter(kind=kind, source=source)
+    return list(rows.order_by("pk").values_list("pk", flat=True))
 
 
 @dataclass(frozen=True)

@@ -29,10 +29,11 @@ from apps.records import services as record_services
 from apps.sync import children, followers, ledger, locals, queue, retries
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
+from apps.sync.gates import LEFT_OUT, passed_over
 from apps.sync.leases import Lease, LeaseLost, make_sure, release_held, renew
 from apps.sync.ledger import Entry
 from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
-from apps.sync.plans import Draft, PlannedAction, Problem
+from apps.sync.plans import SEEN_BY_PERSON, Draft, PlannedAction, Problem, step_digests
 from apps.sync.pushes import Known, build_push, redacted
 
 log = structlog.get_logger(__name__)
@@ -153,6 +154,8 @@ class _Run:
             self._refused(0, GATHER, error, started)
         meta: Meta = snapshot.meta
         self._describe(meta)
+        if list(meta.left_out) != self.transaction.params.get(LEFT_OUT, []):
+            self._set_params({LEFT_OUT: list(meta.left_out)})
         digest = draft.digest
         expected = self.transaction.expected_digest
         # A plan that is not run clears nothing: what led to the preview stays with a person.
@@ -187,14 +190,12 @@ class _Run:
                 expected_digest="",
             )
         if expected:
-            self._set_params({"started_by_person": True}, expected_digest="")
+            self._set_params({SEEN_BY_PERSON: step_digests(draft)}, expected_digest="")
         writes = [action for action in draft.actions if action.kind != "unchanged"]
         if not writes or all(action.kind == "blocked" for action in writes):
             return
         mode = self.gate
-        if mode == Gate.Mode.AUTOMATIC or (
-            mode == Gate.Mode.SUGGEST and self.transaction.params.get("started_by_person")
-        ):
+        if mode == Gate.Mode.AUTOMATIC or (mode == Gate.Mode.SUGGEST and self._was_seen(draft)):
             return
         if mode == Gate.Mode.SUGGEST:
             self._rest(
@@ -204,6 +205,11 @@ class _Run:
         self._rest(
             State.OBSERVED, reason=f"Planned only: the apply gate of this flow is {words} for this entity."
         )
+
+    def _was_seen(self, draft: Draft) -> bool:
+        """Whether a person has started exactly these steps. Those that are done meanwhile are no longer among them; one that
+        nobody has seen stops them all."""
+        return set(step_digests(draft)) <= set(self.transaction.params.get(SEEN_BY_PERSON, []))
 
     # -- apply ----------------------------------------------------------------------------------------------------
 
@@ -234,6 +240,12 @@ class _Run:
             self._rest(
                 State.HELD,
                 reason=f"Its step “{action.name}” ({child.ref}) was {child.state}, not carried out.",
+            )
+        if child.state == State.SUGGESTED and passed_over(child.params, action.values):
+            self._rest(
+                State.HELD,
+                reason=f"Its step “{action.name}” ({child.ref}) is for other legal entities only; "
+                "the apply gate of this one does not let it be carried out.",
             )
         self._look_again()  # children.ask has put it to waiting
         raise Stop

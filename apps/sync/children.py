@@ -10,7 +10,7 @@ from django.db import transaction as db
 
 from apps.core import statements
 from apps.journal import transitions
-from apps.sync import queue
+from apps.sync import gates, queue
 from apps.sync.flows.names import PRIORITIES
 from apps.sync.leases import Lease, LeaseLost
 from apps.sync.models import FINISHED, Dependency, State, Subject, Transaction
@@ -18,7 +18,8 @@ from apps.sync.plans import PlannedAction
 
 
 def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction:
-    """The child's transaction as it stands. Unless it has finished, ``parent`` is put to waiting before this returns."""
+    """The child's transaction as it stands. Unless it has finished, ``parent`` is put to waiting before this returns; not for
+    one that awaits a person on behalf of other legal entities and leaves out the parent's own."""
     with db.atomic():
         subject = queue.lock_subject(
             action.object_type,
@@ -31,8 +32,10 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
         dependency = (
             Dependency.objects.filter(parent=parent, action=action.name).select_related("child").first()
         )
-        if dependency is not None and dependency.child.subject_id != subject.id:
-            dependency.delete()  # the plan has changed: the step is another subject's now
+        if dependency is not None and (
+            dependency.child.subject_id != subject.id or _ended_without(dependency.child, action)
+        ):
+            dependency.delete()  # the step is another subject's now, or its run has left out whom we ask for
             dependency = None
         if dependency is None:
             child = queue.enqueue(
@@ -50,10 +53,17 @@ def ask(lease: Lease, parent: Transaction, action: PlannedAction) -> Transaction
         child.refresh_from_db()
         if child.state in (State.OBSERVED, State.CANCELLED, State.DEAD) and dependency is not None:
             dependency.delete()  # the next run asks anew
-        if child.state not in FINISHED or child.state == State.DEAD:
+        if child.state == State.SUGGESTED and gates.passed_over(child.params, action.values):
+            Dependency.objects.filter(parent=parent, action=action.name).delete()
+        elif child.state not in FINISHED or child.state == State.DEAD:
             reason = f"Waits for its step “{action.name}” ({child.ref})."
             transitions.move(parent, to=State.WAITING, why=reason, reason=reason)
         return child
+
+
+def _ended_without(child: Transaction, action: PlannedAction) -> bool:
+    ended = child.state in FINISHED and child.state != State.DEAD
+    return ended and gates.passed_over(child.params, action.values)
 
 
 def _has_parents(child: Transaction) -> bool:
@@ -62,8 +72,10 @@ def _has_parents(child: Transaction) -> bool:
 
 
 def settled(child: Transaction) -> None:
-    """Wake the parents of a transaction that has just finished; the caller holds the child's subject."""
-    if child.state not in FINISHED or child.state == State.DEAD:
+    """Wake the parents of a transaction that has just finished, or awaits a person and leaves some of them out; the caller
+    holds the child's subject."""
+    left_out = child.state == State.SUGGESTED and bool(child.params.get(gates.LEFT_OUT))
+    if not left_out and (child.state not in FINISHED or child.state == State.DEAD):
         return
     if not _has_parents(child):
         return

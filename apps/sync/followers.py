@@ -13,12 +13,14 @@ from django.db.models import Exists, OuterRef, Subquery
 
 from apps.core.hooks import Fact
 from apps.governance import selectors as governance
-from apps.sync import queue
+from apps.sync import mappings, queue
 from apps.sync.models import Plan, State, Transaction
 
 _at_work: ContextVar[str] = ContextVar("engagement_at_work", default="")
 #: States of a prebill in which other systems have something to learn.
 TO_SEND = frozenset({"draft", "approved", "posted", "void"})
+#: Flows whose plans wait for a mapping.
+HELD_FOR_MAPPINGS = ("deal.provision", "invoice.sync")
 
 
 def prebills_moved(facts: list[Fact]) -> None:
@@ -51,13 +53,16 @@ def at_work(engagement_key: str) -> Iterator[None]:
 
 
 def mappings_settled(facts: list[Fact]) -> None:
-    """A mapping that came into force lets the deals go on that were held for it, however many they are."""
+    """A mapping that came into force lets the deals and invoices go on that were held for it, however many they are, and the
+    drafts of engagements that another mapping of the same value still holds are looked at again."""
     for fact in facts:
         if fact["state"] not in ("confirmed", "effective"):
             continue
         mapping = governance.mapping(fact["mapping_id"])
+        for key in mappings.held_for_value(mapping.kind, mapping.source):
+            queue.enqueue(kind="delivery", key=key, flow="delivery.sync", trigger="mapping")
         plans = Plan.objects.filter(transaction=OuterRef("pk")).order_by("-id")
-        held = Transaction.objects.filter(state=State.HELD, flow="deal.provision").annotate(
+        held = Transaction.objects.filter(state=State.HELD, flow__in=HELD_FOR_MAPPINGS).annotate(
             last_plan=Subquery(plans.values("id")[:1])
         )
         if mapping.legal_entity_id is not None:

@@ -230,9 +230,16 @@ def _customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Ite
         if last.state == State.HELD or not (
             known and _planned_since(system, change, "customer", subject.key)
         ):
-            yield "customer", subject.key, "customer.sync", {"entities": last.params.get("entities", [])}
+            yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
     held = Transaction.objects.filter(
         customer_key=customer_key, state__in=OPEN, flow="deal.provision"
     ).filter(state=State.HELD)
     for found in held.select_related("subject"):
         yield "deal", found.subject.key, "deal.provision", {}
+
+
+def _sellers(subject: Subject) -> list[str]:
+    """Codes of every legal entity that has ever asked for this customer: its last run may have been for one of them."""
+    rows = Transaction.objects.filter(subject=subject, flow="customer.sync").order_by()
+    asked = rows.values_list("params__entities", flat=True).distinct()
+    return sorted({code for codes in asked for code in codes or []})

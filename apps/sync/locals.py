@@ -16,10 +16,10 @@ from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, Time
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
 from apps.core.errors import WrongState
-from apps.governance import services as governance
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.records import selectors as records
+from apps.sync import mappings
 from apps.sync.models import Transaction
 from apps.sync.plans import Problem
 
@@ -45,18 +45,8 @@ def engagement_open(
 
 
 def engagement_activate(transaction: Transaction, *, engagement_key: str, unconfirmed: list[int]) -> Result:
-    engagement = commercial_selectors.engagement(engagement_key)
-    # First: a review that ends from here on waits for us, and then lifts the hold that it finds.
-    waiting = governance.still_unconfirmed(mapping_ids=unconfirmed)
+    mappings.hold_unconfirmed(engagement_key, planned=unconfirmed)
     billing.schedule_load(engagement_key=engagement_key)
-    for mapping_id, refused in waiting:
-        billing.place_hold(
-            engagement_key=engagement_key,
-            legal_entity_id=engagement.legal_entity_id,
-            level="posting",
-            reason=billing.MAPPING_REFUSED if refused else billing.MAPPING_WAITS,
-            source_ref=f"mapping:{mapping_id}",
-        )
     commercial.engagement_activate(key=engagement_key)
     return Result(f"{engagement_key} is active.", follow=(("delivery", engagement_key, "delivery.sync"),))
 
@@ -105,6 +95,7 @@ def billing_observe(
 
 
 def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:
+    mappings.hold_unconfirmed(engagement_key)
     items = billing.readiness(engagement_key)
     prebill = billing.prebill_draft(engagement_key=engagement_key)
     message = f"Drafted on {prebill.ref}." if prebill else "Nothing new to bill."

@@ -1,6 +1,7 @@
 """Plans as plain values: what would be done, in what order, and what stands in the way.
 
-Public surface: :class:`PlannedAction`, :class:`Problem`, :class:`Draft`, :func:`digest_of`, :func:`shown`.
+Public surface: :class:`PlannedAction`, :class:`Problem`, :class:`Draft`, :func:`digest_of`, :func:`step_digests`,
+:func:`shown`.
 A plan is a pure function of its snapshot; the same snapshot gives the same digest on every machine.
 """
 
@@ -163,6 +164,16 @@ def digest_of(draft: Draft) -> str:
     actions = [_without(_plain(a)) for a in draft.actions if a.kind in _DIGESTED_KINDS]
     problems = [_plain(problem) for problem in draft.problems]
     return hashlib.sha256(_canonical_json([actions, problems])).hexdigest()
+
+
+#: Parameter of a transaction: the steps (their digests) of the plan that a person has looked at and started.
+SEEN_BY_PERSON = "seen_by_person"
+
+
+def step_digests(draft: Draft) -> list[str]:
+    """One digest for each step that would do something, steps of other subjects included; its words do not count."""
+    steps = [_without(_plain(a)) for a in draft.actions if a.kind != "unchanged"]
+    return sorted({hashlib.sha256(_canonical_json(step | {"why": ""})).hexdigest() for step in steps})
 
 
 def _without(value: Any) -> Any:

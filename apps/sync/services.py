@@ -21,14 +21,14 @@ from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.sync import children, queue
+from apps.sync import children, gates, queue
 from apps.sync.apply import fact_of
 from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
 from apps.sync.models import OPEN, Gate, State, Transaction
-from apps.sync.plans import shown
+from apps.sync.plans import SEEN_BY_PERSON, shown
 from apps.sync.queue import enqueue, plan_again
 
 __all__ = [
@@ -178,6 +178,13 @@ def _require_replay(by: Any, *rows: Transaction) -> None:
         if not scope.allows(**place):
             organization.require(by, "transaction.replay", **place)
             raise NotAllowed(f"{row.ref} has no legal entity yet; it needs a role in all of them.")
+        if row.state == State.SUGGESTED:
+            # What one person starts is done for every legal entity that shares it.
+            for code in sorted(
+                set(row.params.get(gates.ENTITIES, [])) - set(row.params.get(gates.LEFT_OUT, []))
+            ):
+                entity = organization.entity(code)
+                organization.require(by, "transaction.replay", legal_entity_id=entity.id if entity else None)
 
 
 def _skip(answer: dict[str, Any], row: Transaction, reason: str) -> None:
@@ -202,7 +209,7 @@ def _successor(row: Transaction, digest: str, *, by: Any, why: str) -> Transacti
         key=row.subject.key,
         flow=row.flow,
         trigger="replay",
-        params={name: value for name, value in row.params.items() if name != "started_by_person"},
+        params={name: value for name, value in row.params.items() if name != SEEN_BY_PERSON},
         by=by,
         why=why,
         expected_digest=digest,

@@ -111,6 +111,7 @@ def lines(*codes: str, currency: str = "GBP", model: str = "milestone") -> list[
                 amount=money("120000", currency),
             ).model_dump(mode="json"),
             "mapping_id": number,
+            "mapping_confirmed": True,
         }
         for number, code in enumerate(codes or ("IMP-200",), start=1)
     ]

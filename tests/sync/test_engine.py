@@ -24,7 +24,7 @@ from apps.sync.flows import FLOWS
 from apps.sync.flows.base import Flow
 from apps.sync.flows.names import PRIORITIES
 from apps.sync.models import Action, Gate, Plan, State, Subject, Transaction
-from apps.sync.plans import Draft, Problem, blocked, child
+from apps.sync.plans import Draft, Problem, blocked, child, unchanged
 from apps.triage import selectors as triage
 from tests.people import hire
 from tests.sync.steps import FLOW_NAME, Steps, after, counted, moving, now, work
@@ -83,6 +83,72 @@ def test_a_suggested_plan_runs_once_a_person_says_so(steps: Steps):
     )
     work()
     assert (now(found).state, steps.done["gate-go"]) == ("succeeded", 1)
+
+
+def started(steps: Steps, key: str, *actions) -> Transaction:
+    """A suggested plan that a person has looked at and started; it waits for the suggested steps of another subject."""
+    sync.gate_set(legal_entity=steps.entity, flow=FLOW_NAME, mode="suggest", by=None)
+    steps.plans[f"{key}-before"] = Draft((counted(f"{key}-before"),))
+    found = steps.ask(key, after(f"{key}-before"), *actions)
+    work()
+    assert now(found).state == "suggested"
+    go(found)
+    assert now(found).state == "waiting"
+    return found
+
+
+def go(transaction: Transaction) -> None:
+    tokens = sync.read_token(sync.preview(transaction_ids=[transaction.id])["token"])
+    sync.replay(transaction_ids=[transaction.id], by=hire("ada"), tokens=tokens)
+    work()
+
+
+def of(key: str) -> Transaction:
+    return Transaction.objects.filter(subject__key=key).order_by("-id")[0]
+
+
+def test_a_plan_that_changed_while_it_waited_is_suggested_anew(steps: Steps):
+    found = started(steps, "unseen", counted("unseen-one"))
+    steps.plans["unseen"] = Draft((after("unseen-before"), counted("unseen-other")))
+    go(of("unseen-before"))
+    assert now(found).state == "suggested"
+    assert steps.done.get("unseen-other", 0) == 0, "nobody has seen this one"
+    go(found)
+    assert (now(found).state, steps.done) == ("succeeded", {"unseen-before": 1, "unseen-other": 1})
+
+
+def test_news_that_change_the_plan_are_suggested_anew(steps: Steps):
+    found = started(steps, "unseen-news", counted("news-one"))
+    steps.ask("unseen-news", counted("news-one"), counted("news-two"))
+    work()
+    assert (now(found).state, steps.done) == ("suggested", {})
+
+
+def test_news_during_a_started_run_are_suggested_when_they_bring_another_step(steps: Steps):
+    sync.gate_set(legal_entity=steps.entity, flow=FLOW_NAME, mode="suggest", by=None)
+    found = steps.ask("unseen-again", counted("again-one"))
+    work()
+
+    def while_it_runs(context):
+        steps.plans["unseen-again"] = Draft((counted("again-two"),))
+        queue.enqueue(kind="steps", key="unseen-again", flow=FLOW_NAME, trigger="news")
+        return Draft((counted("again-one"),))
+
+    tokens = sync.read_token(sync.preview(transaction_ids=[found.id])["token"])
+    steps.plans["unseen-again"] = while_it_runs
+    sync.replay(transaction_ids=[found.id], by=hire("ada"), tokens=tokens)
+    work()
+    assert (now(found).state, steps.done) == ("suggested", {"again-one": 1})
+
+
+def test_the_plan_that_a_person_saw_goes_on_without_being_asked_for_again(steps: Steps):
+    """What was done meanwhile is no longer among its steps; the others are still those that were seen."""
+    found = started(steps, "seen", counted("seen-one"), counted("seen-two"))
+    steps.plans["seen"] = Draft(
+        (after("seen-before"), unchanged("count.seen-one", "Done."), counted("seen-two"))
+    )
+    go(of("seen-before"))
+    assert (now(found).state, steps.done) == ("succeeded", {"seen-before": 1, "seen-two": 1})
 
 
 def test_an_unknown_flow_or_mode_is_refused(steps: Steps):

@@ -14,7 +14,7 @@ from apps.core import clock, hooks
 from apps.core.errors import NotFound
 from apps.governance.models import Mapping
 from apps.journal import selectors as journal
-from apps.sync import locals, queue
+from apps.sync import locals, mappings, queue
 from tests.billing import world
 from tests.commercial import world as deals
 from tests.people import hire
@@ -121,11 +121,13 @@ def test_a_step_for_an_engagement_that_is_not_there_is_refused(transaction):
         locals.run(transaction, "engagement_activate", {"engagement_key": "ENG-0", "unconfirmed": []})
 
 
-def mapping(state: str) -> Mapping:
+def mapping(
+    state: str, *, kind: str = "service_item", source: str = "AIR-510", target: str = "77"
+) -> Mapping:
     return Mapping.objects.create(
-        kind="service_item",
-        source="AIR-510",
-        target="77",
+        kind=kind,
+        source=source,
+        target=target,
         state=state,
         confirmed_by=hire("carla") if state == "confirmed" else None,
         created_at=clock.now(),
@@ -159,3 +161,76 @@ def test_a_refusal_after_provisioning_keeps_the_hold_and_says_so(transaction):
     )
     [hold] = billing.engagement_holds(key)
     assert (hold.lifted_at, "refused or replaced" in hold.reason) == (None, True)
+
+
+@pytest.mark.parametrize(("kind", "source"), [("currency", "GBP"), ("payment_terms", "Net 30")])
+def test_whatever_is_translated_with_an_unconfirmed_mapping_waits(transaction, kind, source):
+    """Not only billing codes: the deal's currency and terms go into customer, project and invoice."""
+    key = opened(transaction, world.firm())
+    waiting = mapping("effective", kind=kind, source=source)
+    locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": []})
+    assert held_by(key) == [("posting", f"mapping:{waiting.pk}")]
+
+
+def held_by(key: str) -> list[tuple[str, str]]:
+    return [(hold.level, hold.source_ref) for hold in billing.engagement_holds(key)]
+
+
+def test_the_customers_own_terms_and_currency_count_too(transaction):
+    firm = world.firm()
+    key = opened(transaction, firm)
+    world.customer(firm, payment_terms="Net 45", currency="EUR")
+    used = [
+        mapping("effective", kind="payment_terms", source="Net 45"),
+        mapping("effective", kind="currency", source="EUR"),
+    ]
+    mapping("effective", kind="currency", source="USD")
+    assert mappings.in_use(key).unconfirmed == tuple(sorted(one.pk for one in used))
+
+
+def test_a_mapping_that_comes_into_use_later_holds_the_next_draft_until_it_is_out_of_use_again(transaction):
+    firm = world.firm()
+    key = world.engagement(firm)
+    later = mapping("effective", kind="payment_terms", source="Net 45")
+
+    def look() -> list[tuple[str, str]]:
+        locals.run(transaction, "billing_ready", {"engagement_key": key})
+        return held_by(key)
+
+    assert look() == []
+    world.customer(firm, payment_terms="Net 45")
+    assert look() == [("posting", f"mapping:{later.pk}")]
+    assert look() == [("posting", f"mapping:{later.pk}")], "once"
+    world.customer(firm, payment_terms="Net 30")
+    assert look() == []
+
+
+def test_a_refused_mapping_holds_until_its_value_has_another_partner(transaction):
+    firm = world.firm()
+    key = world.engagement(firm)
+    world.customer(firm, payment_terms="Net 45")
+    wrong = mapping("effective", kind="payment_terms", source="Net 45")
+    locals.run(transaction, "billing_ready", {"engagement_key": key})
+    Mapping.objects.filter(pk=wrong.pk).update(state="rejected")
+    for _ in range(2):
+        locals.run(transaction, "billing_ready", {"engagement_key": key})
+        assert held_by(key) == [("posting", f"mapping:{wrong.pk}")]
+    mapping("confirmed", kind="payment_terms", source="Net 45", target="78")
+    locals.run(transaction, "billing_ready", {"engagement_key": key})
+    assert held_by(key) == []
+
+
+def test_a_refused_billing_code_keeps_its_drafts_whatever_is_mapped_later(transaction):
+    """It was copied into the terms: another mapping of the service does not change what is billed."""
+    firm = world.firm()
+    world.customer(firm)
+    refused = mapping("rejected")
+    lines = deals.lines()
+    lines[0] |= {"mapping_id": refused.pk, "mapping_confirmed": False}
+    body = {"deal": deals.deal().model_dump(mode="json"), "legal_entity_id": firm.entity.id, "lines": lines}
+    locals.run(transaction, "engagement_open", body)
+    key = commercial.engagement_by_deal("crm:006A").key
+    mapping("confirmed", target="78")
+    locals.run(transaction, "engagement_activate", {"engagement_key": key, "unconfirmed": []})
+    locals.run(transaction, "billing_ready", {"engagement_key": key})
+    assert held_by(key) == [("posting", f"mapping:{refused.pk}")]

@@ -16,7 +16,7 @@ from apps.sync import services as sync
 from apps.sync.models import Plan, Transaction
 from apps.sync.plans import Draft, Problem, blocked
 from tests.people import hire
-from tests.sync.steps import Steps, after, counted, now, work
+from tests.sync.steps import FLOW_NAME, Steps, after, counted, now, work
 
 PROBLEM = Problem("DEAL-INCOMPLETE", "deal", "deal", "required", "start date", "No start date.")
 OTHER = Problem("DEAL-UNSIGNED", "deal", "contract", "status", "draft", "Not signed.")
@@ -136,6 +136,23 @@ def test_a_controller_of_another_entity_may_not_replay(steps: Steps):
     )
     with pytest.raises(NotAllowed):
         sync.replay(transaction_ids=[found.id], by=hire("carla", other))
+
+
+def test_what_is_suggested_for_two_entities_is_started_by_who_may_in_both(steps: Steps):
+    sync.gate_set(legal_entity=steps.entity, flow=FLOW_NAME, mode="suggest", by=None)
+    other = organization.entity_set(
+        code="OST-BE", name="Ostrel", country="BE", currency="EUR", timezone="Europe/Brussels"
+    )
+    found = steps.ask("shared", params={"entities": [steps.entity.code, other.code]})
+    work()
+    assert now(found).state == "suggested"
+    with pytest.raises(NotAllowed):
+        sync.replay(transaction_ids=[found.id], by=hire("ana", steps.entity))
+    assert now(found).state == "suggested"
+    tokens = sync.read_token(sync.preview(transaction_ids=[found.id])["token"])
+    sync.replay(transaction_ids=[found.id], by=hire("ada"), tokens=tokens)
+    work()
+    assert (now(found).state, steps.done["shared"]) == ("succeeded", 1)
 
 
 def test_a_cancelled_transaction_stays_cancelled_and_a_finished_one_cannot_be(steps: Steps):

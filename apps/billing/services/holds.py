@@ -16,8 +16,8 @@ from apps.journal import services as journal
 
 MAPPING_WAITS = "A new mapping awaits the controller's confirmation; drafts wait until then."
 MAPPING_REFUSED = (
-    "The mapping that this engagement's billing codes come from was refused or replaced before it was confirmed; "
-    "its drafts are not released."
+    "A mapping that this engagement is billed with was refused or replaced before it was confirmed; its drafts are not "
+    "released."
 )
 
 

@@ -47,7 +47,10 @@ class Context:
 
 @dataclass(frozen=True)
 class Meta:
-    """What people see of a transaction before they open it. ``amount`` None means unknown, never zero."""
+    """What people see of a transaction before they open it. ``amount`` None means unknown, never zero.
+
+    ``left_out``: codes of legal entities that this run does not serve, because the others' gate is wider.
+    """
 
     label: str = ""
     customer: str = ""
@@ -56,6 +59,7 @@ class Meta:
     engagement_key: str = ""
     currency: str = ""
     amount: Decimal | None = None
+    left_out: tuple[str, ...] = ()
 
 
 class Snapshot(Protocol):

@@ -1,10 +1,11 @@
 """Flow ``customer.sync``: one customer in one ERP, found by the match ladder or created, and in the billing platform.
 
 Public surface: :data:`FLOW`. Subject key: ``<customer key>@<erp system code>``; ``params["entities"]`` lists the legal
-entities that sell to it. The ladder: (1) our link, (2) ERP record under our external key, (3) the ERP id the CRM claims,
-(4) tax id in the same country, (5) registration number, (6) domain or name in the same country, (7) similar name. Rungs 1
-to 4 link by themselves when exactly one record is found; 5 to 7 only suggest, a person decides. A record that is known takes
-over what the CRM owns and has changed (:mod:`apps.sync.flows.masterdata`).
+entities that sell to it; a run serves those whose apply gate is the widest (:mod:`apps.sync.gates`). The ladder: (1) our
+link, (2) ERP record under our external key, (3) the ERP id the CRM claims, (4) tax id in the same country, (5) registration
+number, (6) domain or name in the same country, (7) similar name. Rungs 1 to 4 link by themselves when exactly one record is
+found; 5 to 7 only suggest, a person decides. A record that is known takes over what the CRM owns and has changed
+(:mod:`apps.sync.flows.masterdata`).
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from apps.connectors.spi import Observed
 from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
+from apps.sync import gates
 from apps.sync.flows import base, masterdata
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.flows.matching import Candidate, candidate_of, climb, push_key
@@ -72,7 +74,8 @@ def gather(context: Context) -> CustomerSnapshot:
     crm, crm_id = base.split_key(customer_key)
     erp = organization.system(erp_code)
     known = (organization.entity(code) for code in sorted(context.params.get("entities", [])))
-    entities = tuple(entity for entity in known if entity is not None)
+    sellers = tuple(entity for entity in known if entity is not None)
+    entities, left_out = gates.lead("customer.sync", sellers)
     account = base.read_one(context, system=crm, object_type="customer", external_id=crm_id)
     read_at = clock.now()
     customer = account.body if account else None
@@ -85,6 +88,7 @@ def gather(context: Context) -> CustomerSnapshot:
         legal_entity_id=first.id if first else None,
         currency=held.currency if held else "",
         amount=held.amount if held else None,
+        left_out=left_out,
     )
     billing_route = organization.route(first.id, "billing") if first else None
     billing_system = billing_route.system if billing_route else None
@@ -102,7 +106,7 @@ def gather(context: Context) -> CustomerSnapshot:
         "linked_id": linked_id,
         "billing_id": base.link_id("customer", customer_key, billing_system),
         "crm_knows": bool(base.link_id("customer_ref", customer_key, crm)),
-        "owners": masterdata.owners(entity.id for entity in entities),
+        "owners": masterdata.owners(entity.id for entity in sellers),
     }
     if customer is None:
         return CustomerSnapshot(**shared, as_of=context.oldest(read_at))

@@ -16,6 +16,7 @@ from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.records import selectors as records
+from apps.sync import gates
 from apps.sync.flows import base, checks
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
@@ -158,10 +159,12 @@ def _customer_enabled(customer: Customer | None, entity: Any, routes: dict[str, 
 
 
 def _synchronised_for(customer: Customer, entity: Any, erp: Any) -> bool:
+    wanted = {gates.ENTITIES: [entity.code]}
     done = Transaction.objects.filter(
         subject__kind="customer", subject__key=f"{customer.key}@{erp.code}", state=State.SUCCEEDED
     )
-    return done.filter(flow="customer.sync", params__entities__contains=[entity.code]).exists()
+    asked = done.filter(flow="customer.sync", params__entities__contains=[entity.code])
+    return any(not gates.passed_over(params, wanted) for params in asked.values_list("params", flat=True))
 
 
 def _project_linked(engagement: Any, routes: dict[str, Any]) -> bool:

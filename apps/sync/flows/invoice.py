@@ -53,6 +53,9 @@ class InvoiceSnapshot:
     line_ids: dict[str, str]
     #: The request for payment was sent before, by an earlier run.
     sent: bool
+    #: ``(kind, value)`` of what is to be translated and has no partner, or one that no second person has confirmed.
+    unmapped: tuple[tuple[str, str], ...] = ()
+    unconfirmed: tuple[tuple[str, str], ...] = ()
     #: What the draft in the ERP was last written from ("" = not by us, or not known any more).
     draft_key: str = ""
     #: How the invoice is taxed, as it was approved.
@@ -70,6 +73,7 @@ def gather(context: Context) -> InvoiceSnapshot:
     billing_system = base.route(prebill.legal_entity_id, "billing").system
     request_id = base.link_id("invoice", context.key, billing_system)
     erp_invoice = _read(context, erp_route.system, base.link_id("invoice", context.key, erp_route.system))
+    words = _words(context, prebill.legal_entity_id, invoice)
     return InvoiceSnapshot(
         as_of=clock.now(),
         meta=Meta(
@@ -88,7 +92,11 @@ def gather(context: Context) -> InvoiceSnapshot:
         deal_id=deal_id,
         deal_key=engagement.deal_key,
         erp=erp_route.system,
-        erp_settings=_erp_settings(context, erp_route, prebill.legal_entity_id, invoice),
+        erp_settings=_erp_settings(erp_route, invoice, words),
+        unmapped=tuple(value for value, found in words.items() if found is None),
+        unconfirmed=tuple(
+            value for value, found in words.items() if found is not None and not found.confirmed
+        ),
         billing_system=billing_system,
         sent=ledger.was_settled(kind="invoice", key=context.key, name="billing.invoice.send"),
         draft_key=ledger.last_key(kind="invoice", key=context.key, name="erp.invoice"),
@@ -109,13 +117,25 @@ def _read(context: Context, system: Any, external_id: str) -> Observed | None:
     return base.read_one(context, system=system, object_type="invoice", external_id=external_id)
 
 
-def _erp_settings(context: Context, route: Any, entity_id: int, invoice: Invoice) -> dict[str, Any]:
-    currency = governance.translate(
-        kind="currency", legal_entity_id=entity_id, source=invoice.currency, overlay=context.overlay
-    )
-    terms = governance.translate(
-        kind="payment_terms", legal_entity_id=entity_id, source=invoice.payment_terms, overlay=context.overlay
-    )
+def _words(
+    context: Context, entity_id: int, invoice: Invoice
+) -> dict[tuple[str, str], governance.Translation | None]:
+    """What the ERP calls the invoice's currency and payment terms."""
+    values = (("currency", invoice.currency), ("payment_terms", invoice.payment_terms))
+    return {
+        (kind, source): governance.translate(
+            kind=kind, legal_entity_id=entity_id, source=source, overlay=context.overlay
+        )
+        for kind, source in values
+        if source
+    }
+
+
+def _erp_settings(
+    route: Any, invoice: Invoice, words: dict[tuple[str, str], governance.Translation | None]
+) -> dict[str, Any]:
+    currency = words.get(("currency", invoice.currency))
+    terms = words.get(("payment_terms", invoice.payment_terms))
     treatment = billing.tax_treatment(invoice.key)
     return dict(route.settings) | {
         "currency_id": currency.target if currency else "",
@@ -137,10 +157,32 @@ def plan(snapshot: InvoiceSnapshot) -> Draft:
     if snapshot.state in DRAFTING:
         return Draft((_erp_draft(snapshot),), summary=f"Draft {snapshot.ref} in {snapshot.erp.name}.")
     if snapshot.state == "approved":
+        problems = _translation_problems(snapshot)
+        if problems:
+            return Draft((blocked("erp.invoice.post", "It stays a draft until this is settled."),), problems)
         return Draft(tuple(_post(snapshot)), summary=f"Post {snapshot.ref} in {snapshot.erp.name}.")
     if snapshot.state == "posted":
         return _ask(snapshot)
     return Draft((), summary=f"{snapshot.ref} is {snapshot.state.replace('_', ' ')}; nothing to send.")
+
+
+def _translation_problems(snapshot: InvoiceSnapshot) -> tuple[Problem, ...]:
+    """Terms that the ERP does not know would be posted as others; what one person alone has mapped is no more than a draft.
+    (A currency without a mapping is found in the ERP by its ISO code.)"""
+    found = []
+    for kind, source in snapshot.unmapped:
+        if kind == "payment_terms":
+            reason = (
+                f"{snapshot.erp.name} has no payment terms for “{source}”, so {snapshot.ref} is not posted."
+            )
+            found.append(Problem("CUS-TERMS", "invoice", "invoice", kind, source, reason))
+    for kind, source in snapshot.unconfirmed:
+        word = kind.replace("_", " ")
+        reason = (
+            f"{snapshot.ref} uses the mapping of {word} “{source}”, which no second person has confirmed yet."
+        )
+        found.append(Problem("MAP-UNCONFIRMED", "invoice", "invoice", kind, source, reason))
+    return tuple(found)
 
 
 def _take_back(snapshot: InvoiceSnapshot) -> Draft:

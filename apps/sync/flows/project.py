@@ -15,6 +15,7 @@ from apps.commercial import selectors as commercial
 from apps.core import clock
 from apps.core.errors import WrongState
 from apps.governance import selectors as governance
+from apps.sync import mappings
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.plans import Draft, PlannedAction, local, push, unchanged
@@ -39,7 +40,6 @@ def gather(context: Context) -> ProjectSnapshot:
     if row is None:
         raise WrongState("The engagement has not been opened yet.")
     engagement = commercial.canonical_engagement(row.key)
-    terms = commercial.current_terms(row.key)
     scheduled = commercial.canonical_schedule(row.key)
     schedule = scheduled.entries if scheduled else ()
     erp_route = base.route(row.legal_entity_id, "erp")
@@ -64,15 +64,7 @@ def gather(context: Context) -> ProjectSnapshot:
         psa=psa,
         erp_settings=dict(erp_route.settings) | {"currency_id": currency.target if currency else ""},
         links=_links(engagement, schedule, erp_route.system, psa),
-        unconfirmed=tuple(
-            sorted(
-                {
-                    line["mapping_id"]
-                    for line in terms.lines
-                    if line.get("mapping_id") and not line.get("mapping_confirmed")
-                }
-            )
-        ),
+        unconfirmed=mappings.in_use(row.key, overlay=context.overlay).unconfirmed,
         loaded=row.state != "planned",
     )
 

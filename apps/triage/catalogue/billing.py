@@ -166,6 +166,19 @@ ENTRIES = (
         auto=Auto.RETRY,
     ),
     Entry(
+        code="MAP-UNCONFIRMED",
+        title=_("Mapping awaits its confirmation"),
+        explanation=_(
+            "The invoice is translated with a mapping that one person has added and nobody else has confirmed. It stays a "
+            "draft until a second person has looked at the mapping; then it is posted by itself."
+        ),
+        owner="console",
+        resolvers=("controller",),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(Fix(FixAction.APPROVE, _("Confirm or refuse the mapping in the review list")),),
+        auto=Auto.RECHECK,
+    ),
+    Entry(
         code="TAX-CODE",
         title=_("No tax code"),
         explanation=_(
