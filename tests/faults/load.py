@@ -184,9 +184,13 @@ class Sender:
                     return
                 while not self.ended.is_set():
                     post(self.site, job, session=session)
-                    if job.acknowledged or not self.again:
+                    if job.acknowledged:
                         break
-                    self.ended.wait(0.2)
+                    self.ended.wait(
+                        0.2
+                    )  # nobody is there: a sender that went on at once would have nothing left to send
+                    if not self.again:
+                        break
                 if self.pause:
                     time.sleep(self.pause)
 

@@ -60,14 +60,23 @@ class Site(World):
 
     def up(self, *names: str) -> None:
         """Start what does not run yet, and wait until a web server and workers are there."""
-        for name in names:
-            if name not in self.processes:
-                self.start(name)
+        fresh = {name: self._log_size(name) for name in names if name not in self.processes}
+        for name in fresh:
+            self.start(name)
         if "web" in names:
             self.wait(self.answers, what="the web server answers")
-        for name in names:
+        for name, size in fresh.items():
             if name.startswith("worker"):
-                self.wait(lambda name=name: " ready." in self.log(name), what=f"{name} is up")
+                self.wait(lambda name=name, size=size: self._is_ready(name, size), what=f"{name} is up")
+
+    def _log_size(self, name: str) -> int:
+        path = self.directory / f"{name}.log"
+        return path.stat().st_size if path.exists() else 0
+
+    def _is_ready(self, name: str, since: int) -> bool:
+        with (self.directory / f"{name}.log").open("rb") as log:
+            log.seek(since)
+            return b" ready." in log.read()
 
     def down(self, *names: str) -> None:
         for name in names:
