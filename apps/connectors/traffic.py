@@ -37,6 +37,8 @@ log = structlog.get_logger(__name__)
 PERMIT_SECONDS = 5.0
 #: How old a process's knowledge of a circuit may be.
 KNOWN_SECONDS = 0.5
+#: Who finds no permit free looks so seldom whether they are there at all.
+MADE_SECONDS = 1.0
 #: Consecutive failures that open the circuit, and how long it stays open at first and at most.
 FAILURES = 5
 OPEN_SECONDS, OPEN_LONGEST = 5.0, 60.0
@@ -149,6 +151,7 @@ class _Gate:
         self.open = False
         self.open_for = self.hold_for = 0.0
         self.known_at = float("-inf")
+        self.made_at = float("-inf")
 
     # -- permits
 
@@ -200,6 +203,7 @@ class _Gate:
             },
         )
         if not found:
+            self._make_again(limits, asked_at)
             return None
         with self.turn:
             number = int(found[0][0])
@@ -251,10 +255,19 @@ class _Gate:
 
     def _make(self, limits: Limits) -> None:
         if self.most != limits.concurrency:
-            _run(_MAKE_TRAFFIC, [self.system_id])
-            _run(_MAKE_PERMITS, [self.system_id, limits.concurrency])
+            self._make_rows(limits)
             self.most = limits.concurrency
             self.share = max(1, min(self.share, self.most)) if self.kept else self.most
+
+    def _make_rows(self, limits: Limits) -> None:
+        self.made_at = time.monotonic()
+        _run(_MAKE_TRAFFIC, [self.system_id])
+        _run(_MAKE_PERMITS, [self.system_id, limits.concurrency])
+
+    def _make_again(self, limits: Limits, now: float) -> None:
+        """No permit is free; perhaps there are none any more, since a crash of the server has emptied the unlogged tables."""
+        if now - self.made_at >= MADE_SECONDS:
+            self._make_rows(limits)
 
     # -- circuit and rate
 

@@ -123,6 +123,15 @@ def test_what_a_killed_process_held_is_free_again(billing, process_database):
         assert look(billing) == "", "within the seconds that a permit lives"
 
 
+def test_a_crash_of_postgresql_that_empties_the_limits_stops_nobody(billing):
+    with RawServer(Counting()) as server:
+        connect(billing, server, max_concurrency=2)
+        assert look(billing) == ""
+        with connection.cursor() as cursor:  # what recovery does to unlogged tables
+            cursor.execute("TRUNCATE connectors_permit, connectors_demand, connectors_traffic")
+        assert look(billing) == ""
+
+
 def test_a_keeper_passes_permits_between_its_threads_without_asking_the_database(billing):
     vendor = Counting()
     with RawServer(vendor) as server:

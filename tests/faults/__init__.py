@@ -1,0 +1,1 @@
+"""Faults the product survives: real processes killed, servers stopped, sockets cut, disks filled (docs/faults.md)."""
