@@ -422,12 +422,13 @@ def due_engagements(at: datetime) -> list[str]:
     return sorted(found)
 
 
-def sources_in_use(engagement_key: str) -> dict[str, set[str]]:
+def sources_in_use(engagement_key: str, *, time: bool = True) -> dict[str, set[str]]:
     """``{"milestone": keys, "time_entry": keys}``: what the project system showed and an item stands on, billed or not.
 
-    Without what is excluded and what is known to be deleted there."""
+    Without what is excluded and what is known to be deleted there, and without time entries unless they are wanted."""
     found: dict[str, set[str]] = {"milestone": set(), "time_entry": set()}
     rows = BillableItem.objects.filter(engagement_key=engagement_key, parent=None)
+    rows = rows if time else rows.exclude(kind=ItemKind.TIME)
     for item in rows.exclude(state=ItemState.EXCLUDED):
         key = source_of(item)
         if key and not (item.source.get("edited") or {}).get("gone"):

@@ -53,7 +53,7 @@ def gather(context: Context) -> DeliverySnapshot:
     milestones: list[Milestone] = []
     entries: list[TimeEntry] = []
     gone: list[str] = []
-    full = False
+    full = context.live  # without a project there is nothing to read
     if project_id and context.live:
         since = _since(context)
         full = since is None
@@ -66,7 +66,7 @@ def gather(context: Context) -> DeliverySnapshot:
             context, system=psa, object_type="time_entry", by="container", value=project_id, extra=extra
         ):
             entries.append(_owned(seen, psa, owner))
-        in_use = billing.sources_in_use(row.key)
+        in_use = billing.sources_in_use(row.key, time=full)
         missing = {"milestone": in_use["milestone"] - {one.key for one in milestones}}
         if full:
             missing["time_entry"] = in_use["time_entry"] - {one.key for one in entries}
