@@ -214,4 +214,6 @@ def test_whose_it_is_says_in_whose_turn_it_is_worked_on():
     work()
     assert Subject.objects.get(key="crm:006A").legal_entity_id == entity.id
     assert Subject.objects.get(key="crm:006B").legal_entity_id is None
-    assert not Transaction.objects.exclude(legal_entity=None).exists(), "who may see it is for the plan to say"
+    assert not Transaction.objects.exclude(legal_entity=None).exists(), (
+        "who may see it is for the plan to say"
+    )
