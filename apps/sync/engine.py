@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator
 import structlog
 from django.conf import settings
 from django.db import Error as DatabaseError
-from django.db import connection, connections
+from django.db import InterfaceError, OperationalError, connection, connections
 
 from apps.connectors import services as connectors
 from apps.core import stopping
@@ -198,18 +198,32 @@ def work_on(lease: Lease) -> int:
     except apply.PutBack as back:
         leases.release(lease, waits_for=back.waits_for, delay=back.delay)
         return 0
-    except Exception:  # noqa: BLE001 - logged in run_next, where the correlation id is bound
+    except Exception as error:  # noqa: BLE001 - logged in run_next, where the correlation id is bound
         # Logged where its correlation id is known. What this run last sent may be unjournaled: let the lease lapse, so
         # that the next holder probes first. Not released, so the failure is not swallowed: takeovers are counted.
-        _lapse(lease)
+        _lapse(lease, counted=not _is_the_servers(error))
         return 0
     leases.release(lease)
     return int(worked)
 
 
-def _lapse(lease: Lease) -> None:
+#: SQLSTATE classes (appendix A of PostgreSQL's manual) that say something of the server or of others, nothing of the subject:
+#: connection, transaction rollback (deadlock, serialization), resources, operator intervention.
+_SERVERS_CLASSES = ("08", "40", "53", "57")
+_QUERY_CANCELED = "57014"
+
+
+def _is_the_servers(error: BaseException) -> bool:
+    """Whether PostgreSQL was in trouble, rather than the subject: that makes no poison of it."""
+    if not isinstance(error, OperationalError | InterfaceError):
+        return False
+    state = getattr(error.__cause__, "sqlstate", None)
+    return state is None or (state[:2] in _SERVERS_CLASSES and state != _QUERY_CANCELED)
+
+
+def _lapse(lease: Lease, *, counted: bool) -> None:
     try:
-        leases.lapse(lease)
+        leases.lapse(lease, counted=counted)
     except DatabaseError:
         log.warning("lease_left_to_run_out", subject_id=lease.subject_id)
         connection.close()

@@ -190,13 +190,16 @@ def release_held(lease: Lease) -> None:
     lease.released = True
 
 
-def lapse(lease: Lease) -> None:
-    """Let the lease run out soon instead of giving it back: the next holder counts a takeover and probes first."""
+def lapse(lease: Lease, *, counted: bool = True) -> None:
+    """Let the lease run out soon instead of giving it back: the next holder probes first and counts a takeover, unless it
+    shall not be ``counted`` (the subject had no part in it)."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE sync_subject SET lease_until = now() + make_interval(secs => takeovers),"
-            " ready_at = coalesce(ready_at, now()) WHERE id = %s AND lease_token = %s",
-            [lease.subject_id, lease.token],
+            "UPDATE sync_subject SET ready_at = coalesce(ready_at, now()),"
+            " lease_until = now() + make_interval(secs => CASE WHEN %(counted)s THEN takeovers ELSE 1 END),"
+            " takeovers = takeovers - CASE WHEN %(counted)s THEN 0 ELSE 1 END"
+            " WHERE id = %(id)s AND lease_token = %(token)s",
+            {"counted": counted, "id": lease.subject_id, "token": lease.token},
         )
 
 

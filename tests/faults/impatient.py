@@ -3,3 +3,5 @@
 from pssync_console.settings import *  # noqa: F403
 
 CELERY_BROKER_TRANSPORT_OPTIONS = {"visibility_timeout": 1}
+# Each delivery is logged, so that the test sees which bell was given out twice.
+LOGGING["loggers"]["celery.worker.strategy"]["level"] = "INFO"  # noqa: F405

@@ -132,11 +132,13 @@ class _Zero(dict[str, Decimal]):
 
 
 def interrupted(calls: dict[str, list[datetime]], faults: Sequence[tuple[datetime, datetime]]) -> list[float]:
-    """For each fault (begin, end) and each job that was under way: seconds from its end to the job's next call."""
+    """For each job that was under way when a fault began: seconds from the fault's end to the job's next call.
+
+    Where several faults fell between two calls of a job, the last of them counts."""
     found = []
-    for begin, end in faults:
-        for times in calls.values():
-            for before, after in pairwise(times):
-                if before <= begin < after:
-                    found.append(max(0.0, (after - end).total_seconds()))
+    for times in calls.values():
+        for before, after in pairwise(times):
+            ends = [end for begin, end in faults if before <= begin < after]
+            if ends:
+                found.append(max(0.0, (after - max(ends)).total_seconds()))
     return found

@@ -1,7 +1,7 @@
 """A firm on real systems whose every part may fail: its own PostgreSQL, a broker of any kind, web, workers, beat.
 
-Public surface: :class:`Site`, :func:`site_on`. What is asked from outside (doors, emulated systems) goes over the network;
-the test's own ORM is used for setting the firm up only.
+Public surface: :class:`Site`, :func:`site_on`, :func:`orm_on`, :func:`until`.
+What is asked from outside (doors, emulated systems) goes over the network; the test's own ORM sets the firm up only.
 """
 
 from __future__ import annotations
@@ -69,6 +69,13 @@ class Site(World):
             if name.startswith("worker"):
                 self.wait(lambda name=name, size=size: self._is_ready(name, size), what=f"{name} is up")
 
+    def log_count(self, event: str) -> int:
+        """How often the workers have said so."""
+        return sum(
+            path.read_text(errors="replace").count(f'"{event}"')
+            for path in self.directory.glob("worker*.log")
+        )
+
     def _log_size(self, name: str) -> int:
         path = self.directory / f"{name}.log"
         return path.stat().st_size if path.exists() else 0
@@ -135,7 +142,7 @@ def site_on(
             env=env or {},
         )
         with made:
-            with _orm_on(database):
+            with orm_on(database):
                 install(control=made.control, sandbox_port=base_port, web_url=made.web_url)
                 made.secret = _webhook_secret()
             for system in ("crm", "billing"):  # the test is the only sender
@@ -146,7 +153,7 @@ def site_on(
 
 
 @contextmanager
-def _orm_on(database: Database) -> Iterator[None]:
+def orm_on(database: Database) -> Iterator[None]:
     """This process's ORM works on that server meanwhile."""
     place = psycopg.conninfo.conninfo_to_dict(database.url())
     kept = dict(connection.settings_dict)

@@ -243,6 +243,27 @@ def test_a_step_that_stumbles_is_tried_again_under_a_lapsed_lease(steps: Steps, 
     assert Subject.objects.get(key="stumble").takeovers == 0, "progress forgives"
 
 
+@pytest.mark.parametrize(
+    ("sqlstate", "end"), [("40P01", "succeeded"), ("40001", "succeeded"), ("57014", "dead")]
+)
+def test_trouble_of_the_database_makes_no_poison_of_a_subject(steps: Steps, monkeypatch, sqlstate, end):
+    calls = []
+
+    def victim(transaction, *, what):
+        calls.append(what)
+        if len(calls) <= django_settings.SYNC_POISON_TAKEOVERS + 1:
+            with connection.cursor() as cursor:
+                cursor.execute(f"DO $$ BEGIN RAISE EXCEPTION 'victim' USING ERRCODE = '{sqlstate}'; END $$")
+        return steps.count(transaction, what=what)
+
+    monkeypatch.setitem(locals.VERBS, "count", victim)
+    found = steps.ask(f"victim-{sqlstate}")
+    until = time.monotonic() + 20
+    while now(found).state not in ("succeeded", "dead") and time.monotonic() < until:
+        work()
+    assert now(found).state == end
+
+
 # ---- parents and children --------------------------------------------------------------------------------------------
 
 
