@@ -139,7 +139,6 @@ ENGINE: dict[str, Callable[[], Any]] = {
         kind="deal", key=_one().subject.key, flow="deal.provision", trigger="test", params={"x": 1}
     ),
     "settled steps": lambda: ledger.settled_names(_one().id),
-    "in doubt": lambda: ledger.in_doubt(_one().subject_id, "erp.invoice"),
     "was it ever sent": lambda: ledger.was_settled(kind="invoice", key="PB-70", name="billing.invoice.send"),
     "last content": lambda: ledger.last_key(kind="invoice", key="PB-70", name="erp.invoice"),
     "receive": lambda: journal.receive(
