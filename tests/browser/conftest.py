@@ -86,7 +86,7 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
             ]
         )
         page = context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(45_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
         page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
         page.goto(url)
