@@ -57,7 +57,7 @@ def mappings_settled(facts: list[Fact]) -> None:
         if fact["state"] not in ("confirmed", "effective"):
             continue
         mapping = governance.mapping(fact["mapping_id"])
-        for key in mappings.held_for_value(mapping.kind, mapping.source):
+        for key in mappings.held_for_value(mapping.kind, mapping.source, mapping.legal_entity_id):
             queue.enqueue(kind="delivery", key=key, flow="delivery.sync", trigger="mapping")
         held = Transaction.objects.filter(state=State.HELD, flow__in=HELD_FOR_MAPPINGS)
         if mapping.legal_entity_id is not None:

@@ -9,12 +9,14 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from apps.billing.models import BillableItem, BillingAccount, ItemKind, ItemState, PrebillState
+from apps.billing.models import IN_REVIEW, BillableItem, BillingAccount, ItemKind, ItemState
 from apps.billing.services import lines
 from apps.billing.services.accounts import locked_account
 from apps.canonical import objects
@@ -107,19 +109,15 @@ def milestone_observe(*, milestone: objects.Milestone, by: Any = None) -> Billab
         account = locked_account(milestone.engagement_key)
         item = _milestone_item(account, milestone)
         dumped = milestone.model_dump(mode="json")
-        digest = _digest([dumped[name] for name in ("amount", "status", "evidence", "accepted_at")])
+        digest = milestone_digest(dumped)
         if item.pk and item.source_digest == digest and not item.source.get("edited"):
             return item
         if item.pk and _beyond_recall(item):
-            _mark_edited(item, dumped, digest, "MS-CHANGED", _milestone_sentence(item, milestone))
+            _mark_edited(item, dumped, digest, "MS-CHANGED", milestone_sentence(item, milestone))
         else:
             if item.state == ItemState.DRAFTED:
                 lines.release([item], why=_("“%(what)s” changed.") % {"what": item.description}, by=by)
-            accepted = milestone.accepted_at if milestone.status == "accepted" else None
-            item.source = {**item.source, "milestone": dumped}
-            item.source_digest = digest
-            item.final_at = accepted
-            item.event_on = accepted.date() if accepted else milestone.due_on
+            fill_milestone(item, milestone, dumped, digest)
             item.save()
             # A part above the cap is the same milestone: it is accepted, or not, together with the rest.
             item.parts.filter(state__in=[ItemState.PENDING, ItemState.READY]).update(
@@ -133,9 +131,22 @@ def _milestone_item(account: BillingAccount, milestone: objects.Milestone) -> Bi
     mine = BillableItem.objects.filter(
         engagement_key=account.engagement_key, kind__in=[ItemKind.MILESTONE, ItemKind.INSTALMENT], parent=None
     )
-    found = mine.filter(source_key=milestone.key).first()
+    wanted = Q(source_key=milestone.key) | Q(kind=ItemKind.MILESTONE, description=milestone.name)
+    return item_of_milestone(mine.filter(wanted).order_by("id"), account, milestone)
+
+
+def item_of_milestone(
+    mine: Iterable[BillableItem], account: BillingAccount, milestone: objects.Milestone
+) -> BillableItem:
+    """The item of this key, else the one milestone of this name, else a new one that the contract does not know."""
+    candidates = list(mine)
+    found = next((item for item in candidates if item.source_key == milestone.key), None)
     if found is None:
-        named = list(mine.filter(kind=ItemKind.MILESTONE, description=milestone.name)[:2])
+        named = [
+            item
+            for item in candidates
+            if item.kind == ItemKind.MILESTONE and item.description == milestone.name
+        ]
         found = named[0] if len(named) == 1 else None
     return found or BillableItem(
         legal_entity_id=account.legal_entity_id,
@@ -151,7 +162,22 @@ def _milestone_item(account: BillingAccount, milestone: objects.Milestone) -> Bi
     )
 
 
-def _milestone_sentence(item: BillableItem, milestone: objects.Milestone) -> str:
+def milestone_digest(dumped: dict[str, Any]) -> str:
+    return _digest([dumped[name] for name in ("amount", "status", "evidence", "accepted_at")])
+
+
+def fill_milestone(
+    item: BillableItem, milestone: objects.Milestone, dumped: dict[str, Any], digest: str
+) -> None:
+    """What the project system says, on the item in memory; its amount stays the contract's."""
+    accepted = milestone.accepted_at if milestone.status == "accepted" else None
+    item.source = {**item.source, "milestone": dumped}
+    item.source_digest = digest
+    item.final_at = accepted
+    item.event_on = accepted.date() if accepted else milestone.due_on
+
+
+def milestone_sentence(item: BillableItem, milestone: objects.Milestone) -> str:
     return _(
         "“%(what)s” is on %(prebill)s with %(billed)s; the project system now says %(now)s, %(status)s."
     ) % {
@@ -172,17 +198,12 @@ def time_observe(*, entry: objects.TimeEntry, by: Any = None) -> BillableItem:
     with transaction.atomic():
         account = locked_account(entry.engagement_key)
         dumped = entry.model_dump(mode="json")
-        digest = _digest(
-            [
-                dumped[n]
-                for n in ("person", "role", "service_code", "worked_on", "hours", "billable", "status")
-            ]
-        )
+        digest = time_digest(dumped)
         item = BillableItem.objects.filter(source_key=entry.key).first()
         if item is not None and item.source_digest == digest and not item.source.get("edited"):
             return item
         if item is not None and _beyond_recall(item):
-            _mark_edited(item, dumped, digest, "TIME-EDITED", _time_sentence(item, entry))
+            _mark_edited(item, dumped, digest, "TIME-EDITED", time_sentence(item, entry))
         else:
             item = item or BillableItem(source_key=entry.key, kind=ItemKind.TIME, currency=account.currency)
             if item.state == ItemState.DRAFTED:
@@ -192,27 +213,24 @@ def time_observe(*, entry: objects.TimeEntry, by: Any = None) -> BillableItem:
     return item
 
 
+def time_digest(dumped: dict[str, Any]) -> str:
+    names = ("person", "role", "service_code", "worked_on", "hours", "billable", "status")
+    return _digest([dumped[name] for name in names])
+
+
 def _take_time(
     account: BillingAccount, item: BillableItem, entry: objects.TimeEntry, dumped: dict[str, Any], digest: str
 ) -> None:
     answer = commercial.rate_resolver(account.engagement_key)(
         entry.role, entry.service_code, entry.worked_on, entry.person
     )
-    found = answer if isinstance(answer, commercial.RateAnswer) else None
-    wanted = entry.billable and entry.status != "rejected"
+    wanted = is_wanted(entry)
     if item.pk and item.state == ItemState.READY:
         # An amount may vanish with the change; only pending items may be without one.
         transitions.move(item, to=ItemState.PENDING, why=_("The time entry was changed at its source."))
     item.legal_entity_id = account.legal_entity_id
     item.engagement_key = account.engagement_key
-    item.service_code, item.role, item.person = entry.service_code, entry.role, entry.person
-    item.quantity, item.event_on = entry.hours, entry.worked_on
-    item.description = _time_text(entry)
-    item.final_at = entry.approved_at if entry.status == "approved" else None
-    item.rate_trace = list(answer.trace)
-    item.unit_price = found.hourly.amount if found else None
-    item.amount = found.amount_for(entry.hours).amount if found else None
-    item.source, item.source_digest = dumped, digest
+    fill_time(item, entry, dumped, digest, answer)
     item.save()
     if wanted and item.state == ItemState.EXCLUDED:
         transitions.move(item, to=ItemState.PENDING, why=_("Billable again at its source."))
@@ -222,13 +240,37 @@ def _take_time(
     _drop_parts(item)
 
 
+def is_wanted(entry: objects.TimeEntry) -> bool:
+    """Whether the entry is to be billed at all."""
+    return entry.billable and entry.status != "rejected"
+
+
+def fill_time(
+    item: BillableItem,
+    entry: objects.TimeEntry,
+    dumped: dict[str, Any],
+    digest: str,
+    answer: commercial.RateAnswer | commercial.RateProblem,
+) -> None:
+    """What the time sheet says and its price, on the item in memory."""
+    found = answer if isinstance(answer, commercial.RateAnswer) else None
+    item.service_code, item.role, item.person = entry.service_code, entry.role, entry.person
+    item.quantity, item.event_on = entry.hours, entry.worked_on
+    item.description = _time_text(entry)
+    item.final_at = entry.approved_at if entry.status == "approved" else None
+    item.rate_trace = list(answer.trace)
+    item.unit_price = found.hourly.amount if found else None
+    item.amount = found.amount_for(entry.hours).amount if found else None
+    item.source, item.source_digest = dumped, digest
+
+
 def _time_text(entry: objects.TimeEntry) -> str:
     who = " · ".join(part for part in (entry.person, entry.role) if part)
     text = f"{entry.worked_on.isoformat()} {who}"
     return f"{text}: {entry.notes}"[:500] if entry.notes else text[:500]
 
 
-def _time_sentence(item: BillableItem, entry: objects.TimeEntry) -> str:
+def time_sentence(item: BillableItem, entry: objects.TimeEntry) -> str:
     return _(
         "%(what)s is on %(prebill)s with %(billed)s h; the time sheet now says %(now)s h, %(status)s."
     ) % {
@@ -243,12 +285,22 @@ def _time_sentence(item: BillableItem, entry: objects.TimeEntry) -> str:
 def _beyond_recall(item: BillableItem) -> bool:
     """On a prebill that both have approved, or invoiced; or a part of it is."""
     rows = [item, *item.parts.select_related("prebill")]
-    gone = (PrebillState.DRAFT, PrebillState.SENT_BACK, PrebillState.PM_APPROVED)
-    return any(row.prebill is not None and row.prebill.state not in gone for row in rows)
+    return any(is_signed(row) for row in rows)
+
+
+def is_signed(item: BillableItem) -> bool:
+    """Whether its own line is on a prebill that both have approved."""
+    return item.prebill is not None and item.prebill.state not in IN_REVIEW
 
 
 def _mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: str, reason: str) -> None:
     """Keep what was billed; remember what the source says now, until it says again what was billed."""
+    tell_edited(item, dumped, digest, code, reason)
+    item.save(update_fields=["source", "blockers"])
+
+
+def tell_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: str, reason: str) -> None:
+    """The same on the item in memory."""
     if digest == item.source_digest:
         item.source = {name: value for name, value in item.source.items() if name != "edited"}
         item.blockers = []
@@ -264,7 +316,6 @@ def _mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: 
                 "params": {"billed": str(Money.of(item.known_amount, item.currency))},
             }
         ]
-    item.save(update_fields=["source", "blockers"])
 
 
 def _drop_parts(item: BillableItem) -> None:

@@ -9,13 +9,15 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from apps.billing import services as billing
+from apps.billing.services import Outlook
 from apps.canonical.objects import Milestone, TimeEntry
 from apps.commercial import selectors as commercial
 from apps.core import clock
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
-from apps.sync.plans import Draft, local, unchanged
+from apps.sync.plans import Draft, Problem, local, unchanged
 
 #: Read again what changed shortly before the last run: vendors stamp rows before they commit them.
 OVERLAP = timedelta(minutes=10)
@@ -29,6 +31,8 @@ class DeliverySnapshot:
     psa: Any
     milestones: tuple[Milestone, ...]
     entries: tuple[TimeEntry, ...]
+    #: How the engagement's billing stands; what readiness will say follows from it and from what the PSA shows.
+    outlook: Outlook | None = None
 
 
 def gather(context: Context) -> DeliverySnapshot:
@@ -64,6 +68,7 @@ def gather(context: Context) -> DeliverySnapshot:
         psa=psa,
         milestones=tuple(sorted(milestones, key=lambda m: m.key)),
         entries=tuple(sorted(entries, key=lambda e: e.key)),
+        outlook=billing.outlook(row.key, keys=[entry.key for entry in entries], overlay=context.overlay),
     )
 
 
@@ -110,7 +115,17 @@ def plan(snapshot: DeliverySnapshot) -> Draft:
             engagement_key=snapshot.engagement_key,
         )
     )
-    return Draft(tuple(steps), summary=f"Delivery of {snapshot.engagement_key}.")
+    return Draft(
+        tuple(steps), summary=f"Delivery of {snapshot.engagement_key}.", expected=_billing_problems(snapshot)
+    )
+
+
+def _billing_problems(snapshot: DeliverySnapshot) -> tuple[Problem, ...]:
+    """What the step ``billing.ready`` is going to find, so that a preview can tell it."""
+    if snapshot.outlook is None:
+        return ()
+    found = snapshot.outlook.problems(snapshot.milestones, snapshot.entries)
+    return tuple(Problem(**problem) for problem in found)
 
 
 FLOW = Flow("delivery.sync", "delivery", "Take over delivered work", gather, plan)

@@ -24,9 +24,9 @@ from apps.governance import services as governance
 from apps.governance.selectors import ProposedMapping
 from apps.organization import selectors as organization
 from apps.sync import services as sync
-from apps.triage.catalogue import entry
 from apps.triage.errors import NotFixableHere, PreviewExpired
 from apps.triage.models import OPEN_STATES, Case, CaseState
+from apps.triage.selectors import mapping_kind_of
 from apps.triage.services import moves
 from apps.triage.services.desk import actionable, require
 
@@ -166,8 +166,8 @@ def group_exposure(case: Case) -> Money | None:
 
 
 def _proposal(case: Case, target: str, target_label: str) -> ProposedMapping:
-    kind = entry(case.code).mapping_kind
-    if not kind or not case.value:
+    kind = mapping_kind_of(case)
+    if not kind:
         raise NotFixableHere(_("%(code)s cannot be fixed by mapping a value.") % {"code": case.code})
     if not target.strip():
         raise InvalidInput(_("Choose what the value means."), fields={"target": _("Required.")})
