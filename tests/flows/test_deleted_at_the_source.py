@@ -76,13 +76,13 @@ def test_a_deleted_time_entry_leaves_the_draft_and_the_erps_draft(bench: Bench):
     bench.poll(TIME)
     assert (engagement.prebill.state, engagement.prebill.net) == ("draft", Decimal("720"))
     [draft] = bench.control.records("erp", "invoice", externalId=engagement.prebill.ref)
-    assert draft["subTotal"] == 720
+    assert draft["subtotal"] == 720
     assert bench.cases(engagement.key) == []
     engagement.approve()
     bench.settle()
     assert engagement.prebill.state == "issued"
     [posted] = bench.control.records("erp", "invoice", externalId=engagement.prebill.ref)
-    assert posted["subTotal"] == 720
+    assert posted["subtotal"] == 720
 
 
 def test_a_signature_of_the_project_manager_does_not_survive_a_deleted_entry(bench: Bench):
