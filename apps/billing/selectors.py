@@ -3,7 +3,7 @@
 Public surface: :func:`prebills`, :func:`prebill`, :func:`prebill_detail`, :func:`prebills_awaiting`,
 :func:`canonical_invoice`, :func:`canonical_milestones`, :func:`tax_treatment`, :func:`posting_holds`,
 :func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagements_held_by`,
-:func:`engagement_payments`, :func:`payment`, :func:`times_reversed`,
+:func:`engagements_lacking`, :func:`engagement_payments`, :func:`payment`, :func:`times_reversed`,
 :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`, :func:`billing_held_by_engagement`,
 :func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`, :func:`source_read_at`,
 :func:`unread_engagements`, and the dataclasses they return.
@@ -38,9 +38,9 @@ from apps.billing.models import (
     PrebillEvent,
     PrebillLine,
 )
-from apps.billing.services.gone import source_of
 from apps.billing.services.invoices import due_date
 from apps.billing.services.lines import KIND
+from apps.billing.services.observed import source_of
 from apps.canonical import objects
 from apps.canonical.money import Money
 from apps.commercial import selectors as commercial
@@ -265,6 +265,14 @@ def engagement_holds(engagement_key: str, *, open_only: bool = True) -> QuerySet
 def engagements_held_by(source_refs: Iterable[str]) -> list[str]:
     """Engagements on which an open hold of one of these sources stands."""
     rows = Hold.objects.filter(source_ref__in=list(source_refs), lifted_at__isnull=True).order_by()
+    return sorted(set(rows.values_list("engagement_key", flat=True)))
+
+
+def engagements_lacking(code: str, legal_entity_id: int | None) -> list[str]:
+    """Engagements with items that this cause holds, in one legal entity (None: in all)."""
+    rows = BillableItem.objects.filter(held=True, held_code=code, state=ItemState.PENDING).order_by()
+    if legal_entity_id is not None:
+        rows = rows.filter(legal_entity_id=legal_entity_id)
     return sorted(set(rows.values_list("engagement_key", flat=True)))
 
 

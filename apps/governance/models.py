@@ -18,12 +18,10 @@ class MappingKind(models.TextChoices):
     SERVICE_ITEM = "service_item", _("Service to billing code")
     PAYMENT_TERMS = "payment_terms", _("Payment terms")
     CURRENCY = "currency", _("Currency")
-    TAX_CODE = "tax_code", _("Tax code")
-    INCOME_ACCOUNT = "income_account", _("Income account")
-    COUNTRY = "country", _("Country")
+    TAX_CODE = "tax_code", _("Tax treatment to tax code")
 
 
-TOUCHES_LEDGER = frozenset({MappingKind.TAX_CODE, MappingKind.INCOME_ACCOUNT})
+TOUCHES_LEDGER = frozenset({MappingKind.TAX_CODE})
 
 
 class MappingState(models.TextChoices):

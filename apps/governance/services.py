@@ -3,7 +3,7 @@
 Public surface: :func:`mapping_add`, :func:`mapping_change`, :func:`mapping_adopt`, :func:`still_unconfirmed`.
 
 Segregation of duties: adding a *missing* mapping under the entity's threshold takes effect at once and goes to the review
-list; changing one, one that touches tax or revenue accounts, one over the threshold or of unknown exposure needs a second
+list; changing one, one that touches the ledger (tax codes), one over the threshold or of unknown exposure needs a second
 person before it has effect. Reviewing is done in ``approvals``; the outcome arrives by its hook and is announced by the
 hook ``mappings_settled``.
 """

@@ -160,7 +160,7 @@ class _Run:
         expected = self.transaction.expected_digest
         # A plan that is not run clears nothing: what led to the preview stays with a person.
         refused = bool(expected) and expected != digest
-        problems = list(draft.problems) or (self._standing() if refused else [])
+        problems = list(draft.told) or (self._standing() if refused else [])
         with self._telling(problems, phase="plan"):
             self.plan_id, self.gate = ledger.store_plan(
                 self.lease,
@@ -169,7 +169,7 @@ class _Run:
                 digest=digest,
                 as_of=snapshot.as_of,
             )
-            self.problems = list(draft.problems)
+            self.problems = list(draft.told)
         reach(f"{self.transaction.flow}:planned")
         return draft, digest
 

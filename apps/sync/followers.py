@@ -59,7 +59,7 @@ def mappings_settled(facts: list[Fact]) -> None:
         if fact["state"] not in ("confirmed", "effective"):
             continue
         mapping = governance.mapping(fact["mapping_id"])
-        for key in mappings.held_for_value(mapping.kind, mapping.source):
+        for key in mappings.held_for_value(mapping.kind, mapping.source, mapping.legal_entity_id):
             queue.enqueue(kind="delivery", key=key, flow="delivery.sync", trigger="mapping")
         plans = Plan.objects.filter(transaction=OuterRef("pk")).order_by("-id")
         held = Transaction.objects.filter(state=State.HELD, flow__in=HELD_FOR_MAPPINGS).annotate(

@@ -107,7 +107,11 @@ def _lift_unused(engagement_key: str, used: InUse, waiting: set[int]) -> None:
             )
 
 
-def held_for_value(kind: str, source: str) -> list[str]:
-    """Engagements whose drafts a mapping of this value holds, in whatever legal entity."""
+def held_for_value(kind: str, source: str, legal_entity_id: int | None) -> list[str]:
+    """Engagements whose drafts a mapping of this value holds, or whose items have no tax code (in this legal entity; None: in
+    all)."""
     refs = [f"{_PREFIX}{mapping_id}" for mapping_id in governance.mappings_of(kind, source)]
-    return billing_selectors.engagements_held_by(refs)
+    found = set(billing_selectors.engagements_held_by(refs))
+    if kind == "tax_code":
+        found |= set(billing_selectors.engagements_lacking("TAX-CODE", legal_entity_id))
+    return sorted(found)

@@ -74,18 +74,25 @@ class PlannedAction:
 
 @dataclass(frozen=True)
 class Draft:
-    """The result of planning, before it is stored."""
+    """The result of planning, before it is stored. ``expected`` are problems that a step of the plan is going to find: told
+    like the others, until that step has been carried out and says what it did find."""
 
     actions: tuple[PlannedAction, ...]
     problems: tuple[Problem, ...] = ()
     summary: str = ""
+    expected: tuple[Problem, ...] = ()
+
+    @property
+    def told(self) -> tuple[Problem, ...]:
+        """All problems that are known before anything is done."""
+        return (*self.problems, *self.expected)
 
     @cached_property
     def digest(self) -> str:
         return digest_of(self)
 
     def as_json(self) -> dict[str, Any]:
-        return {"actions": [_plain(a) for a in self.actions], "problems": [_plain(p) for p in self.problems]}
+        return {"actions": [_plain(a) for a in self.actions], "problems": [_plain(p) for p in self.told]}
 
 
 def _plain(value: PlannedAction | Problem) -> dict[str, Any]:
@@ -162,7 +169,7 @@ _DIGESTED_KINDS = frozenset({"push", "link", "local", "blocked"})
 def digest_of(draft: Draft) -> str:
     """SHA-256 over the canonical JSON of the problems and of the writes this subject would make."""
     actions = [_without(_plain(a)) for a in draft.actions if a.kind in _DIGESTED_KINDS]
-    problems = [_plain(problem) for problem in draft.problems]
+    problems = [_plain(problem) for problem in draft.told]
     return hashlib.sha256(_canonical_json([actions, problems])).hexdigest()
 
 

@@ -113,12 +113,12 @@ def _preview_one(row: Transaction, overlay: tuple[ProposedMapping, ...]) -> dict
         draft = flow.plan(flow.gather(Context(key=row.subject.key, params=row.params, overlay=overlay)))
     except (AdapterError, AppError) as error:
         return result | {"outcome": "unreachable", "reason": str(error)}
-    codes = [problem.code for problem in draft.problems]
+    codes = [problem.code for problem in draft.told]
     outcome = "clears" if not codes else ("stays" if before & set(codes) else "changes")
     return result | {
         "outcome": outcome,
         "codes": codes,
-        "reason": draft.problems[0].reason if draft.problems else draft.summary,
+        "reason": draft.told[0].reason if draft.told else draft.summary,
         "digest": draft.digest,
         "actions": shown(draft),
     }

@@ -3,8 +3,8 @@
 Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`facets`, :func:`case_detail`,
 :func:`cases_of_engagement`, :func:`cases_of_transaction`, :func:`cleared_by_mappings` · :func:`groups`, :func:`group_rows`,
 :func:`group` · :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
-:func:`reporting_rates`, :func:`in_reporting` · :func:`mapping_candidates`, :func:`mapping_in_force`,
-:func:`fix_under_way`, :func:`fix_progress` ·
+:func:`reporting_rates`, :func:`in_reporting` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
+:func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
@@ -362,12 +362,18 @@ def _held(line: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Held:
 
 
 # ---- The fix form ---------------------------------------------------------------------------------------------------
+def mapping_kind_of(case: Case) -> str:
+    """The kind of mapping that fixes the case, "" where none does: a value that a system has refused (its parameters name the
+    system) has a partner already, or is the system's own."""
+    return entry(case.code).mapping_kind if case.value and "system" not in case.params else ""
+
+
 def mapping_candidates(case: Case, *, limit: int = 50) -> list[Candidate]:
     """What the case's value could mean: items that the entity's ERP last showed, the likeliest first.
 
     Empty when the code has no mapping, or the entity no ERP.
     """
-    kind = entry(case.code).mapping_kind
+    kind = mapping_kind_of(case)
     route = organization.route(case.legal_entity_id, "erp") if case.legal_entity_id and kind else None
     if route is None:
         return []
@@ -380,7 +386,7 @@ def mapping_candidates(case: Case, *, limit: int = 50) -> list[Candidate]:
 
 def mapping_in_force(case: Case) -> Candidate | None:
     """What the case's value means already: the case was found before the mapping came into force and has not run since."""
-    kind = entry(case.code).mapping_kind
+    kind = mapping_kind_of(case)
     value = case.value.strip()
     if not kind or not value:
         return None

@@ -154,6 +154,42 @@ def test_an_entry_moved_to_another_engagement_leaves_the_draft_of_the_first():
     assert gone(first, "psa:time:1") == []
 
 
+@pytest.mark.django_db
+def test_an_entry_moved_after_it_was_signed_is_told_where_it_is_billed_until_it_is_back():
+    firm = world.firm()
+    first = world.time_and_materials(firm)
+    second = world.time_and_materials(firm, key="crm:006B")
+    services.time_observe(entry=world.hours(first, 1, "8"))
+    prebill = services.prebill_draft(engagement_key=first)
+    for who in (firm.pm, firm.controller):
+        prebill = services.prebill_approve(prebill=prebill, by=who, digest=prebill.digest)
+    services.time_observe(entry=world.hours(second, 1, "8"))
+    [told] = services.problems(services.readiness(first))
+    assert told["code"] == "TIME-EDITED"
+    assert gone(first, "psa:time:1") == [], "both engagements say the same of it"
+    services.time_observe(entry=world.hours(second, 1, "8"))
+    assert services.problems(services.readiness(first)) == [told]
+    assert services.prebill_draft(engagement_key=second) is None
+    services.time_observe(entry=world.hours(first, 1, "8"))
+    assert services.problems(services.readiness(first)) == []
+
+
+@pytest.mark.django_db
+def test_a_part_on_a_draft_leaves_it_when_the_milestone_it_was_cut_from_is_no_longer_accepted():
+    key = world.engagement(world.firm(), contract=capped("120000"))
+    services.opening_set(engagement_key=key, billed=money("20000"))
+    services.milestone_observe(milestone=world.milestone(key))
+    assert services.prebill_draft(engagement_key=key).net == money("100000").amount
+    services.opening_set(engagement_key=key, billed=money("0"))
+    prebill = services.prebill_draft(engagement_key=key)
+    assert prebill.net == money("120000").amount
+    [part] = BillableItem.objects.exclude(parent=None)
+    assert (part.parent.description, part.state) == ("Design", "drafted")
+    services.milestone_observe(milestone=world.milestone(key, status="completed"))
+    prebill.refresh_from_db()
+    assert prebill.net == money("70000").amount
+
+
 def test_entries_that_are_moved_crosswise_at_once_do_not_wait_for_each_other(process_database):
     firm = world.firm()
     keys = [world.time_and_materials(firm, key=f"crm:006{letter}") for letter in "AB"]

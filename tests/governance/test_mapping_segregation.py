@@ -82,10 +82,9 @@ def test_a_missing_mapping_under_the_threshold_is_in_effect_at_once_and_unconfir
         ("1000.01", {}),
         (None, {}),
         ("1", {"kind": "tax_code", "source": "standard"}),
-        ("1", {"kind": "income_account", "source": "advisory"}),
         ("1", {"currency": "USD"}),
     ],
-    ids=["over the threshold", "unknown exposure", "tax", "revenue account", "no exchange rate"],
+    ids=["over the threshold", "unknown exposure", "tax", "no exchange rate"],
 )
 def test_everything_else_waits_for_a_second_person(uk, settled, exposure, more):
     mapping = add(uk, hire("ana", uk), exposure=exposure, **more)

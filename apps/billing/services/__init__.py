@@ -8,6 +8,7 @@ from apps.billing.services.gone import sources_gone, sources_read
 from apps.billing.services.holds import MAPPING_REFUSED, MAPPING_WAITS, explain_hold, lift_hold, place_hold
 from apps.billing.services.invoices import due_date, invoice_issued, invoice_posted, payment_observed
 from apps.billing.services.items import milestone_key, milestone_observe, schedule_load, time_observe
+from apps.billing.services.outlook import Outlook, outlook
 from apps.billing.services.prebills import (
     prebill_approve,
     prebill_draft,
@@ -22,6 +23,7 @@ __all__ = [
     "MAPPING_REFUSED",
     "MAPPING_WAITS",
     "ItemReadiness",
+    "Outlook",
     "Predicate",
     "due_date",
     "explain_hold",
@@ -31,6 +33,7 @@ __all__ = [
     "milestone_key",
     "milestone_observe",
     "opening_set",
+    "outlook",
     "payment_observed",
     "place_hold",
     "prebill_approve",

@@ -10,18 +10,12 @@ from datetime import datetime
 from typing import Any
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
-from apps.billing.models import BillableItem, ItemKind, ItemState
-from apps.billing.services import lines
+from apps.billing.models import BillableItem, ItemState
 from apps.billing.services.accounts import locked_account
-from apps.billing.services.items import beyond_recall, drop_parts, mark_edited
-from apps.canonical.money import Money
+from apps.billing.services.items import take_word
+from apps.billing.services.observed import gone_word, source_of
 from apps.core import hooks
-from apps.journal import transitions
-
-#: In place of a digest: no content of a source has it.
-GONE = "gone"
 
 
 def sources_gone(*, engagement_key: str, keys: Iterable[str], by: Any = None) -> list[BillableItem]:
@@ -41,17 +35,10 @@ def sources_gone(*, engagement_key: str, keys: Iterable[str], by: Any = None) ->
             .order_by("id")
             if source_of(item) in wanted
         ]
-        changed = [item for item in items if _gone(item, by)]
+        changed = [item for item in items if take_word(item, gone_word(item), by=by)]
         if changed:
             hooks.billing_changed.fire([{"engagement_key": engagement_key}])
     return changed
-
-
-def source_of(item: BillableItem) -> str:
-    """The key under which the project system showed the item, "" when it never did (or no longer does)."""
-    if item.kind == ItemKind.TIME:
-        return item.source_key
-    return str((item.source.get("milestone") or {}).get("key") or "")
 
 
 def sources_read(*, engagement_key: str, at: datetime) -> None:
@@ -61,52 +48,3 @@ def sources_read(*, engagement_key: str, at: datetime) -> None:
         if account.source_read_at is None or account.source_read_at < at:
             account.source_read_at = at
             account.save(update_fields=["source_read_at"])
-
-
-def _gone(item: BillableItem, by: Any) -> bool:
-    """One item; False when it was known before."""
-    is_time = item.kind == ItemKind.TIME
-    if beyond_recall(item):
-        if item.source.get("edited") == {"gone": True}:
-            return False
-        code = "TIME-EDITED" if is_time else "MS-CHANGED"
-        mark_edited(item, {"gone": True}, GONE, code, _sentence(item))
-        return True
-    parts = item.parts.filter(state=ItemState.DRAFTED)
-    drafted = [one for one in (item, *parts) if one.state == ItemState.DRAFTED]
-    if drafted:
-        lines.release(drafted, why=_("It was deleted in the project system."), by=by)
-    if not is_time and item.source.get("schedule"):
-        _open_again(item)
-    else:
-        _exclude(item, by)
-    return True
-
-
-def _open_again(item: BillableItem) -> None:
-    """The contract still has the milestone: it waits for an acceptance that the project system cannot show now."""
-    source = {name: value for name, value in item.source.items() if name != "milestone"}
-    item.source = source | ({"gone": True} if item.kind == ItemKind.MILESTONE else {})
-    item.source_digest, item.final_at = GONE, None
-    item.event_on = (item.source["schedule"] or {}).get("due_on")
-    item.save(update_fields=["source", "source_digest", "final_at", "event_on"])
-    item.parts.filter(state__in=[ItemState.PENDING, ItemState.READY]).update(
-        source=item.source, source_digest=GONE, final_at=None, event_on=item.event_on
-    )
-
-
-def _exclude(item: BillableItem, by: Any) -> None:
-    item.source_digest = GONE
-    item.held, item.held_code, item.blockers = False, "", []
-    item.save(update_fields=["source_digest", "held", "held_code", "blockers"])
-    transitions.move(item, to=ItemState.EXCLUDED, by=by, why=_("Deleted in the project system."))
-    drop_parts(item)
-
-
-def _sentence(item: BillableItem) -> str:
-    billed = next(one.prebill for one in (item, *item.parts.select_related("prebill")) if one.prebill)
-    return _("%(what)s is on %(prebill)s with %(billed)s; the project system has deleted it.") % {
-        "what": item.description,
-        "prebill": billed,
-        "billed": Money.of(item.known_amount, item.currency),
-    }

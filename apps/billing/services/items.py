@@ -7,18 +7,18 @@ Observing stores and prices; it does not evaluate (a week of time sheets is eval
 from __future__ import annotations
 
 import hashlib
-import json
 import re
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
-from apps.billing.models import BillableItem, BillingAccount, ItemKind, ItemState, PrebillState
-from apps.billing.services import lines
+from apps.billing.models import BillableItem, BillingAccount, ItemKind, ItemState
+from apps.billing.services import lines, observed
 from apps.billing.services.accounts import locked_account
+from apps.billing.services.observed import Verdict, Word
 from apps.canonical import objects
-from apps.canonical.money import Money
 from apps.commercial import selectors as commercial
 from apps.core import hooks
 from apps.journal import transitions
@@ -106,27 +106,8 @@ def milestone_observe(*, milestone: objects.Milestone, by: Any = None) -> Billab
     with transaction.atomic():
         account = locked_account(milestone.engagement_key)
         item = _milestone_item(account, milestone)
-        dumped = milestone.model_dump(mode="json")
-        digest = _digest([dumped[name] for name in ("amount", "status", "evidence", "accepted_at")])
-        if item.pk and item.source_digest == digest and not item.source.get("edited"):
-            return item
-        if item.pk and beyond_recall(item):
-            mark_edited(item, dumped, digest, "MS-CHANGED", _milestone_sentence(item, milestone))
-        else:
-            if item.state == ItemState.DRAFTED:
-                lines.release([item], why=_("“%(what)s” changed.") % {"what": item.description}, by=by)
-            accepted = milestone.accepted_at if milestone.status == "accepted" else None
-            item.source = {name: value for name, value in item.source.items() if name != "gone"}
-            item.source["milestone"] = dumped
-            item.source_digest = digest
-            item.final_at = accepted
-            item.event_on = accepted.date() if accepted else milestone.due_on
-            item.save()
-            # A part above the cap is the same milestone: it is accepted, or not, together with the rest.
-            item.parts.filter(state__in=[ItemState.PENDING, ItemState.READY]).update(
-                source=item.source, source_digest=digest, final_at=item.final_at, event_on=item.event_on
-            )
-        hooks.billing_changed.fire([{"engagement_key": milestone.engagement_key}])
+        if take_word(item, observed.milestone_word(item, milestone), by=by):
+            hooks.billing_changed.fire([{"engagement_key": milestone.engagement_key}])
     return item
 
 
@@ -134,34 +115,8 @@ def _milestone_item(account: BillingAccount, milestone: objects.Milestone) -> Bi
     mine = BillableItem.objects.filter(
         engagement_key=account.engagement_key, kind__in=[ItemKind.MILESTONE, ItemKind.INSTALMENT], parent=None
     )
-    found = mine.filter(source_key=milestone.key).first()
-    if found is None:
-        named = list(mine.filter(kind=ItemKind.MILESTONE, description=milestone.name)[:2])
-        found = named[0] if len(named) == 1 else None
-    return found or BillableItem(
-        legal_entity_id=account.legal_entity_id,
-        engagement_key=account.engagement_key,
-        kind=ItemKind.MILESTONE,
-        source_key=milestone.key,
-        service_code=milestone.service_code,
-        description=milestone.name,
-        unit_price=milestone.amount.amount,
-        amount=milestone.amount.amount,
-        currency=milestone.amount.currency,
-        source={"in_terms": False},
-    )
-
-
-def _milestone_sentence(item: BillableItem, milestone: objects.Milestone) -> str:
-    return _(
-        "“%(what)s” is on %(prebill)s with %(billed)s; the project system now says %(now)s, %(status)s."
-    ) % {
-        "what": item.description,
-        "prebill": item.prebill,
-        "billed": Money.of(item.known_amount, item.currency),
-        "now": milestone.amount,
-        "status": milestone.status,
-    }
+    wanted = Q(source_key=milestone.key) | Q(kind=ItemKind.MILESTONE, description=milestone.name)
+    return observed.item_of_milestone(mine.filter(wanted).order_by("id"), account, milestone)
 
 
 def time_observe(*, entry: objects.TimeEntry, by: Any = None) -> BillableItem:
@@ -172,25 +127,12 @@ def time_observe(*, entry: objects.TimeEntry, by: Any = None) -> BillableItem:
     """
     with transaction.atomic():
         account, former = _accounts_of(entry)
-        dumped = entry.model_dump(mode="json")
-        digest = _digest(
-            [
-                dumped[n]
-                for n in ("person", "role", "service_code", "worked_on", "hours", "billable", "status")
-            ]
-        )
         item = BillableItem.objects.filter(source_key=entry.key).first()
-        if item is not None and item.source_digest == digest and not (former or item.source.get("edited")):
-            return item
-        if item is not None and beyond_recall(item):
-            mark_edited(item, dumped, digest, "TIME-EDITED", _time_sentence(item, entry))
-        else:
-            item = item or BillableItem(source_key=entry.key, kind=ItemKind.TIME, currency=account.currency)
-            if item.state == ItemState.DRAFTED:
-                lines.release([item], why=_("The time entry was changed at its source."), by=by)
-            _take_time(account, item, entry, dumped, digest)
-        affected = [entry.engagement_key, *([former] if former else [])]
-        hooks.billing_changed.fire([{"engagement_key": key} for key in affected])
+        item = item or BillableItem(source_key=entry.key, kind=ItemKind.TIME)
+        word = observed.time_word(account, entry, lambda: commercial.rate_resolver(account.engagement_key))
+        if take_word(item, word, by=by):
+            affected = [entry.engagement_key, *([former] if former else [])]
+            hooks.billing_changed.fire([{"engagement_key": key} for key in affected])
     return item
 
 
@@ -206,79 +148,42 @@ def _accounts_of(entry: objects.TimeEntry) -> tuple[BillingAccount, str]:
     return accounts[entry.engagement_key], former if former and former != entry.engagement_key else ""
 
 
-def _take_time(
-    account: BillingAccount, item: BillableItem, entry: objects.TimeEntry, dumped: dict[str, Any], digest: str
-) -> None:
-    answer = commercial.rate_resolver(account.engagement_key)(
-        entry.role, entry.service_code, entry.worked_on, entry.person
-    )
-    found = answer if isinstance(answer, commercial.RateAnswer) else None
-    wanted = entry.billable and entry.status != "rejected"
-    if item.pk and item.state == ItemState.READY:
-        # An amount may vanish with the change; only pending items may be without one.
-        transitions.move(item, to=ItemState.PENDING, why=_("The time entry was changed at its source."))
-    item.legal_entity_id = account.legal_entity_id
-    item.engagement_key, item.currency = account.engagement_key, account.currency
-    item.service_code, item.role, item.person = entry.service_code, entry.role, entry.person
-    item.quantity, item.event_on = entry.hours, entry.worked_on
-    item.description = _time_text(entry)
-    item.final_at = entry.approved_at if entry.status == "approved" else None
-    item.rate_trace = list(answer.trace)
-    item.unit_price = found.hourly.amount if found else None
-    item.amount = found.amount_for(entry.hours).amount if found else None
-    item.source, item.source_digest = dumped, digest
+def take_word(item: BillableItem, word: Word, *, by: Any = None) -> bool:
+    """Keep what the source says about an item; False when it was known. The caller holds the account's lock."""
+    parts = item.parts.select_related("prebill") if item.pk else BillableItem.objects.none()
+    verdict = observed.heard(item, parts, word)
+    if verdict is Verdict.TOLD:
+        item.save(update_fields=["source", "blockers"])
+    elif verdict is Verdict.NEW:
+        drafted = [one for one in (item, *parts) if one.state == ItemState.DRAFTED]
+        if drafted:
+            lines.release(drafted, why=word.why, by=by)
+        _follow(item, word, by)
+    return verdict is not Verdict.KNOWN
+
+
+def _follow(item: BillableItem, word: Word, by: Any) -> None:
+    if item.pk:
+        _move(item, word, by)  # An amount may vanish with the change; only pending items may be without one.
+    word.fill(item)
+    if word.out:
+        item.held, item.held_code, item.blockers = False, "", []
     item.save()
-    if wanted and item.state == ItemState.EXCLUDED:
-        transitions.move(item, to=ItemState.PENDING, why=_("Billable again at its source."))
-    elif not wanted and item.state != ItemState.EXCLUDED:
-        BillableItem.objects.filter(pk=item.pk).update(held=False, held_code="", blockers=[])
-        transitions.move(item, to=ItemState.EXCLUDED, why=_("Not billable at its source."))
-    drop_parts(item)
-
-
-def _time_text(entry: objects.TimeEntry) -> str:
-    who = " · ".join(part for part in (entry.person, entry.role) if part)
-    text = f"{entry.worked_on.isoformat()} {who}"
-    return f"{text}: {entry.notes}"[:500] if entry.notes else text[:500]
-
-
-def _time_sentence(item: BillableItem, entry: objects.TimeEntry) -> str:
-    return _(
-        "%(what)s is on %(prebill)s with %(billed)s h; the time sheet now says %(now)s h, %(status)s."
-    ) % {
-        "what": item.person or item.role,
-        "prebill": item.prebill,
-        "billed": f"{item.quantity.normalize():f}",
-        "now": f"{entry.hours.normalize():f}",
-        "status": entry.status,
-    }
-
-
-def beyond_recall(item: BillableItem) -> bool:
-    """On a prebill that both have approved, or invoiced; or a part of it is."""
-    rows = [item, *item.parts.select_related("prebill")]
-    gone = (PrebillState.DRAFT, PrebillState.SENT_BACK, PrebillState.PM_APPROVED)
-    return any(row.prebill is not None and row.prebill.state not in gone for row in rows)
-
-
-def mark_edited(item: BillableItem, dumped: dict[str, Any], digest: str, code: str, reason: str) -> None:
-    """Keep what was billed; remember what the source says now, until it says again what was billed."""
-    if digest == item.source_digest:
-        item.source = {name: value for name, value in item.source.items() if name != "edited"}
-        item.blockers = []
+    _move(item, word, by)
+    if word.state is None:
+        # A part above the cap is the same milestone: it is accepted, or not, together with the rest.
+        item.parts.filter(state__in=[ItemState.PENDING, ItemState.READY]).update(
+            **{name: getattr(item, name) for name in observed.FOLLOWED}
+        )
     else:
-        item.source = {**item.source, "edited": dumped}
-        item.blockers = [
-            {
-                "predicate": "source",
-                "code": code,
-                "reason": reason,
-                "field": "source",
-                "value": item.source_key,
-                "params": {"billed": str(Money.of(item.known_amount, item.currency))},
-            }
-        ]
-    item.save(update_fields=["source", "blockers"])
+        drop_parts(item)
+
+
+def _move(item: BillableItem, word: Word, by: Any) -> None:
+    if word.state is None or item.state == word.state:
+        return
+    again = _("Billable again at its source.") if item.state == ItemState.EXCLUDED else word.why
+    transitions.move(item, to=word.state, by=by, why=word.out or again)
 
 
 def drop_parts(item: BillableItem) -> None:
@@ -295,7 +200,3 @@ def drop_parts(item: BillableItem) -> None:
         to=ItemState.EXCLUDED,
         why=_("Merged into the item it was cut from."),
     )
-
-
-def _digest(values: list[Any]) -> str:
-    return hashlib.sha256(json.dumps(values, separators=(",", ":")).encode()).hexdigest()

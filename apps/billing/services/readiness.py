@@ -6,10 +6,13 @@ routing. The cap looks at the items in their order (event date, then age): bill 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time
 from decimal import Decimal
+from functools import cache
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -32,9 +35,12 @@ from apps.billing.services.customers import customer_of
 from apps.billing.services.predicates import Facts, ItemReadiness
 from apps.billing.services.tax import TaxDecision, decide_tax
 from apps.canonical.money import Money
+from apps.canonical.objects import EngagementLine
 from apps.commercial import selectors as commercial
 from apps.commercial.selectors import RateProblem
 from apps.core import clock
+from apps.governance import selectors as governance
+from apps.governance.selectors import ProposedMapping
 from apps.journal import transitions
 from apps.organization import selectors as organization
 
@@ -53,6 +59,10 @@ _SAVED = (
 )
 
 
+#: What is on such a prebill does not count against the cap.
+NOT_BILLED = (PrebillState.VOID, PrebillState.CREDITED)
+
+
 def readiness(engagement_key: str) -> list[ItemReadiness]:
     """Evaluate every open item, move it between pending and ready, and return each with its check-list.
 
@@ -66,39 +76,84 @@ def readiness(engagement_key: str) -> list[ItemReadiness]:
 def evaluate_account(account: BillingAccount) -> list[ItemReadiness]:
     """The same under a lock that the caller holds."""
     engagement = commercial.engagement(account.engagement_key)
-    facts = gather(account, engagement)
     items = _open_items(account)
-    rate_problems = _price(account, items)
-    results = [
-        ItemReadiness(
-            item.pk,
-            item.source_key,
-            item.kind,
-            item.description,
-            item.state,
-            None,
-            predicates.evaluate(item, facts, rate_problems.get(item.pk)),
-        )
-        for item in items
-    ]
-    results, items = _apply_cap(account, engagement, items, results)
+    basis = Basis(
+        facts=gather(account, engagement),
+        lines=lines_of(account.engagement_key),
+        rates=cache(lambda: commercial.rate_resolver(account.engagement_key)),
+        cap=cap_of(engagement, account),
+        billed=consumed(account),
+    )
+    results, items = judge(items, basis, split=_split_ids(items), cut=_split)
     _settle(items, results, engagement.legal_entity.timezone)
     account.evaluated_at = clock.now()
     account.save(update_fields=["evaluated_at"])
     states = dict(BillableItem.objects.filter(pk__in=[item.pk for item in items]).values_list("pk", "state"))
     final = [
-        replace(
-            result,
-            state=states[item.pk],
-            amount=None if item.amount is None else Money.of(item.amount, item.currency),
-        )
+        replace(result, item_id=item.pk, state=states[item.pk])
         for item, result in zip(items, results, strict=True)
     ]
-    return final + _edited_after_billing(account)
+    billed = BillableItem.objects.filter(
+        engagement_key=account.engagement_key, state__in=[ItemState.DRAFTED, ItemState.INVOICED]
+    ).exclude(blockers=[])
+    return final + edited_after_billing(billed.order_by("id"))
 
 
-def gather(account: BillingAccount, engagement: Any) -> Facts:
-    """What the predicates need, read once."""
+@dataclass(frozen=True)
+class Basis:
+    """What all items of an engagement are judged by. ``rates`` gives the resolver (asked for only when time is priced),
+    ``billed`` is what counts against the cap already."""
+
+    facts: Facts
+    lines: Mapping[str, EngagementLine]
+    rates: Callable[[], commercial.Resolver]
+    cap: Money | None
+    billed: Decimal
+
+
+def judge(
+    items: Sequence[BillableItem],
+    basis: Basis,
+    *,
+    split: AbstractSet[str],
+    cut: Callable[[BillableItem, Decimal], BillableItem],
+) -> tuple[list[ItemReadiness], list[BillableItem]]:
+    """Price open items (in memory) and evaluate them in their order; what crosses the cap is cut in two by ``cut(item,
+    billable)``, which makes the rest. ``split``: source keys of time that was cut before. Nothing is written here."""
+    ordered = sorted(items, key=_order)
+    rate_problems = _price(ordered, basis, split)
+    results = [
+        ItemReadiness(
+            item.pk or 0,
+            item.source_key,
+            item.kind,
+            item.description,
+            item.state,
+            None,
+            predicates.evaluate(item, basis.facts, rate_problems.get(item.source_key)),
+        )
+        for item in ordered
+    ]
+    checked = _apply_cap(basis, ordered, results, cut)
+    judged = [
+        replace(result, amount=None if item.amount is None else Money.of(item.amount, item.currency))
+        for item, result in checked
+    ]
+    return judged, [item for item, _result in checked]
+
+
+def lines_of(engagement_key: str) -> dict[str, EngagementLine]:
+    """The sold services by their code."""
+    return {line.service_code: line for line in commercial.terms_lines(engagement_key)}
+
+
+def cap_of(engagement: Any, account: BillingAccount) -> Money | None:
+    agreed = engagement.not_to_exceed
+    return None if agreed is None else Money.of(agreed, account.currency)
+
+
+def gather(account: BillingAccount, engagement: Any, *, overlay: Iterable[ProposedMapping] = ()) -> Facts:
+    """What the predicates need, read once; ``overlay`` holds mappings that only a preview knows."""
     entity = engagement.legal_entity
     customer = customer_of(account.customer_key)
     reasons = (
@@ -115,53 +170,63 @@ def gather(account: BillingAccount, engagement: Any) -> Facts:
         po_number=engagement.po_number,
         customer=customer,
         holds=tuple(reasons),
-        tax=tax_of(customer, entity),
+        tax=tax_of(customer, entity, overlay=overlay),
     )
 
 
-def tax_of(customer: Any, entity: Any) -> TaxDecision | None:
-    """The tax decision with the codes of the entity's ERP; None while the customer is unknown."""
+def tax_of(customer: Any, entity: Any, *, overlay: Iterable[ProposedMapping] = ()) -> TaxDecision | None:
+    """The tax decision with the codes of the entity's ERP; None while the customer is unknown.
+
+    Where the routing settings have no code for the treatment, the entity's mapping of it (kind ``tax_code``) is used."""
     if customer is None:
         return None
     route = organization.route(entity.pk, "erp")
-    return decide_tax(
-        customer=customer, entity_country=entity.country, settings=route.settings if route is not None else {}
+    known = {
+        "customer": customer,
+        "entity_country": entity.country,
+        "settings": route.settings if route is not None else {},
+    }
+    decision = decide_tax(**known)
+    if decision.problem_code != "TAX-CODE":
+        return decision
+    found = governance.translate(
+        kind="tax_code", legal_entity_id=entity.pk, source=decision.treatment, overlay=overlay
     )
+    return decide_tax(**known, mapped={decision.treatment: found.target}) if found else decision
 
 
 def _open_items(account: BillingAccount) -> list[BillableItem]:
     items = BillableItem.objects.filter(
         engagement_key=account.engagement_key, state__in=[ItemState.PENDING, ItemState.READY]
-    ).select_for_update()
-    return sorted(items, key=_order)
-
-
-def _order(item: BillableItem) -> tuple[date, int]:
-    return item.event_on or date.max, item.pk
-
-
-def _price(account: BillingAccount, items: Sequence[BillableItem]) -> dict[int, RateProblem]:
-    """Fill billing codes and, for time, the price that applies now; split items keep the price they were split at."""
-    found: dict[int, RateProblem] = {}
-    lines = {line.service_code: line for line in commercial.terms_lines(account.engagement_key)}
-    only = next(iter(lines.values())) if len(lines) == 1 else None
-    resolver = None
-    split = set(
-        BillableItem.objects.filter(parent_id__in=[item.pk for item in items if item.kind == ItemKind.TIME])
-        .exclude(state=ItemState.EXCLUDED)
-        .values_list("parent_id", flat=True)
     )
+    return list(items.select_for_update())
+
+
+def _order(item: BillableItem) -> tuple[date, float]:
+    """Event date, then age; what is not kept yet is the youngest."""
+    return item.event_on or date.max, item.pk or math.inf
+
+
+def _split_ids(items: Sequence[BillableItem]) -> set[str]:
+    times = {item.pk: item.source_key for item in items if item.kind == ItemKind.TIME}
+    parts = BillableItem.objects.filter(parent_id__in=list(times)).exclude(state=ItemState.EXCLUDED)
+    return {times[parent_id] for parent_id in parts.values_list("parent_id", flat=True)}
+
+
+def _price(items: Sequence[BillableItem], basis: Basis, split: AbstractSet[str]) -> dict[str, RateProblem]:
+    """Fill billing codes and, for time, the price that applies now; split items keep the price they were split at."""
+    found: dict[str, RateProblem] = {}
+    only = next(iter(basis.lines.values())) if len(basis.lines) == 1 else None
     for item in items:
-        line = lines.get(item.service_code) or (only if not item.service_code else None)
+        line = basis.lines.get(item.service_code) or (only if not item.service_code else None)
         item.billing_code = line.billing_code if line else ""
         item.service_code = item.service_code or (line.service_code if line else "")
-        if item.kind != ItemKind.TIME or item.parent_id or item.pk in split:
+        if item.kind != ItemKind.TIME or item.parent_id or item.source_key in split:
             continue
-        resolver = resolver or commercial.rate_resolver(account.engagement_key)
-        answer = resolver(item.role, item.service_code, item.event_on or date.max, item.person)
+        answer = basis.rates()(item.role, item.service_code, item.event_on or date.max, item.person)
         item.rate_trace = list(answer.trace)
         if isinstance(answer, RateProblem):
-            found[item.pk] = answer
+            found[item.source_key] = answer
             item.unit_price = item.amount = None
         else:
             item.unit_price = answer.hourly.amount
@@ -170,22 +235,24 @@ def _price(account: BillingAccount, items: Sequence[BillableItem]) -> dict[int, 
 
 
 def _apply_cap(
-    account: BillingAccount, engagement: Any, items: list[BillableItem], results: list[ItemReadiness]
-) -> tuple[list[ItemReadiness], list[BillableItem]]:
+    basis: Basis,
+    items: Sequence[BillableItem],
+    results: Sequence[ItemReadiness],
+    cut: Callable[[BillableItem, Decimal], BillableItem],
+) -> list[tuple[BillableItem, ItemReadiness]]:
     """Add the cap's verdict to every item; what crosses the cap is split in two."""
-    if engagement.not_to_exceed is None:
-        return results, items
-    cap = Money.of(engagement.not_to_exceed, account.currency)
-    billed = consumed(account)
+    if basis.cap is None:
+        return list(zip(items, results, strict=True))
+    cap, currency = basis.cap, basis.cap.currency
     # Holds do not count here: a cap that was only seen without holds would come and go with the case that it opens.
     counts = [all(one.ok or one.name == "hold" for one in result.predicates) for result in results]
     wanted = sum((item.known_amount for item, does in zip(items, counts, strict=True) if does), Decimal(0))
-    left = max(cap.amount - billed, Decimal(0))
+    left = max(cap.amount - basis.billed, Decimal(0))
     params = {
-        "billed": Money.of(billed, account.currency),
-        "ready": Money.of(wanted, account.currency),
-        "billable": Money.of(min(wanted, left), account.currency),
-        "excess": Money.of(max(wanted - left, Decimal(0)), account.currency),
+        "billed": Money.of(basis.billed, currency),
+        "ready": Money.of(wanted, currency),
+        "billable": Money.of(min(wanted, left), currency),
+        "excess": Money.of(max(wanted - left, Decimal(0)), currency),
     }
     fine = predicates.cap_predicate(cap=cap, params=None)
     over = predicates.cap_predicate(cap=cap, params=params)
@@ -195,36 +262,43 @@ def _apply_cap(
             left -= item.known_amount if does else Decimal(0)
             checked.append((item, predicates.with_predicate(result, fine)))
         elif left > 0:
-            rest = _split(item, left)
+            rest = cut(item, left)
             left = Decimal(0)
             checked.append((item, predicates.with_predicate(result, fine)))
-            base = replace(result, item_id=rest.pk, source_key=rest.source_key)
+            base = replace(result, source_key=rest.source_key)
             checked.append((rest, predicates.with_predicate(base, over)))
         else:
             checked.append((item, predicates.with_predicate(result, over)))
-    return [result for _item, result in checked], [item for item, _result in checked]
+    return checked
 
 
 def consumed(account: BillingAccount) -> Decimal:
     """Net amount that counts against the cap: before go-live, on prebills, on invoices that were not credited."""
     on_bills = (
         PrebillLine.objects.filter(prebill__engagement_key=account.engagement_key)
-        .exclude(prebill__state__in=[PrebillState.VOID, PrebillState.CREDITED])
+        .exclude(prebill__state__in=NOT_BILLED)
         .aggregate(net=Sum("amount"))["net"]
     )
     return account.opening_billed + (on_bills or Decimal(0))
 
 
 def _split(item: BillableItem, billable: Decimal) -> BillableItem:
-    """Cut an item at the cap: it keeps ``billable``, a part of its own takes the rest (amounts add up exactly)."""
+    """Cut an item at the cap, and keep the part."""
     root = item.parent or item
-    number = root.parts.count() + 1
+    rest = cut_at(item, billable, key=f"{root.source_key}:over{root.parts.count() + 1}")
+    rest.parent = root
+    rest.save()
+    return rest
+
+
+def cut_at(item: BillableItem, billable: Decimal, *, key: str) -> BillableItem:
+    """The item keeps ``billable``, a part of its own takes the rest (amounts add up exactly). In memory only."""
     keeps = (item.quantity * billable / item.known_amount).quantize(Decimal("0.0001"))
-    rest = BillableItem.objects.create(
+    rest = BillableItem(
         legal_entity_id=item.legal_entity_id,
         engagement_key=item.engagement_key,
         kind=item.kind,
-        source_key=f"{root.source_key}:over{number}",
+        source_key=key,
         service_code=item.service_code,
         billing_code=item.billing_code,
         description=item.description,
@@ -239,7 +313,6 @@ def _split(item: BillableItem, billable: Decimal) -> BillableItem:
         source=item.source,
         source_digest=item.source_digest,
         rate_trace=item.rate_trace,
-        parent=root,
     )
     item.quantity, item.amount = keeps, billable
     return rest
@@ -276,11 +349,8 @@ def _settle(items: Sequence[BillableItem], results: Sequence[ItemReadiness], zon
     transitions.move_many(rows.filter(pk__in=ready, state=ItemState.PENDING), to=ItemState.READY)
 
 
-def _edited_after_billing(account: BillingAccount) -> list[ItemReadiness]:
+def edited_after_billing(rows: Iterable[BillableItem]) -> list[ItemReadiness]:
     """Items beyond recall whose source says something else now."""
-    rows = BillableItem.objects.filter(
-        engagement_key=account.engagement_key, state__in=[ItemState.DRAFTED, ItemState.INVOICED]
-    ).exclude(blockers=[])
     return [
         ItemReadiness(
             item.pk,
@@ -303,5 +373,5 @@ def _edited_after_billing(account: BillingAccount) -> list[ItemReadiness]:
                 for blocker in item.blockers
             ),
         )
-        for item in rows.order_by("id")
+        for item in rows
     ]

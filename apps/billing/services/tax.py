@@ -4,8 +4,8 @@ Public surface: :class:`TaxDecision`, :func:`decide_tax`. Pure: no queries.
 
 Simple rules: an exempt customer is ``exempt``; customer and legal entity in one country is ``standard``; another country of
 the VAT area (EU, GB, CH, NO) is ``reverse_charge`` and needs a VAT id that is well-formed (python-stdnum; the register
-itself is not asked); any other country is ``out_of_scope``. Codes come from the routing settings of the entity's ERP:
-``{"tax": {"standard": {"code": "S-GB", "rate": "20"}, …}}``.
+itself is not asked); any other country is ``out_of_scope``. Codes come from the routing settings of the entity's ERP,
+``{"tax": {"standard": {"code": "S-GB", "rate": "20"}, …}}``, or else from a mapping of the treatment (kind ``tax_code``).
 """
 
 from __future__ import annotations
@@ -42,18 +42,27 @@ class TaxDecision:
     reason: str = ""
 
 
-def decide_tax(*, customer: Customer, entity_country: str, settings: Mapping[str, Any]) -> TaxDecision:
-    """The treatment for this customer at this entity; problems are ``CUS-ADDRESS``, ``TAX-RC`` and ``TAX-CODE``."""
+def decide_tax(
+    *,
+    customer: Customer,
+    entity_country: str,
+    settings: Mapping[str, Any],
+    mapped: Mapping[str, str] | None = None,
+) -> TaxDecision:
+    """The treatment for this customer at this entity; problems are ``CUS-ADDRESS``, ``TAX-RC`` and ``TAX-CODE``.
+
+    ``mapped``: treatment → tax code by a mapping, used where the settings are silent."""
     country = customer.billing_address.country
+    codes = _Codes(settings.get("tax") or {}, mapped or {})
     if customer.tax_exempt:
-        return _with_code("exempt", settings, evidence=_("The customer is recorded as tax exempt."))
+        return codes.decide("exempt", evidence=_("The customer is recorded as tax exempt."))
     if not country:
         reason = _("The bill-to address of %(name)s has no country, so its tax cannot be told.") % {
             "name": customer.name
         }
         return TaxDecision("standard", problem_code="CUS-ADDRESS", reason=reason)
     if country == entity_country:
-        return _with_code("standard", settings)
+        return codes.decide("standard")
     if country in VAT_AREA and entity_country in VAT_AREA:
         evidence = _vat_evidence(customer.tax_id, country)
         if not evidence:
@@ -61,23 +70,28 @@ def decide_tax(*, customer: Customer, entity_country: str, settings: Mapping[str
                 "%(name)s is in %(country)s, so it accounts for the VAT itself; that needs a valid VAT id, not “%(id)s”."
             ) % {"name": customer.name, "country": country, "id": customer.tax_id or _("none")}
             return TaxDecision("reverse_charge", problem_code="TAX-RC", reason=reason)
-        return _with_code("reverse_charge", settings, evidence=evidence)
-    return _with_code("out_of_scope", settings)
+        return codes.decide("reverse_charge", evidence=evidence)
+    return codes.decide("out_of_scope")
 
 
-def _with_code(treatment: str, settings: Mapping[str, Any], evidence: str = "") -> TaxDecision:
-    entry = (settings.get("tax") or {}).get(treatment) or {}
-    code = str(entry.get("code") or "")
-    try:
-        rate = Decimal(str(entry.get("rate") or "0"))
-    except InvalidOperation:
-        rate, code = Decimal(0), ""
-    if not code:
-        reason = _(
-            "No tax code is set up in the ERP routing of this legal entity for the treatment “%(treatment)s”."
-        ) % {"treatment": treatment}
-        return TaxDecision(treatment, problem_code="TAX-CODE", reason=reason)
-    return TaxDecision(treatment, code, rate, evidence)
+@dataclass(frozen=True)
+class _Codes:
+    settings: Mapping[str, Any]
+    mapped: Mapping[str, str]
+
+    def decide(self, treatment: str, evidence: str = "") -> TaxDecision:
+        entry = self.settings.get(treatment) or {}
+        code = str(entry.get("code") or self.mapped.get(treatment) or "")
+        try:
+            rate = Decimal(str(entry.get("rate") or "0"))
+        except InvalidOperation:
+            rate, code = Decimal(0), ""
+        if not code:
+            reason = _(
+                "Neither the ERP routing of this legal entity nor a mapping has a tax code for the treatment “%(treatment)s”."
+            ) % {"treatment": treatment}
+            return TaxDecision(treatment, problem_code="TAX-CODE", reason=reason)
+        return TaxDecision(treatment, code, rate, evidence)
 
 
 def _vat_evidence(tax_id: str, country: str) -> str:

@@ -92,6 +92,8 @@ class FixView:
     why_not: str
     preview: PreviewView | None = None
     in_force: bool = False
+    #: The partners are not read from the ERP, so its id is typed in.
+    free: bool = False
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,8 @@ def fix_view(
     request: ConsoleRequest, case: Any, entry: Any, *, preview: PreviewView | None = None
 ) -> FixView | None:
     """The mapping form, when a missing partner is the cause and the case does not already wait for a decision."""
-    if not entry.mapping_kind or case.state in ("awaiting_approval", "in_progress"):
+    kind = triage.mapping_kind_of(case)
+    if not kind or case.state in ("awaiting_approval", "in_progress"):
         return None
     place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     may_add = permitted(request, "mapping.add", **place)
@@ -241,7 +244,8 @@ def fix_view(
         chosen,
         may_add.why or may_run.why,
         preview,
-        in_force is not None,
+        in_force=in_force is not None,
+        free=kind != "service_item" and not choices,
     )
 
 

@@ -19,6 +19,7 @@ from django.utils.translation import gettext_lazy
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.records import selectors as records
+from apps.triage import selectors as triage
 
 #: What a person compares, per object type, in the order of reading; other fields are under *Technical*.
 FIELDS: Mapping[str, Sequence[tuple[str, Any]]] = {
@@ -102,11 +103,12 @@ def grid_of(case: Any, entry: Any) -> Grid:
     kind = case.subject_kind if case.subject_kind in FIELDS else case.object_type
     found = [row for row in records.records_for(kind, case.subject_key) if not row.deleted]
     columns = [Column(row.system.name, row.system.kind, row.url, row.observed_at) for row in found]
-    partner = _partner_column(case, entry, columns) if entry.mapping_kind else None
+    fixable = bool(triage.mapping_kind_of(case))
+    partner = _partner_column(case, entry, columns) if fixable else None
     if partner:
         columns.append(partner)
     owners = governance.ownership_table(kind, case.legal_entity_id)
-    rows = [_partner_row(case, entry, columns, has_partner=partner is not None)] if entry.mapping_kind else []
+    rows = [_partner_row(case, entry, columns, has_partner=partner is not None)] if fixable else []
     for name, label in FIELDS.get(kind, ()):
         values = [row.body.get(name) for row in found]
         if any(value not in (None, "", [], {}) for value in values):

@@ -49,8 +49,9 @@ class PrebillPage:
     why_not: str
     why_not_back: str
     why_not_submit: str
-    estimated_tax: Decimal
-    expected_total: Decimal
+    #: None where only the ERP knows the rate.
+    estimated_tax: Decimal | None
+    expected_total: Decimal | None
     holds: list[Any]
 
 
@@ -67,7 +68,7 @@ def page_of_prebill(request: ConsoleRequest, ref: str) -> PrebillPage:
     held = ""
     if not refused and row.state == "pm_approved" and detail.holds:
         held = _("It cannot be released while something is held; see above.")
-    tax = row.tax if row.tax is not None else Money.of(row.net * row.tax_rate / 100, row.currency).amount
+    tax = row.tax if row.tax is not None else _expected_tax(row)
     return PrebillPage(
         detail=detail,
         groups=groups_of(detail.lines),
@@ -77,9 +78,16 @@ def page_of_prebill(request: ConsoleRequest, ref: str) -> PrebillPage:
         why_not_back=refused,
         why_not_submit=permitted(request, "prebill.send_back", **place).why,
         estimated_tax=tax,
-        expected_total=row.net + tax,
+        expected_total=None if tax is None else row.net + tax,
         holds=detail.holds,
     )
+
+
+def _expected_tax(row: Any) -> Decimal | None:
+    """By the rate of the routing settings; a standard rate that they do not name (the code is a mapping) is not known here."""
+    if row.tax_treatment == "standard" and not row.tax_rate:
+        return None
+    return Money.of(row.net * row.tax_rate / 100, row.currency).amount
 
 
 def _already(request: ConsoleRequest, detail: billing.PrebillDetail) -> str:

@@ -13,6 +13,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from apps.billing import selectors as billing
+from apps.billing.services import Outlook, outlook
 from apps.canonical.objects import Milestone, TimeEntry
 from apps.commercial import selectors as commercial
 from apps.connectors.spi import AdapterError, ErrorKind
@@ -21,7 +22,7 @@ from apps.records import selectors as records
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
-from apps.sync.plans import Draft, local, unchanged
+from apps.sync.plans import Draft, Problem, local, unchanged
 
 #: Read again what changed shortly before the last run: vendors stamp rows before they commit them.
 OVERLAP = timedelta(minutes=10)
@@ -41,6 +42,8 @@ class DeliverySnapshot:
     gone: tuple[str, ...] = ()
     #: Everything was read, not only what changed.
     full: bool = False
+    #: How the engagement's billing stands; what readiness will say follows from it and from what the PSA shows.
+    outlook: Outlook | None = None
 
 
 def gather(context: Context) -> DeliverySnapshot:
@@ -87,6 +90,7 @@ def gather(context: Context) -> DeliverySnapshot:
         entries=tuple(sorted(entries, key=lambda e: e.key)),
         gone=tuple(sorted(gone)),
         full=full,
+        outlook=outlook(row.key, keys=[entry.key for entry in entries], overlay=context.overlay),
     )
 
 
@@ -173,7 +177,17 @@ def plan(snapshot: DeliverySnapshot) -> Draft:
             engagement_key=snapshot.engagement_key,
         )
     )
-    return Draft(tuple(steps), summary=f"Delivery of {snapshot.engagement_key}.")
+    return Draft(
+        tuple(steps), summary=f"Delivery of {snapshot.engagement_key}.", expected=_billing_problems(snapshot)
+    )
+
+
+def _billing_problems(snapshot: DeliverySnapshot) -> tuple[Problem, ...]:
+    """What the step ``billing.ready`` is going to find, so that a preview can tell it."""
+    if snapshot.outlook is None:
+        return ()
+    found = snapshot.outlook.problems(snapshot.milestones, snapshot.entries, snapshot.gone)
+    return tuple(Problem(**problem) for problem in found)
 
 
 FLOW = Flow("delivery.sync", "delivery", "Take over delivered work", gather, plan)

@@ -182,27 +182,36 @@ ENTRIES = (
         code="TAX-CODE",
         title=_("No tax code"),
         explanation=_(
-            "The treatment of this sale has no tax code in the ERP of the legal entity. The tax team maps "
-            "it; because it touches the ledger, a second person confirms it before it has effect."
+            "The treatment of this sale has no tax code in the routing of the legal entity's ERP, or the ERP refuses the "
+            "one it was sent. Where there is none the tax team maps the treatment; because that touches the ledger, a "
+            "second person confirms it before it has effect."
         ),
         owner="erp",
         resolvers=("tax",),
         severity=Severity.BLOCKING_BILLING,
-        fixes=(mapped("tax_code", _("Map the tax treatment to a tax code")),),
+        fixes=(
+            mapped("tax_code", _("Map the tax treatment to a tax code")),
+            source("erp", _("Correct the tax code that the ERP refuses")),
+            RETRY,
+        ),
         auto=Auto.REPLAY,
     ),
     Entry(
         code="TAX-SUB",
         title=_("Tax code of another country"),
         explanation=_(
-            "The tax code does not belong to the country of the legal entity that invoices. The tax team maps "
-            "the treatment to a code of this legal entity; a second person confirms it."
+            "The tax code does not belong to the country of the legal entity that invoices. The tax team corrects the code "
+            "in the ERP, or has the routing (or the mapping) of the treatment corrected; what is drafted then carries it."
         ),
         owner="erp",
         resolvers=("tax",),
         severity=Severity.BLOCKING_BILLING,
-        fixes=(mapped("tax_code", _("Map the tax treatment to a tax code")),),
-        auto=Auto.REPLAY,
+        fixes=(
+            source("erp", _("Make the tax code one of the legal entity in the ERP")),
+            Fix(FixAction.ASK, _("Have the tax code of the treatment corrected in the ERP routing")),
+            RETRY,
+        ),
+        auto=Auto.NEVER,
     ),
     Entry(
         code="TAX-RC",

@@ -21,10 +21,10 @@ from apps.governance import services as governance
 from apps.governance.selectors import ProposedMapping
 from apps.organization import selectors as organization
 from apps.sync import services as sync
-from apps.triage.catalogue import entry
 from apps.triage.errors import NotFixableHere
 from apps.triage.fixing import came_later, group_exposure, told
 from apps.triage.models import UNDER_WAY, Case, CaseState, FixPreview
+from apps.triage.selectors import mapping_kind_of
 from apps.triage.services import moves, previews
 from apps.triage.services.desk import require
 
@@ -118,8 +118,8 @@ def cases_follow_mapping(*, mapping_id: int, state: str) -> int:
 
 
 def _proposal(case: Case, target: str, target_label: str) -> ProposedMapping:
-    kind = entry(case.code).mapping_kind
-    if not kind or not case.value:
+    kind = mapping_kind_of(case)
+    if not kind:
         raise NotFixableHere(_("%(code)s cannot be fixed by mapping a value.") % {"code": case.code})
     if not target.strip():
         raise InvalidInput(_("Choose what the value means."), fields={"target": _("Required.")})

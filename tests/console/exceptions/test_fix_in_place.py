@@ -201,3 +201,34 @@ def test_the_progress_of_a_run_takes_as_many_queries_for_many_cases_as_for_few(w
         queries_of(client, address)
         costs.append(queries_of(client, address))
     assert costs[0] == costs[1]
+
+
+# ---- Where the ERP's partners are not read ---------------------------------------------------------------------------
+@pytest.fixture
+def terms(world):
+    """A value whose partners are not read from the ERP."""
+    world.service_items(("4010", "Fixed-fee reviews"))
+    return world.broken_deal(
+        2, code="CUS-TERMS", value="Net 17", object_type="customer", field="payment_terms"
+    )
+
+
+def test_where_the_partners_are_not_read_the_erps_own_id_is_asked_for(terms, signed_in):
+    ana = signed_in("ana")
+    page = ana.get(f"/exceptions/{terms.ref}/").content.decode()
+    assert 'id="fix-target" name="target"' in page
+    assert "Fixed-fee reviews" not in page, "no billing code is a term of payment"
+    shown = ana.get(f"/exceptions/{terms.ref}/fix/preview?target=5").content.decode()
+    assert 'name="target" value="5"' in shown
+    assert "could not be checked" in shown
+
+
+def test_a_value_that_a_system_refused_has_no_fix_by_mapping(world, signed_in):
+    case = world.broken_deal(3, code="CUS-TERMS", value="Net 17", field="payment_terms")
+    case.params = {**case.params, "system": "erp"}
+    case.save(update_fields=["params"])
+    page = signed_in("ana").get(f"/exceptions/{case.ref}/").content.decode()
+    assert "fix-form" not in page
+    form = {"target": "5", "previewed": "5", "token": "x"}
+    assert signed_in("ana").post(f"/exceptions/{case.ref}/fix", form).status_code in (400, 409)
+    assert governance.awaiting_review(EVERYTHING) == []
