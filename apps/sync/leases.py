@@ -1,7 +1,7 @@
 """Leases on subjects: who works on what, until when, by the database's clock, with a fencing number.
 
-Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`heartbeat`, :func:`release`, :func:`lapse`; for pumps
-:func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
+Public surface: :class:`Lease`, :func:`claim`, :func:`claim_suspect`, :func:`renew`, :func:`heartbeat`, :func:`release`,
+:func:`lapse`; for pumps :func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
 A lost race is a normal return value; :class:`LeaseLost` is raised only where going on would be wrong.
 """
 
@@ -41,7 +41,12 @@ SLOT_SECONDS = 3
 
 
 def owner() -> str:
-    return f"{socket.gethostname()}:{os.getpid()}:{threading.get_ident()}"
+    return f"{_process()}:{threading.get_ident()}"
+
+
+def _process() -> str:
+    """Who sits on a seat: one thread of a pump takes it, another one keeps it."""
+    return f"{socket.gethostname()}:{os.getpid()}"
 
 
 #: A *lane* is what one entity asks of one system at one urgency. The lanes that have something ready are found by a loose scan
@@ -61,7 +66,7 @@ WITH RECURSIVE lane AS (
         SELECT s.id, s.ready_at FROM sync_subject s
         WHERE s.ready_at IS NOT NULL AND s.ready_at <= now() AND (s.lease_until IS NULL OR s.lease_until < now())
             AND coalesce(s.legal_entity_id, 0) = lane.entity AND s.waits_for = lane.waits_for
-            AND s.priority = lane.priority
+            AND s.priority = lane.priority AND s.takeovers < %(below)s
         ORDER BY s.ready_at LIMIT %(limit)s) head
     WHERE NOT lane.waits_for = ANY(%(full)s)
 ), ready AS (
@@ -76,20 +81,50 @@ SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.le
 FROM ready WHERE s.id = ready.id
 RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
 """
+_CLAIM_SUSPECT = """
+UPDATE sync_subject AS s
+SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.lease_token + 1, lease_owner = %(owner)s,
+    takeovers = CASE WHEN ready.taken_over THEN s.takeovers + 1 ELSE s.takeovers END
+FROM (
+    SELECT id, lease_until IS NOT NULL AS taken_over FROM sync_subject
+    WHERE ready_at IS NOT NULL AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
+        AND takeovers >= %(below)s AND NOT waits_for = ANY(%(full)s)
+    ORDER BY ready_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) ready WHERE s.id = ready.id
+RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
+"""
+_NO_SUSPECT = 32_767
 
 
-def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
+def last_chance() -> int:
+    """How many takeovers make a subject a suspect: one more and it is set aside, so that attempt is made alone.
+
+    Who is worked on beside the culprit dies with it as often; that must not make a culprit of them."""
+    return max(1, settings.SYNC_POISON_TAKEOVERS - 1)
+
+
+def claim(*, limit: int, full: Sequence[int] = (), suspects: bool = True) -> list[Lease]:
     """Up to ``limit`` ready subjects; each entity in turn, its most urgent and oldest first. What other workers hold is
-    skipped, not waited for; what waits for one of the systems in ``full`` is left alone."""
+    skipped, not waited for; what waits for one of the systems in ``full`` is left alone. Who works on many at once does
+    without ``suspects``, and asks for them by :func:`claim_suspect`."""
+    return _claimed(_CLAIM, full, limit=limit, below=_NO_SUSPECT if suspects else last_chance())
+
+
+def claim_suspect(*, full: Sequence[int] = ()) -> Lease | None:
+    """One whose worker has died so often that its next attempt must be made alone."""
+    return next(iter(_claimed(_CLAIM_SUSPECT, full, below=last_chance())), None)
+
+
+def _claimed(statement: str, full: Sequence[int], **more: int) -> list[Lease]:
     asked_at = time.monotonic()
     parameters: dict[str, Any] = {
-        "limit": limit,
         "full": list(full),
         "seconds": settings.SYNC_LEASE_SECONDS,
         "owner": owner(),
+        **more,
     }
     with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, parameters)
+        cursor.execute(statement, parameters)
         rows = cursor.fetchall()
     good_until = asked_at + settings.SYNC_LEASE_SECONDS
     return [
@@ -204,7 +239,7 @@ def take_slot() -> int | None:
             "UPDATE sync_pumpslot SET lease_until = now() + make_interval(secs => %s), owner = %s WHERE number = ("
             "  SELECT number FROM sync_pumpslot WHERE number <= %s AND (lease_until IS NULL OR lease_until < now())"
             "  ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING number",
-            [SLOT_SECONDS, owner(), settings.SYNC_PUMP_SLOTS],
+            [SLOT_SECONDS, _process(), settings.SYNC_PUMP_SLOTS],
         )
         row = cursor.fetchone()
         return row[0] if row else None
@@ -215,7 +250,7 @@ def keep_slot(number: int) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sync_pumpslot SET lease_until = now() + make_interval(secs => %s) WHERE number = %s AND owner = %s",
-            [SLOT_SECONDS, number, owner()],
+            [SLOT_SECONDS, number, _process()],
         )
         return cursor.rowcount == 1
 
@@ -224,5 +259,5 @@ def free_slot(number: int) -> None:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sync_pumpslot SET lease_until = NULL, owner = '' WHERE number = %s AND owner = %s",
-            [number, owner()],
+            [number, _process()],
         )
