@@ -60,14 +60,17 @@ class _Pump:
         threads.append(_thread(self._take_in, name="pump-intake"))
         keeper = _thread(self._keeper, name="pump-keeper")
         connectors.start()
+        keeper.start()
         try:
-            for thread in (keeper, *threads):
+            self._work_on_suspects()
+            for thread in threads:
                 thread.start()
             self._feed()
         finally:
             self.ended.set()
             for thread in threads:  # the keeper goes on keeping their leases until the last of them is done
-                thread.join()
+                if thread.ident is not None:
+                    thread.join()
             self.finished.set()
             keeper.join()
             self._give_back()
@@ -75,7 +78,19 @@ class _Pump:
             leases.free_slot(self.slot)
         return self.done
 
-    # -- the main thread: work for the others
+    # -- the main thread: first what nothing else may be worked on beside, then work for the others
+
+    def _work_on_suspects(self) -> None:
+        """One at a time and alone: if this process dies of it, nobody else is blamed. For a quarter of its time at most."""
+        until = time.monotonic() + settings.SYNC_PUMP_SECONDS / 4
+        while self._goes_on() and time.monotonic() < until:
+            lease = leases.claim_suspect(full=connectors.full())
+            if lease is None:
+                return
+            with self.lock:
+                self.held[lease.subject_id] = lease
+            with self._holding(lease):
+                self.done += work_on(lease)
 
     def _feed(self) -> None:
         pause, done, counted_at = SHORTEST_PAUSE, 0, time.monotonic()
@@ -114,7 +129,7 @@ class _Pump:
         return not self.ended.is_set() and not stopping.requested() and time.monotonic() < self.until
 
     def _claim(self, number: int) -> bool:
-        found = leases.claim(limit=number, full=connectors.full())
+        found = leases.claim(limit=number, full=connectors.full(), suspects=False)
         with self.lock:
             self.held |= {lease.subject_id: lease for lease in found}
         for lease in found:

@@ -1,8 +1,7 @@
 """Leases on subjects: who works on what, until when, by the database's clock, with a fencing number.
 
-Public surface: :class:`Lease`, :func:`claim`, :func:`renew`, :func:`heartbeat`, :func:`release`, :func:`release_held`,
-:func:`lapse`; for pumps
-:class:`Seat`, :func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
+Public surface: :class:`Lease`, :func:`claim`, :func:`claim_suspect`, :func:`renew`, :func:`heartbeat`, :func:`release`,
+:func:`release_held`, :func:`lapse`; for pumps :class:`Seat`, :func:`take_slot`, :func:`keep_slot`, :func:`free_slot`.
 A lost race is a normal return value; :class:`LeaseLost` is raised only where going on would be wrong.
 """
 
@@ -66,7 +65,7 @@ WITH RECURSIVE lane AS (
         SELECT s.id, s.ready_at FROM sync_subject s
         WHERE s.ready_at IS NOT NULL AND s.ready_at <= now() AND (s.lease_until IS NULL OR s.lease_until < now())
             AND coalesce(s.legal_entity_id, 0) = lane.entity AND s.waits_for = lane.waits_for
-            AND s.priority = lane.priority
+            AND s.priority = lane.priority AND s.takeovers < %(below)s
         ORDER BY s.ready_at LIMIT %(limit)s) head
     WHERE NOT lane.waits_for = ANY(%(full)s)
 ), ready AS (
@@ -81,19 +80,49 @@ SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.le
 FROM ready WHERE s.id = ready.id
 RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
 """
+_CLAIM_SUSPECT = """
+UPDATE sync_subject AS s
+SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.lease_token + 1, lease_owner = %(owner)s,
+    takeovers = CASE WHEN ready.taken_over THEN s.takeovers + 1 ELSE s.takeovers END
+FROM (
+    SELECT id, lease_until IS NOT NULL AS taken_over FROM sync_subject
+    WHERE ready_at IS NOT NULL AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
+        AND takeovers >= %(below)s AND NOT waits_for = ANY(%(full)s)
+    ORDER BY ready_at LIMIT 1 FOR UPDATE SKIP LOCKED
+) ready WHERE s.id = ready.id
+RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
+"""
+_NO_SUSPECT = 32_767
 
 
-def claim(*, limit: int, full: Sequence[int] = ()) -> list[Lease]:
+def last_chance() -> int:
+    """How many takeovers make a subject a suspect: one more and it is set aside, so that attempt is made alone.
+
+    Who is worked on beside the culprit dies with it as often; that must not make a culprit of them."""
+    return max(1, settings.SYNC_POISON_TAKEOVERS - 1)
+
+
+def claim(*, limit: int, full: Sequence[int] = (), suspects: bool = True) -> list[Lease]:
     """Up to ``limit`` ready subjects; each entity in turn, its most urgent and oldest first. What other workers hold is
-    skipped, not waited for; what waits for one of the systems in ``full`` is left alone."""
+    skipped, not waited for; what waits for one of the systems in ``full`` is left alone. Who works on many at once does
+    without ``suspects``, and asks for them by :func:`claim_suspect`."""
+    return _claimed(_CLAIM, full, limit=limit, below=_NO_SUSPECT if suspects else last_chance())
+
+
+def claim_suspect(*, full: Sequence[int] = ()) -> Lease | None:
+    """One whose worker has died so often that its next attempt must be made alone."""
+    return next(iter(_claimed(_CLAIM_SUSPECT, full, below=last_chance())), None)
+
+
+def _claimed(statement: str, full: Sequence[int], **more: int) -> list[Lease]:
     asked_at = time.monotonic()
     parameters: dict[str, Any] = {
-        "limit": limit,
         "full": list(full),
         "seconds": settings.SYNC_LEASE_SECONDS,
         "owner": owner(),
+        **more,
     }
-    rows = statements.rows(_CLAIM, parameters)
+    rows = statements.rows(statement, parameters)
     good_until = asked_at + settings.SYNC_LEASE_SECONDS
     return [
         Lease(subject_id, token, taken_over, takeovers, asked, good_until)

@@ -85,7 +85,7 @@ class Drill:
         ]
 
     def end(self, *, seconds: float = 120, **values: Any) -> Figure:
-        """Settle, report, and refuse anything lost, doubled or half done."""
+        """Settle, report, and refuse anything lost, doubled or half done. A value may be a function, asked at the end."""
         found = self.settle(seconds=seconds)
         self.report(found, **values)
         assert found.good, f"{found}\n{self.site.log('worker')}"
@@ -98,7 +98,7 @@ class Drill:
             "doubled": len(found.doubled),
             "half": len(found.half),
             "total": f"{found.held} of {found.wanted}",
-            **values,
+            **{name: value() if callable(value) else value for name, value in values.items()},
         }
         self.figure.recovery += interrupted(self.inspector.calls(self.jobs), self.faults)
         self.figure.keep(self.test)

@@ -109,11 +109,12 @@ def test_a_message_that_kills_its_worker_is_set_aside_and_the_others_go_on(
             with contextlib.suppress(psutil.NoSuchProcess):  # Celery replaces them meanwhile
                 if works_on(site, poison.deal_id, child):
                     child.kill()
+                    child.wait(5)
                     deaths += 1
         time.sleep(0.05)
     sender.join()
     run.jobs = others
-    run.end(deaths=deaths, **{"set aside": int(set_aside(site, poison.deal_id))})
+    run.end(deaths=deaths, **{"set aside": lambda: int(set_aside(site, poison.deal_id))})
     assert deaths >= 3
     calls = len(run.inspector.calls([poison])[poison.deal_id])
     time.sleep(3)
@@ -156,7 +157,7 @@ def test_a_worker_stopped_for_longer_than_its_lease_writes_nothing_when_it_wakes
         time.sleep(6)
         site.signal(name, signal.SIGCONT)
         time.sleep(run.chance.uniform(0.5, 2.0))
-    run.end(stops=3, fenced=site.log_count("lease_lost"))
+    run.end(stops=3, fenced=lambda: site.log_count("lease_lost"))
 
 
 def test_a_worker_told_to_end_in_the_middle_gives_its_work_back(site: Site, drill: Callable[..., Drill]):
@@ -196,7 +197,7 @@ def test_a_task_longer_than_the_brokers_visibility_time_out_has_one_effect(
         site.start(name, **impatient)
     until(lambda: given_again(site) > 0, seconds=40, what="a bell was given to somebody else")
     site.up("beat")
-    run.end(**{"bells given again": given_again(site)})
+    run.end(**{"bells given again": lambda: given_again(site)})
     site.down("worker", "worker2")
 
 

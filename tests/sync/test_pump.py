@@ -295,3 +295,37 @@ def test_a_finished_subject_is_fresh_again_and_a_dead_one_is_not(steps: Steps):
         left = queue.enqueue_fresh([ask("once-done"), ask("once-dead")])
     assert [one.key for one in left] == ["once-dead"]
     assert Transaction.objects.filter(subject_id=done.subject_id).count() == 2
+
+
+def test_a_pump_stays_on_its_seat_for_its_whole_time(steps: Steps, settings):
+    settings.SYNC_PUMP_SECONDS, settings.SYNC_PUMP_THREADS = 3, 2
+    started = time.monotonic()
+    engine.pump()
+    assert time.monotonic() - started >= 3, "its keeper has kept the seat that its main thread took"
+
+
+# ---- suspects --------------------------------------------------------------------------------------------------------
+
+
+def test_the_last_attempt_of_a_suspect_is_made_alone(steps: Steps, settings, monkeypatch):
+    settings.SYNC_PUMP_SECONDS, settings.SYNC_PUMP_THREADS = 8, 4
+    together: dict[str, set[str]] = {}
+    running: set[str] = set()
+
+    def watch(transaction: Transaction) -> locals.Result:
+        key = transaction.subject.key
+        running.add(key)
+        time.sleep(0.3)
+        together[key] = set(running)
+        running.discard(key)
+        return locals.Result("Watched.")
+
+    monkeypatch.setitem(locals.VERBS, "watch", watch)
+    found = [steps.ask(f"beside-{n}", local("watch", "Watches.", verb="watch")) for n in range(8)]
+    suspects = [found[3].subject_id, found[6].subject_id]
+    Subject.objects.filter(id__in=suspects).update(takeovers=leases.last_chance())
+    threading.Timer(4.0, stopping.request).start()
+    engine.pump()
+    assert {now(row).state for row in found} == {"succeeded"}
+    assert (together["beside-3"], together["beside-6"]) == ({"beside-3"}, {"beside-6"})
+    assert any(len(beside) > 1 for beside in together.values()), "the others are worked on together"

@@ -160,10 +160,11 @@ def signed_client_credentials(
     private_key: str,
     algorithm: str = "PS256",
     scope: str | Sequence[str] = "rest_webservices",
-    lifetime: int = 600,
+    slack: int = 900,
 ) -> Token:
-    """Client credentials proven by a signed assertion (RFC 7523 §2.2), as NetSuite takes it.
+    """Client credentials proven by a signed assertion (RFC 7523 §2.2), as NetSuite takes it (one hour long at most).
 
+    ``slack``: by how many seconds our clock may be wrong; the assertion is good for so long before and after now.
     ``audience`` is the public token URL; ``scope`` goes into the assertion; ``algorithm`` PS256/384/512 or ES256/384/512.
     """
     now = _epoch()
@@ -171,8 +172,8 @@ def signed_client_credentials(
         "iss": client_id,
         "scope": scope if isinstance(scope, str) else list(scope),
         "aud": audience,
-        "iat": now,
-        "exp": now + lifetime,
+        "iat": now - slack,
+        "exp": now + slack,
         "jti": str(uuid.uuid4()),
     }
     assertion = _signed(claims, private_key, algorithm, {"kid": certificate_id, "typ": "JWT"})
