@@ -12,7 +12,7 @@ from tests.faults.load import Sender
 from tests.faults.site import Site
 from tests.faults.test_workers import ring
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.long_fault]
 #: RabbitMQ's orderly start takes ten seconds, and each broker needs a site of its own.
 BROKERS = ["valkey", *(pytest.param(name, marks=pytest.mark.long_fault) for name in ("redis", "rabbitmq"))]
 

@@ -59,6 +59,7 @@ def test_postgresql_killed_during_commit_has_stored_what_was_acknowledged(
     assert lost == 0
 
 
+@pytest.mark.long_fault
 def test_postgresql_restarted_killed_and_frozen_in_the_middle_of_the_work(
     site: Site, drill: Callable[..., Drill]
 ):
@@ -80,6 +81,7 @@ def test_postgresql_restarted_killed_and_frozen_in_the_middle_of_the_work(
     run.end()
 
 
+@pytest.mark.long_fault
 def test_no_connection_is_left_and_work_goes_on_when_there_are_some_again(
     site: Site, drill: Callable[..., Drill]
 ):
@@ -102,6 +104,7 @@ def test_no_connection_is_left_and_work_goes_on_when_there_are_some_again(
     run.end()
 
 
+@pytest.mark.long_fault
 def test_deadlocks_and_serialization_errors_end_statements_and_no_work(
     site: Site, drill: Callable[..., Drill]
 ):

@@ -28,6 +28,7 @@ def test_each_event_ten_times_has_one_effect(site: Site, drill: Callable[..., Dr
     assert new == [1] * len(jobs)
 
 
+@pytest.mark.long_fault
 def test_events_out_of_order_leave_what_the_ordered_run_leaves(site: Site, drill: Callable[..., Drill]):
     """Fault 23. Four events of each deal: half of the deals get them in order, half in any order, all deals mixed."""
     site.only("web", "worker", "beat")
@@ -49,6 +50,7 @@ def copies(job: Job) -> list[Job]:
     return [replace(job, event_id=f"{job.event_id}{at}", statuses=[]) for at in range(3)]
 
 
+@pytest.mark.long_fault
 def test_missed_events_are_found_by_polling(site: Site, drill: Callable[..., Drill]):
     """Fault 24. Two of three events never come; what the CRM has closed counts as acknowledged all the same."""
     site.only("web")

@@ -75,6 +75,7 @@ def test_a_committed_write_whose_answer_is_lost_is_probed_and_not_repeated(
     assert met(site) >= 3
 
 
+@pytest.mark.long_fault
 def test_connections_that_hang_break_and_drip_are_survived(site: Site, drill: Callable[..., Drill]):
     """Fault 21. Half-open connections, silence before anything was done, bodies that drip or break off, on any request."""
     site.only("web", "worker", "beat")
@@ -86,6 +87,7 @@ def test_connections_that_hang_break_and_drip_are_survived(site: Site, drill: Ca
     assert met(site) >= 5
 
 
+@pytest.mark.long_fault
 def test_the_same_key_with_another_body_is_refused(site: Site, drill: Callable[..., Drill]):
     """Fault 17. The vendor refuses a second write under a used key and makes nothing; at our door the first body counts."""
     site.only("web", "worker", "beat")
@@ -124,6 +126,7 @@ def customer_push(name: str) -> Push:
     return Push("customer", "create", "cus-crm-001Faults", "faults-17-key", body)
 
 
+@pytest.mark.long_fault
 def test_a_key_older_than_the_vendors_window_is_not_trusted(site: Site, drill: Callable[..., Drill]):
     """Fault 18. The worker dies between a write and its journal; the vendor forgets its idempotency keys before it is back."""
     site.only("web", "beat")
@@ -151,6 +154,7 @@ def test_a_key_older_than_the_vendors_window_is_not_trusted(site: Site, drill: C
 # ---- storms ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.long_fault
 def test_a_storm_of_429_is_waited_out_and_drains(site: Site, drill: Callable[..., Drill]):
     """Fault 19. Each system answers 429 with Retry-After 2 s, several times over."""
     site.only("web", "worker", "beat")
@@ -175,6 +179,7 @@ def calls_over_limit(site: Site, system: str, *, retry_after: float) -> int:
     return sum(any(one + after < at < one + before for one in storms) for at, _ in rows)
 
 
+@pytest.mark.long_fault
 @pytest.mark.parametrize(
     "seconds", [pytest.param(15, id="short"), pytest.param(120, id="long", marks=pytest.mark.long_fault)]
 )
@@ -209,6 +214,7 @@ def test_a_storm_of_5xx_opens_the_circuit_once_and_drains(
     assert len(storm) <= 5 + 5 + 2 + seconds // 5
 
 
+@pytest.mark.long_fault
 def test_expired_tokens_are_renewed_once_a_process(site: Site, drill: Callable[..., Drill]):
     """Fault 33. Both OAuth systems forget every token while two pumps with four threads each call them."""
     site.only("web", "worker", "beat")

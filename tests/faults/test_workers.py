@@ -42,6 +42,7 @@ def kill_at_random(run: Drill, jobs: int, *, kills: int, pause: tuple[float, flo
         time.sleep(run.chance.uniform(*pause))
 
 
+@pytest.mark.long_fault
 def test_workers_killed_at_random_lose_and_double_nothing(site: Site, drill: Callable[..., Drill]):
     """Fault 2, the short form: kill -9 of a worker's whole process group, five times under 30 jobs."""
     run = drill(site, 2, "a worker's process group killed at random under 30 jobs")
@@ -57,6 +58,7 @@ def test_workers_killed_at_random_under_two_hundred_jobs(site: Site, drill: Call
     run.end(seconds=180, kills=len(run.faults))
 
 
+@pytest.mark.long_fault
 def test_one_child_of_a_worker_killed_is_replaced_and_its_work_goes_on(
     site: Site, drill: Callable[..., Drill]
 ):
@@ -160,6 +162,7 @@ def test_a_worker_stopped_for_longer_than_its_lease_writes_nothing_when_it_wakes
     run.end(stops=3, fenced=lambda: site.log_count("lease_lost"))
 
 
+@pytest.mark.long_fault
 def test_a_worker_told_to_end_in_the_middle_gives_its_work_back(site: Site, drill: Callable[..., Drill]):
     """Fault 30. SIGTERM of the parent mid-task; the next worker goes on at once, without waiting for leases to run out."""
     site.only("web", "worker", "beat")
@@ -180,6 +183,7 @@ def test_a_worker_told_to_end_in_the_middle_gives_its_work_back(site: Site, dril
     run.end(**{"ended within": f"{max(ended_within)} s"})
 
 
+@pytest.mark.long_fault
 def test_a_task_longer_than_the_brokers_visibility_time_out_has_one_effect(
     site: Site, drill: Callable[..., Drill]
 ):
@@ -212,6 +216,7 @@ def given_again(site: Site) -> int:
     return sum(count - 1 for count in seen.values())
 
 
+@pytest.mark.long_fault
 def test_two_workers_with_one_message_have_one_effect(site: Site, drill: Callable[..., Drill]):
     """Fault 6. Every event comes twice at once, and two workers are rung with ten copies of each bell."""
     site.only("web", "worker", "worker2", "beat")
