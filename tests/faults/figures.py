@@ -1,4 +1,4 @@
-"""The figure of a fault: printed, and kept as JSON from which ``docs/faults.md`` is made (``python -m tests.faults.report``).
+"""The figure of a fault: printed, and kept as JSON; what is said in ``docs/faults.md`` comes from there.
 
 Public surface: :class:`Figure`, :func:`spread`, :data:`FOLDER`.
 """
