@@ -48,7 +48,13 @@ SECOND = deals.DealSpec(
 #: What the story adds to each system, counted once by hand in a run without kills. The customer stands in the ERP before.
 EXPECTED = {
     "crm": {"Eng_Status__c": 1},
-    "erp": {"chargeRule": 1, "customerSubsidiaryRelationship": 1, "invoice": 1, "job": 1},
+    "erp": {
+        "billingSchedule": 1,
+        "chargeRule": 1,
+        "customerSubsidiaryRelationship": 1,
+        "invoice": 1,
+        "job": 1,
+    },
     "psa": {"billing_milestones": 1, "external_references": 2, "workspaces": 1},
     "billing": {"customer": 1, "tax_id": 1},
 }
