@@ -40,7 +40,7 @@ EXPECTED = {
     },
     "psa": {
         "billing_milestones": 2,
-        "external_references": 5,
+        "external_references": 4,  # a rate card set cannot carry one
         "rate_card_roles": 2,
         "rate_card_set_versions": 1,
         "rate_card_sets": 1,
