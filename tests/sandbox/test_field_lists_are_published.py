@@ -134,6 +134,16 @@ def test_the_records_that_the_rest_browser_does_not_have_are_these():
     assert {"billingClass", "billingRateCard", "chargeRule"} == erp.NOT_IN_BROWSER
 
 
+@pytest.mark.parametrize("kind", sorted(erp.PUBLISHED["records"]))
+def test_a_published_list_is_whole_or_says_which_part_it_is(kind):
+    record = erp.PUBLISHED["records"][kind]
+    if "counted" not in record:
+        assert record["part"]
+        return
+    choices = sum(one == "choice" for one in record["fields"].values())
+    assert len(record["fields"]) + 2 * choices + 1 == record["counted"]  # + 1: links
+
+
 def test_what_netsuite_does_not_publish_is_found():
     fields = {
         "total": erp.Field("total", "s"),
