@@ -94,6 +94,7 @@ def at_work(run: Drill, *names: str) -> str:
     return run.chance.choice([name for name in names if pumps(run.site.children(name))] or list(names))
 
 
+@pytest.mark.long_fault
 def test_a_message_that_kills_its_worker_is_set_aside_and_the_others_go_on(
     site: Site, drill: Callable[..., Drill]
 ):
@@ -144,6 +145,7 @@ def works_on(site: Site, deal_id: str, child: psutil.Process) -> bool:
     return row is not None and row[0].split(":")[1:2] == [str(child.pid)]
 
 
+@pytest.mark.long_fault
 def test_a_worker_stopped_for_longer_than_its_lease_writes_nothing_when_it_wakes(
     site: Site, drill: Callable[..., Drill]
 ):
