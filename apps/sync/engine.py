@@ -45,7 +45,7 @@ class _Pump:
     def __init__(self, slot: leases.Seat) -> None:
         self.slot = slot
         self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS
-        self.ahead: queues.SimpleQueue[Lease] = queues.SimpleQueue()
+        self.ahead: queues.Queue[Lease] = queues.Queue()
         self.held: dict[int, Lease] = {}
         self.lock = threading.Lock()
         self.ended = threading.Event()
