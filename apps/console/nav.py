@@ -22,7 +22,7 @@ _ANY = ("engagement.view", "exception.view", "transaction.view", "prebill.view")
 SCREENS = (
     ("", gettext_lazy("Home"), "console:home", "home", "h", _ANY),
     (_WORK, gettext_lazy("Exceptions"), "console:exceptions", "alert-triangle", "e", ("exception.view",)),
-    (_WORK, gettext_lazy("Prebill"), "console:prebills", "receipt", "p", ("prebill.view",)),
+    (_WORK, gettext_lazy("Prebills"), "console:prebills", "receipt", "p", ("prebill.view",)),
     (_WORK, gettext_lazy("New mappings"), "console:mappings", "arrows-exchange", "m", ("mapping.view",)),
     (_LOOK_UP, gettext_lazy("Engagements"), "console:engagements", "briefcase", "n", ("engagement.view",)),
     (

@@ -125,7 +125,7 @@ _LABELS = {
     "blocking-billing": _("Blocks billing"),
     "blocking-provisioning": _("Blocks provisioning"),
     "dead": _("Given up, needs a person"),
-    "held": _("Held, needs a person"),
+    "held": _("Held for a person"),
 }
 
 
