@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import time
 from functools import partial
+from threading import Event
 from typing import Any
 
 import pytest
+from django.db import connection, transaction
 
 from apps.commercial import services as commercial
 from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
@@ -148,3 +151,38 @@ def test_running_the_group_again_stays_inside_what_the_person_may_replay(uk):
     answer = services.case_retry(case=cases[0], by=ana, whole_group=True)
     assert answer["replayed"] == [case.transaction_id for case in cases]
     assert Transaction.objects.get(pk=other.transaction_id).state == "held"
+
+
+def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_database):
+    """Workers lock the subject, then the case that they close. Whoever did it the other way round would wait for ever."""
+    uk = world.entity()
+    ana, case = hire("ana", uk), opened(uk)
+    subject_id = Transaction.objects.get(pk=case.transaction_id).subject_id
+    started = Event()
+
+    def run_again() -> Any:
+        started.wait(10)
+        return services.case_retry(case=case, by=ana)
+
+    def as_a_worker() -> str:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT id FROM sync_subject WHERE id = %s FOR UPDATE", [subject_id])
+            started.set()
+            until_somebody_waits_for(cursor)
+            cursor.execute("SELECT id FROM triage_case WHERE id = %s FOR UPDATE NOWAIT", [case.pk])
+            return "took the case"
+
+    assert together(as_a_worker, run_again) == [
+        "took the case",
+        {"replayed": [case.transaction_id], "skipped": []},
+    ]
+
+
+def until_somebody_waits_for(cursor: Any) -> None:
+    """Returns once another session waits for a lock that this one holds."""
+    deadline = time.monotonic() + 10
+    while time.monotonic() < deadline:
+        cursor.execute("SELECT 1 FROM pg_stat_activity WHERE pg_backend_pid() = ANY(pg_blocking_pids(pid))")
+        if cursor.fetchone():
+            return
+    raise AssertionError("Nobody came to wait for the lock.")

@@ -85,6 +85,7 @@ def case_retry(*, case: Case, by: Any, whole_group: bool = False, why: str = "")
     """
     require(case, by, "transaction.replay")
     with transaction.atomic():
+        sync.hold_still(transaction_ids=_transactions(case, whole_group=whole_group))
         cases = [_lock_open(case)]
         if whole_group:
             cases = actionable(case, by, "transaction.replay")
@@ -96,6 +97,13 @@ def case_retry(*, case: Case, by: Any, whole_group: bool = False, why: str = "")
             tokens=None,
             why=why or _("Run again from %(ref)s.") % {"ref": case.ref},
         )
+
+
+def _transactions(case: Case, *, whole_group: bool) -> list[int]:
+    if not whole_group:
+        return [case.transaction_id]
+    rows = Case.objects.filter(group_id=case.group_id, state__in=OPEN_STATES)
+    return list(rows.values_list("transaction_id", flat=True))
 
 
 def require(case: Case, by: Any, verb: str) -> None:
