@@ -108,6 +108,7 @@ MIDDLEWARE = [
     "apps.core.middleware.CorrelationMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "apps.core.middleware.DoorMiddleware",
+    "apps.console.freshness.UnchangedMiddleware",
     "django_structlog.middlewares.RequestMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",

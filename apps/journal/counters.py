@@ -1,7 +1,7 @@
 """Counter tables: how many rows a table has of each kind, kept by triggers, read without counting.
 
 Public surface: :class:`Counter`, :func:`declare`, :func:`counted_by`, :func:`totals`, :class:`Total`,
-:func:`summed`, :func:`fold`, :func:`recount`, :class:`Drift`.
+:func:`summed`, :func:`count_moment`, :func:`fold`, :func:`recount`, :class:`Drift`.
 
 A statement that changes rows appends one delta for each kind that it changes, in its own transaction: a rollback takes it
 along, and since nobody updates a shared row, nobody waits for another. A follower folds deltas into the totals; readers add up
@@ -19,6 +19,7 @@ import pgtrigger
 from django.db import connection, transaction
 from django.db.models import Count, Q, QuerySet
 
+from apps.core import statements
 from apps.core.scope import Scope
 
 #: One folder or recounter at a time.
@@ -146,6 +147,19 @@ def summed(
     return answer
 
 
+_MOMENT = (
+    "SELECT last_value || '-' || (SELECT count(*) FROM journal_countdelta) FROM journal_countdelta_id_seq"
+)
+
+
+def count_moment() -> str:
+    """A word that is another one as soon as any counted row has changed its kind visibly, in one statement.
+
+    It is the last number given to a delta and how many are unfolded. Numbers are given out before their deltas are visible:
+    until the next fold the unfolded can only become more, and a fold takes a number itself."""
+    return str(statements.rows(_MOMENT, ())[0][0])
+
+
 # ---- Keeping ---------------------------------------------------------------------------------------------------------
 
 _FOLD_SQL = """
@@ -158,7 +172,7 @@ folded AS (
     SELECT name, legal_entity_id, keys, sum(n) FROM gone GROUP BY 1, 2, 3 HAVING sum(n) <> 0
     ON CONFLICT (name, legal_entity_id, keys) DO UPDATE SET n = c.n + excluded.n
 )
-SELECT count(*) FROM gone
+SELECT count(*), CASE WHEN count(*) > 0 THEN nextval('journal_countdelta_id_seq') END FROM gone
 """
 
 

@@ -50,5 +50,15 @@
     const heading = target.querySelector("[data-focus]");
     if (heading && event.detail.requestConfig?.triggeringEvent?.type === "click") heading.focus({ preventScroll: true });
   });
+  // A visible page asks whether it still shows what is. What somebody has a hand on is left alone.
+  const ask = () => {
+    if (document.visibilityState !== "visible") return;
+    document.querySelectorAll("[data-fresh]").forEach((mark) => {
+      const shown = document.querySelector(mark.dataset.fresh);
+      if (shown && !shown.contains(document.activeElement)) htmx.trigger(mark, "fresh");
+    });
+  };
+  setInterval(ask, Number(document.body.dataset.freshSeconds || 15) * 1000);
+  document.addEventListener("visibilitychange", ask);
   // Back and Forward: the history cache is off, so the address is simply loaded again.
 })();

@@ -13,6 +13,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_GET, require_POST
 from django_htmx.http import HttpResponseClientRefresh
 
+from apps.console import freshness
 from apps.console.access import ConsoleRequest, screen
 from apps.console.exceptions import presenters
 from apps.console.exceptions.board import board_of
@@ -34,7 +35,8 @@ SAID = 10
 @screen("exception.view")
 def index(request: ConsoleRequest) -> HttpResponse:
     """Groups by cause, or cases; nothing opened."""
-    return show(request, PAGE, {"board": board_of(request)}, partials=("list",))
+    fresh = freshness.stamp()
+    return show(request, PAGE, {"board": board_of(request), "fresh": fresh}, partials=("list",))
 
 
 @require_GET
@@ -174,9 +176,10 @@ def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
 
 def _show_case(request: ConsoleRequest, ref: str, *, preview: Any = None) -> HttpResponse:
     only_detail = request.headers.get("HX-Target") == "detail" and bool(request.htmx)
+    fresh = freshness.stamp()
     board = board_of(request, whole=not only_detail)
     page = presenters.case_page(request, ref, board, preview=preview)
-    return show(request, PAGE, {"board": board, "page": page}, partials=("detail",))
+    return show(request, PAGE, {"board": board, "page": page, "fresh": fresh}, partials=("detail", "list"))
 
 
 def _say_result(request: ConsoleRequest, result: dict[str, Any]) -> None:

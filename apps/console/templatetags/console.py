@@ -22,7 +22,7 @@ from django.utils.translation import ngettext
 from tablericons import _render_icon
 
 from apps.canonical.money import minor_unit_exponent
-from apps.console import nav
+from apps.console import freshness, nav
 from apps.console.states import state_label, state_tone
 from apps.console.transactions.presenters import flow_label
 from apps.core import clock
@@ -194,6 +194,7 @@ def keep_query(context: template.Context, **changes: Any) -> str:
     query = request.GET.copy() if request is not None else None
     if query is None:
         return "?"
+    query.pop(freshness.PARAMETER, None)
     if "page" not in changes:
         query.pop("page", None)
     for key, value in changes.items():

@@ -11,6 +11,7 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
+from apps.console import freshness
 from apps.console.access import ConsoleRequest, Permission, permitted, screen
 from apps.console.pages import back_to, keyed_page_of, show, with_count
 from apps.console.transactions import presenters
@@ -28,6 +29,7 @@ DETAIL = "console/transactions/detail.html"
 @screen("transaction.view")
 def index(request: ConsoleRequest) -> HttpResponse:
     """The list: search by reference, business key or correlation id; state, flow and entity."""
+    fresh = freshness.stamp()
     filters = TransactionFilter(request.GET, queryset=sync.transactions(request.scope))
     filters.form.is_valid()  # what is no choice is left out, here as in the rows
     chosen = filters.form.cleaned_data
@@ -40,6 +42,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
     )
     total = None if chosen.get("q") else facets.total
     context = {
+        "fresh": fresh,
         "page_obj": keyed_page_of(request, filters.qs, total=total),
         "filtered": any(request.GET.get(name) for name in ("q", "state", "flow", "legal_entity")),
         "states": [(value, with_count(label, facets.states.get(value, 0))) for value, label in GROUPS],
