@@ -53,12 +53,19 @@ for _number, _key in enumerate(SECRETS_KEYS, start=1):
             f"SECRETS_KEYS holds as key {_number} something that is not a Fernet key (32 bytes in URL-safe base64)."
         ) from None
 
+# transaction: a pooler lends a server connection for one database transaction at a time (docs/production.md).
+DATABASE_POOLING = env.choice("DATABASE_POOLING", "none", ("none", "transaction"))
 DATABASES = {
     "default": env.database("DATABASE_URL", DATABASE_URL)
-    | {"CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE", 60), "CONN_HEALTH_CHECKS": True}
+    | {
+        "CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE", 60),
+        "CONN_HEALTH_CHECKS": True,
+        # A cursor on the server outlives its database transaction; the next one may run on another server connection.
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_POOLING == "transaction",
+    }
 }
 # Django's own statements are bound by the client; the engine's are prepared (apps.core.statements).
-DATABASE_PREPARE = env.boolean("DATABASE_PREPARE", True)
+DATABASE_PREPARE = env.boolean("DATABASE_PREPARE", DATABASE_POOLING == "none")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rate limits of log-in count across web processes, so the cache must be shared; PostgreSQL is already there.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
@@ -260,6 +267,15 @@ PUBLIC_URL = env.address(
 )
 
 # ---- Celery: bells only, PostgreSQL knows the work -----------------------------------------------------------------
+BROKER_QUEUE_TYPE = env.choice("BROKER_QUEUE_TYPE", "classic", ("classic", "quorum"))
+if BROKER_QUEUE_TYPE == "quorum":
+    if not CELERY_BROKER_URL.startswith("amqp"):
+        raise ImproperlyConfigured("BROKER_QUEUE_TYPE=quorum needs RabbitMQ: CELERY_BROKER_URL with amqp:// or amqps://.")
+    CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
+    # A name of its own: RabbitMQ refuses to make a queue that exists into one of another type.
+    CELERY_TASK_DEFAULT_QUEUE = "pssync.bells"
+    # Whoever rings hears that no majority of the cluster has taken the bell, instead of ringing into the void.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
