@@ -32,7 +32,9 @@ START_SECONDS = 20
 def program() -> str | None:
     """The pgbouncer to use, None where none is installed."""
     named = os.environ.get("PGBOUNCER")
-    return shutil.which(named or "pgbouncer") or (None if named else shutil.which("pgbouncer", path="/usr/sbin"))
+    return shutil.which(named or "pgbouncer") or (
+        None if named else shutil.which("pgbouncer", path="/usr/sbin")
+    )
 
 
 def version(path: str) -> tuple[int, int]:
@@ -48,7 +50,9 @@ class Pooler:
 
     ``prepared``: how many prepared statements it carries for each server connection (0: none, as older versions)."""
 
-    def __init__(self, at: Path, *, server_url: str, port: int, pool: int = 20, prepared: int | None = None) -> None:
+    def __init__(
+        self, at: Path, *, server_url: str, port: int, pool: int = 20, prepared: int | None = None
+    ) -> None:
         found = program()
         if found is None:
             raise RuntimeError("pgbouncer is not installed, and PGBOUNCER names none.")
@@ -137,7 +141,9 @@ class Pooler:
 
     def _settings(self) -> str:
         server = " ".join(
-            f"{name}={self._server[name]}" for name in ("host", "port", "user", "password") if self._server.get(name)
+            f"{name}={self._server[name]}"
+            for name in ("host", "port", "user", "password")
+            if self._server.get(name)
         )
         lines = {
             "listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "", "auth_type": "any",

@@ -60,13 +60,23 @@ def pooling_as_found(
         return [Error(f"The database does not answer: {error}", id="core.E005")]
     if pooled and settings.DATABASE_POOLING == "none":
         hint = f"Set DATABASE_POOLING=transaction if it pools in transaction mode. {_WHERE}"
-        return [Warning("Between us and PostgreSQL is a pooler, and DATABASE_POOLING is none.", hint=hint, id="core.W003")]
+        return [
+            Warning(
+                "Between us and PostgreSQL is a pooler, and DATABASE_POOLING is none.",
+                hint=hint,
+                id="core.W003",
+            )
+        ]
     if settings.DATABASE_POOLING == "transaction":
         if not pooled:
             hint = f"DATABASE_POOLING=none lets the engine's statements be prepared. {_WHERE}"
-            return [Warning("DATABASE_POOLING is transaction, and no pooler is there.", hint=hint, id="core.W004")]
+            return [
+                Warning("DATABASE_POOLING is transaction, and no pooler is there.", hint=hint, id="core.W004")
+            ]
         if settings.DATABASE_PREPARE and not carried:
-            hint = f"Set DATABASE_PREPARE=false, or max_prepared_statements of pgbouncer 1.22 or newer. {_WHERE}"
+            hint = (
+                f"Set DATABASE_PREPARE=false, or max_prepared_statements of pgbouncer 1.22 or newer. {_WHERE}"
+            )
             return [Error("DATABASE_PREPARE is true, and the pooler does not carry prepared statements.", hint=hint, id="core.E004")]  # fmt: skip
     return []
 
