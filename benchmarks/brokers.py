@@ -20,12 +20,12 @@ from benchmarks.processes import until
 
 #: The machine's RabbitMQ; its user must be there, the virtual host is made and removed.
 RABBITMQ = os.environ.get("BENCH_RABBITMQ_URL", "amqp://guest:guest@127.0.0.1:5672")
-VHOST = "pssync-bench"
+VHOST = f"pssync-bench-{os.getpid()}"
 
 
 @dataclass(frozen=True)
 class Broker:
-    """``env``: what the product's processes are told; ``pid``: whose CPU time is the broker's, None when it is not ours to see."""
+    """``env``: what the product's processes are told; ``pid``: whose CPU time is the broker's, None when we may not see it."""
 
     name: str
     env: dict[str, str]

@@ -86,7 +86,7 @@ class Meter:
         with psycopg.connect(self.url, autocommit=True) as connection:
             connection.execute("SELECT pg_stat_force_next_flush()")
             numbers = {**_row(connection, _WORK), **_row(connection, _WAL)}
-            sizes = dict(connection.execute(_SIZES).fetchall())
+            sizes: dict[str, int] = dict(connection.execute(_SIZES).fetchall())
         if self.pooler is not None:
             numbers |= self.pooler.counted()
         cpu = {role: self.site.cpu_seconds(role) for role in ("web", "worker", "beat")}
@@ -118,7 +118,10 @@ class Meter:
         for group in KEPT:
             found[f"stored_{group}"] = 0.0
         for table, size in after.sizes.items():
-            found[f"stored_{kept(table)}"] += (size - before.sizes.get(table, 0)) / n
+            grown = (size - before.sizes.get(table, 0)) / n
+            found[f"stored_{kept(table)}"] += grown
+            if grown:
+                found[f"table {table}"] = grown
         found["stored"] = sum(found[f"stored_{group}"] for group in KEPT)
         return found
 

@@ -45,6 +45,14 @@ def version(path: str) -> tuple[int, int]:
     return int(found[1]), int(found[2])
 
 
+def _account() -> pwd.struct_passwd:
+    """Who may reach the embedded server's socket; without one, nobody in particular."""
+    try:
+        return pwd.getpwnam(OS_USER)
+    except KeyError:
+        return pwd.getpwnam("nobody")
+
+
 class Pooler:
     """One pgbouncer process on 127.0.0.1:``port`` with its files below ``at``; ``server_url`` is PostgreSQL's own address.
 
@@ -83,11 +91,12 @@ class Pooler:
         self.file.write_text(self._settings())
         as_user: dict[str, Any] = {}
         if os.geteuid() == 0:
-            account = pwd.getpwnam(OS_USER)
+            account = _account()
             as_user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
-                [self.program, "/dev/stdin"], stdin=self.file.open("rb"), stdout=log, stderr=log, start_new_session=True, **as_user
+                [self.program, "/dev/stdin"], stdin=self.file.open("rb"), stdout=log, stderr=log,
+                start_new_session=True, **as_user
             )  # fmt: skip
         until = time.monotonic() + START_SECONDS
         while True:
@@ -147,7 +156,8 @@ class Pooler:
         )
         lines = {
             "listen_addr": "127.0.0.1", "listen_port": self.port, "unix_socket_dir": "", "auth_type": "any",
-            "pool_mode": "transaction", "default_pool_size": self.pool, "max_client_conn": 1000, "max_db_connections": self.pool,
+            "pool_mode": "transaction", "default_pool_size": self.pool, "max_client_conn": 1000,
+            "max_db_connections": self.pool,
             "admin_users": self._server["user"], "stats_users": self._server["user"], "log_connections": 0,
             "log_disconnections": 0, "server_idle_timeout": 60,
         }  # fmt: skip

@@ -61,7 +61,7 @@ class _Door:
 
 
 class Sender:
-    """Brings ``events`` in order, ``threads`` at once, to the ``ports`` in turn; at most ``rate`` a second (0: as fast as it goes)."""
+    """Brings ``events`` in order, ``threads`` at once, to the ``ports`` in turn; at most ``rate`` a second (0: no limit)."""
 
     def __init__(
         self, events: Sequence[Event], *, ports: Sequence[int], path: str, rate: float = 0, threads: int = 8

@@ -27,7 +27,7 @@ LEASE_SECONDS = 5
 
 
 class Site:
-    """``webs`` gunicorns, ``workers`` Celery workers of :data:`CHILDREN` processes each, one beat. Use as a context manager."""
+    """``webs`` gunicorns, ``workers`` Celery workers of :data:`CHILDREN` processes each, one beat. A context manager."""
 
     def __init__(self, env: Mapping[str, str], *, webs: int = 2, workers: int = 4, **settings: str) -> None:
         self.env = {

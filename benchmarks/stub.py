@@ -4,8 +4,8 @@ Public surface: :class:`Stub` (start one, ask it), ``python -m benchmarks.stub``
 
 A write is ``POST /w/<workflow>/<step>`` with an ``Idempotency-Key``. The stub remembers every effect, so it can say from
 outside what was lost or doubled: a key it has seen gets the first answer again (a *repeat*), another key for a step that
-has been done is a *double*. A step that comes before the one before it, and two calls of one workflow at once, are *disorder*: one
-worker holds a subject at a time. With ``allowed`` set it refuses more calls at once than that with 429, as a base NetSuite
+has been done is a *double*. A step that comes before the one before it, and two calls of one workflow at once, are *disorder*:
+one worker holds a subject at a time. With ``allowed`` set it refuses more calls at once than that with 429, as a base NetSuite
 account does. Nothing but the standard library; it also runs under the interpreters of the peers.
 """
 
@@ -84,7 +84,8 @@ class Log:
         distinct = sum(len(done) for done in self.effects.values())
         return {
             "calls": self.calls, "effects": distinct, "workflows": len(self.effects), "finished": len(self.finished),
-            "repeats": self.repeats, "doubles": self.doubles, "disorder": self.disorder, "refused": self.refused, "most_at_once": self.most_at_once,
+            "repeats": self.repeats, "doubles": self.doubles, "disorder": self.disorder,
+            "refused": self.refused, "most_at_once": self.most_at_once,
             "first_at": self.first_at, "last_at": self.last_at,
             "share_in_use": self.busy / (self.waited * self.allowed) if self.allowed and self.waited else None,
         }  # fmt: skip

@@ -270,7 +270,9 @@ PUBLIC_URL = env.address(
 BROKER_QUEUE_TYPE = env.choice("BROKER_QUEUE_TYPE", "classic", ("classic", "quorum"))
 if BROKER_QUEUE_TYPE == "quorum":
     if not CELERY_BROKER_URL.startswith("amqp"):
-        raise ImproperlyConfigured("BROKER_QUEUE_TYPE=quorum needs RabbitMQ: CELERY_BROKER_URL with amqp:// or amqps://.")
+        raise ImproperlyConfigured(
+            "BROKER_QUEUE_TYPE=quorum needs RabbitMQ: CELERY_BROKER_URL with amqp:// or amqps://."
+        )
     CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
     # A name of its own: RabbitMQ refuses to make a queue that exists into one of another type.
     CELERY_TASK_DEFAULT_QUEUE = "pssync.bells"

@@ -2,8 +2,8 @@
 
 Public surface: none; registered when the room starts.
 
-A pooler is recognised by the process id of the server: the one told at log-in is the pooler's invention, the one that answers a
-statement is real. Whether it carries prepared statements is seen by the name under which the server knows one.
+A pooler is recognised by the process id of the server: the one told at log-in is the pooler's invention, the one that
+answers a statement is real. Whether it carries prepared statements is seen by the name under which the server knows one.
 """
 
 from __future__ import annotations
@@ -77,7 +77,8 @@ def pooling_as_found(
             hint = (
                 f"Set DATABASE_PREPARE=false, or max_prepared_statements of pgbouncer 1.22 or newer. {_WHERE}"
             )
-            return [Error("DATABASE_PREPARE is true, and the pooler does not carry prepared statements.", hint=hint, id="core.E004")]  # fmt: skip
+            said = "DATABASE_PREPARE is true, and the pooler does not carry prepared statements."
+            return [Error(said, hint=hint, id="core.E004")]
     return []
 
 
