@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks.costs import KEPT
+from benchmarks.costs import KEPT, kept
 
 SECONDS_A_YEAR = 365.25 * 86_400
 MONTHS = 12
@@ -51,8 +51,9 @@ def needs(cost: Cost, load: Load) -> dict[str, float]:
     pumps = max(cores["worker"], math.ceil(waiting / THREADS), 2)
     webs = max(cores["web"], 2)
     a_month = load.a_year / MONTHS
+    each = _groups(cost)
     held = {
-        group: a_month * cost[f"stored_{group}"] * (months + 1 if months else MONTHS)
+        group: a_month * each[group] * (months + 1 if months else MONTHS)
         for group, (_setting, months) in KEPT.items()
     }
     return {
@@ -63,10 +64,19 @@ def needs(cost: Cost, load: Load) -> dict[str, float]:
         "servers": max(10, 3 * cores["postgres"]),
         "statements": load.peak * cost["statements"], "commits": load.peak * cost["commits"],
         "wal_peak": load.peak * cost["wal_bytes"], "wal_day": load.average * 86_400 * cost["wal_bytes"],
-        "rows_month": a_month * cost["tup_inserted"], "bytes_month": a_month * cost["stored"],
+        "rows_month": a_month * cost["tup_inserted"], "bytes_month": a_month * (sum(each.values()) - each["passing"]),
         "dropped": sum(held[group] for group, (_setting, months) in KEPT.items() if months),
         "audit_year": held["audit"], "standing_year": held["standing"],
     }  # fmt: skip
+
+
+def _groups(cost: Cost) -> dict[str, float]:
+    """Bytes that a transaction leaves, by the group of their tables."""
+    found = dict.fromkeys(KEPT, 0.0)
+    for metric, size in cost.items():
+        if metric.startswith("table "):
+            found[kept(metric.removeprefix("table "))] += size
+    return found
 
 
 def render(result: Mapping[str, Any], *, name: str) -> str:
@@ -86,16 +96,16 @@ def render(result: Mapping[str, Any], *, name: str) -> str:
 
 
 def _tables(cost: Cost) -> Sequence[tuple[str, float, str]]:
-    from benchmarks.costs import kept
-
     sizes = {
         metric.removeprefix("table "): size for metric, size in cost.items() if metric.startswith("table ")
     }
     largest = sorted(sizes.items(), key=lambda one: -one[1])[:12]
-    return [
-        (table, size, f"`{KEPT[kept(table)][0]}`" if KEPT[kept(table)][0] else "for ever")
-        for table, size in largest
-    ]
+    return [(table, size, _kept_so_long(kept(table))) for table, size in largest]
+
+
+def _kept_so_long(group: str) -> str:
+    setting = KEPT[group][0]
+    return f"`{setting}`" if setting else {"passing": "for moments"}.get(group, "for ever")
 
 
 def _number(metric: str, digits: int = 0) -> Callable[[Mapping[str, float]], str]:

@@ -27,6 +27,7 @@ KEPT = {
     "key": ("INBOX_KEY_DAYS", 3),
     "audit": ("RETENTION_MONTHS_AUDIT", 0),
     "standing": ("", 0),
+    "passing": ("", 0),
 }
 _SIZES = """
 SELECT coalesce(parent.relname, c.relname), sum(pg_total_relation_size(c.oid))::bigint
@@ -42,7 +43,7 @@ _WAL = "SELECT wal_bytes::bigint AS wal_bytes, wal_fpi AS wal_full_pages, wal_re
 
 
 def kept(table: str) -> str:
-    """The group of a table; what no retention drops is ``standing``."""
+    """The group of a table; what no retention drops is ``standing``, what is folded or used again is ``passing``."""
     match table:
         case "journal_inbox":
             return "inbox"
@@ -54,6 +55,14 @@ def kept(table: str) -> str:
             return "action"
         case "sync_payload" | "sync_body":
             return "payload"
+        case (
+            "journal_countdelta"
+            | "connectors_permit"
+            | "connectors_demand"
+            | "connectors_traffic"
+            | "sync_pumpslot"
+        ):
+            return "passing"
     return "standing"
 
 

@@ -276,6 +276,8 @@ if BROKER_QUEUE_TYPE == "quorum":
     CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
     # A name of its own: RabbitMQ refuses to make a queue that exists into one of another type.
     CELERY_TASK_DEFAULT_QUEUE = "pssync.bells"
+    # Celery delays tasks on such queues by bindings, which a direct exchange has no use for.
+    CELERY_TASK_DEFAULT_EXCHANGE_TYPE = "topic"
     # Whoever rings hears that no majority of the cluster has taken the bell, instead of ringing into the void.
     CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
 CELERY_TASK_IGNORE_RESULT = True
@@ -327,6 +329,9 @@ SYNC_RETRY_BASE_SECONDS = env.integer("SYNC_RETRY_BASE_SECONDS", 2, minimum=1)
 SYNC_RETRY_CAP_SECONDS = env.integer("SYNC_RETRY_CAP_SECONDS", 300, minimum=1)
 if SYNC_RETRY_BASE_SECONDS > SYNC_RETRY_CAP_SECONDS:
     raise ImproperlyConfigured("SYNC_RETRY_BASE_SECONDS must not be longer than SYNC_RETRY_CAP_SECONDS.")
+# A pump leaves its seat after SYNC_PUMP_SECONDS. One bell a second fills so many seats a second again: many need more bells.
+for _number in range(2, -(-2 * SYNC_PUMP_SLOTS // SYNC_PUMP_SECONDS) + 1):
+    CELERY_BEAT_SCHEDULE[f"sync.ring.{_number}"] = CELERY_BEAT_SCHEDULE["sync.ring"]
 HTTP_CONNECT_TIMEOUT = env.integer("HTTP_CONNECT_TIMEOUT", 5, minimum=1)
 HTTP_READ_TIMEOUT = env.integer("HTTP_READ_TIMEOUT", 30, minimum=1)
 # Hosts on loopback or private networks that adapters may call all the same (the sandbox, a gateway inside).

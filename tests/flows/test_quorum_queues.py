@@ -16,7 +16,7 @@ from kombu import Queue as BrokerQueue
 from apps.demo.install import install
 from tests.faults.servers import RabbitMQ
 from tests.flows import acts
-from tests.flows.bench import Bench
+from tests.flows.bench import Bench, provisioned
 from tests.flows.world import ROOT, World
 
 pytestmark = [pytest.mark.slow, pytest.mark.needs_broker("rabbitmq")]
@@ -52,13 +52,6 @@ def firm(
         yield Bench(world)
 
 
-def provisioned(firm: Bench, deal_ids: list[str]) -> bool:
-    return all(
-        any(one.flow == "deal.provision" and one.state == "succeeded" for one in firm.of_deal(deal_id))
-        for deal_id in deal_ids
-    )
-
-
 def test_workers_on_a_quorum_queue_do_all_work_once_and_can_be_asked(firm: Bench):
     world = firm.world
     assert isinstance(world, Quorum)
@@ -74,12 +67,12 @@ def test_workers_on_a_quorum_queue_do_all_work_once_and_can_be_asked(firm: Bench
     deal_ids = [firm.deal(acts.SMALL, name=f"Quorum {number}") for number in range(4)]
     for deal_id in deal_ids[:2]:
         firm.close(deal_id)
-    world.wait(lambda: provisioned(firm, deal_ids[:2]), seconds=90, what="the first two provisioned")
+    world.wait(lambda: provisioned(*deal_ids[:2]), seconds=90, what="the first two provisioned")
     world.broker.wipe()  # type: ignore[attr-defined]
     world.broker.start()
     for deal_id in deal_ids[2:]:
         firm.close(deal_id)
-    world.wait(lambda: provisioned(firm, deal_ids), seconds=120, what="all provisioned on the node made anew")
+    world.wait(lambda: provisioned(*deal_ids), seconds=120, what="all provisioned on the node made anew")
     world.wait(acts.finished, seconds=30, what="everything at rest")
     added = firm.added(before)
     assert {name: added[name] for name in acts.SMALL_OBJECTS} == {
@@ -91,9 +84,9 @@ def test_workers_on_a_quorum_queue_do_all_work_once_and_can_be_asked(firm: Bench
         world.kill(name)
     with Connection(world.broker.url()) as link:
         link.default_channel.queue_purge(QUEUE)
-        _ring(world, expires=1)
+        _ring(world, expires=10)
         world.wait(lambda: _waiting(link) == 1, what="a bell that nobody hears")
-        world.wait(lambda: _waiting(link) == 0, seconds=15, what="it goes when its time is over")
+        world.wait(lambda: _waiting(link) == 0, seconds=30, what="it goes when its time is over")
         _ring(world, expires=60)
         world.wait(lambda: _waiting(link) == 1, what="another bell")
     assert "Purged 1 message" in world.celery("purge", "-f").stdout

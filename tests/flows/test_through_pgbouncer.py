@@ -21,7 +21,7 @@ from apps.demo.install import install
 from benchmarks import pooler as pgbouncer
 from benchmarks.pooler import CARRIES, Pooler
 from tests.flows import acts
-from tests.flows.bench import Bench
+from tests.flows.bench import Bench, provisioned
 from tests.flows.world import ROOT, World
 
 pytestmark = [pytest.mark.needs_pgbouncer]
@@ -79,9 +79,7 @@ def test_deals_are_provisioned_once_though_the_pooler_dies_in_the_middle(
         pooler.start()
         for deal_id in deal_ids[2:]:
             firm.close(deal_id)
-        firm.wait(
-            lambda: all(_provisioned(firm, one) for one in deal_ids), seconds=90, what="all provisioned"
-        )
+        firm.wait(lambda: provisioned(*deal_ids), seconds=90, what="all provisioned")
         firm.wait(acts.finished, seconds=30, what="everything at rest")
         added = firm.added(before)
         found = pooler.connections()
@@ -92,13 +90,6 @@ def test_deals_are_provisioned_once_though_the_pooler_dies_in_the_middle(
     assert found["servers"] <= POOL
     said = "".join(path.read_text(errors="replace") for path in tmp_path.glob("w*.log"))
     assert not re.search(r'(prepared statement|cursor) "', said), "state of a session was missed"
-
-
-def _provisioned(firm: Bench, deal_id: str) -> bool:
-    rows = firm.control.records("crm", "Opportunity", Id=deal_id)
-    return bool(rows) and any(
-        one.flow == "deal.provision" and one.state == "succeeded" for one in firm.of_deal(deal_id)
-    )
 
 
 _READ_TWICE_AT_ONCE = """
