@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock faults screenshots bench-sync bench-intake bench-profile bench-report bench-lock bench-data
+.PHONY: help install demo test check lock faults screenshots bench-sync bench-intake bench-scale bench-profile bench-report bench-lock bench-data
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
@@ -58,6 +58,10 @@ bench-sync: install  ## Six durable writes by the engine, DBOS and the bare limi
 
 bench-intake: install  ## Signed webhooks, durable before 2xx, beside DBOS and a bare door (N=2000 ROUNDS=3 ONLY=…)
 	$(BIN)/python -m benchmarks.intake $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only "$(ONLY)")
+
+bench-scale: install  ## 2 webs, 4 workers, pgbouncer, Redis and RabbitMQ; what a transaction costs (N=300 ROUNDS=2 BROKER=… ONLY=…)
+	$(BIN)/python -m benchmarks.scale $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BROKER),--broker $(BROKER)) \
+	  $(if $(ONLY),--only "$(ONLY)")
 
 bench-profile: install  ## Where the time goes (WHAT=engine or door, N=100, TIMER=wall or cpu)
 	$(BIN)/python -m benchmarks.profile $(if $(WHAT),--what $(WHAT)) $(if $(N),--n $(N)) $(if $(TIMER),--timer $(TIMER))

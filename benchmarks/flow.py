@@ -6,7 +6,6 @@ canonical objects with references that are resolved at their turn. It runs as ``
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +19,7 @@ from apps.records import selectors as records
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.plans import Draft, PlannedAction, push, unchanged
-from benchmarks.world import ENTITIES
+from benchmarks.world import entity_of
 
 MILESTONES = 5
 
@@ -46,7 +45,7 @@ class BenchSnapshot:
 
 def gather(context: Context) -> BenchSnapshot:
     _system, workflow = base.split_key(context.key)
-    code = ENTITIES[zlib.crc32(workflow.encode()) % len(ENTITIES)]
+    code = entity_of(workflow)
     entity = organization.entity(code)
     if entity is None:
         raise WrongState(f"The bench's legal entity {code} is missing.", code="CUS-LE-MISSING")

@@ -22,9 +22,9 @@ SECRET = "whsec_" + base64.b64encode(b"a-secret-of-the-bench-only-32-b!").decode
 BYTES = 2048
 
 
-def signed(path: str, event_id: str) -> bytes:
-    """One request of a Standard Webhooks sender, ready for the wire."""
-    shell = {"type": "deal.won", "deal": event_id, "data": ""}
+def signed(path: str, event_id: str, *, deal: str = "", entity: str = "") -> bytes:
+    """One request of a Standard Webhooks sender, ready for the wire. ``deal`` is the event's id unless given."""
+    shell = {"type": "deal.won", "deal": deal or event_id, "entity": entity, "data": ""}
     room = BYTES - len(json.dumps(shell))
     body = json.dumps(shell | {"data": (f"{event_id} " * room)[:room]})
     at = str(int(time.time()))

@@ -1,6 +1,6 @@
-"""``make bench-report``: renders the figures in docs/performance.md from the newest JSON of every bench.
+"""``make bench-report``: renders the figures in docs/performance.md and docs/scale.md from the newest JSON of every bench.
 
-What people wrote in that page stays; only the part between the two marks is replaced.
+What people wrote in those pages stays; only the part between the two marks is replaced.
 """
 
 from __future__ import annotations
@@ -11,9 +11,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from benchmarks import capacity
 from benchmarks.harness import RESULTS, ROOT
 
 PAGE = ROOT / "docs" / "performance.md"
+#: The bench with a page of its own, and the contender whose costs are multiplied out there.
+SCALE_PAGE, SCALE, COSTS = ROOT / "docs" / "scale.md", "scale", "4 workers, Redis"
 BEGIN, END = "<!-- figures: made by make bench-report -->", "<!-- end of figures -->"
 
 
@@ -68,14 +71,21 @@ def replaced(page: str, figures: str) -> str:
     before, begin, rest = page.partition(BEGIN)
     _old, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"{PAGE.name} has lost its marks “{BEGIN}” and “{END}”.")
+        raise ValueError(f"The page has lost its marks “{BEGIN}” and “{END}”.")
     return f"{before}{BEGIN}\n\n{figures}\n{END}{after}"
 
 
 def main() -> None:
-    figures = "\n".join(render(result) for result in newest(RESULTS))
-    PAGE.write_text(replaced(PAGE.read_text(encoding="utf-8"), figures), encoding="utf-8")
-    print(f"{PAGE.relative_to(ROOT)} is up to date.")
+    found = newest(RESULTS)
+    _renew(PAGE, [render(result) for result in found if result["bench"] != SCALE])
+    for result in found:
+        if result["bench"] == SCALE:
+            _renew(SCALE_PAGE, [render(result), capacity.render(result, name=COSTS)])
+
+
+def _renew(page: Path, sections: list[str]) -> None:
+    page.write_text(replaced(page.read_text(encoding="utf-8"), "\n".join(sections)), encoding="utf-8")
+    print(f"{page.relative_to(ROOT)} is up to date.")
 
 
 if __name__ == "__main__":

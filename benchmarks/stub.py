@@ -4,7 +4,8 @@ Public surface: :class:`Stub` (start one, ask it), ``python -m benchmarks.stub``
 
 A write is ``POST /w/<workflow>/<step>`` with an ``Idempotency-Key``. The stub remembers every effect, so it can say from
 outside what was lost or doubled: a key it has seen gets the first answer again (a *repeat*), another key for a step that
-has been done is a *double*. With ``allowed`` set it refuses more calls at once than that with 429, as a base NetSuite
+has been done is a *double*. A step that comes before the one before it, and two calls of one workflow at once, are *disorder*:
+one worker holds a subject at a time. With ``allowed`` set it refuses more calls at once than that with 429, as a base NetSuite
 account does. Nothing but the standard library; it also runs under the interpreters of the peers.
 """
 
@@ -17,6 +18,7 @@ import json
 import subprocess
 import sys
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -38,6 +40,8 @@ class Log:
     calls: int = 0
     repeats: int = 0
     doubles: int = 0
+    disorder: int = 0
+    under_way: Counter[str] = field(default_factory=Counter)
     refused: int = 0
     at_once: int = 0
     most_at_once: int = 0
@@ -59,9 +63,15 @@ class Log:
         """The work has been released: from now on an unused call counts as unused."""
         self._since = now
 
+    def begin(self, workflow: str) -> None:
+        self.under_way[workflow] += 1
+        self.disorder += self.under_way[workflow] > 1
+
     def write(self, workflow: str, step: str, key: str, now: float) -> None:
+        self.under_way[workflow] -= 1
         done = self.effects.setdefault(workflow, {})
         if step not in done:
+            self.disorder += step != str(len(done) + 1)
             done[step] = key
             if len(done) == STEPS:
                 self.finished[workflow] = now
@@ -74,7 +84,8 @@ class Log:
         distinct = sum(len(done) for done in self.effects.values())
         return {
             "calls": self.calls, "effects": distinct, "workflows": len(self.effects), "finished": len(self.finished),
-            "repeats": self.repeats, "doubles": self.doubles, "refused": self.refused, "most_at_once": self.most_at_once,
+            "repeats": self.repeats, "doubles": self.doubles, "disorder": self.disorder,
+            "refused": self.refused, "most_at_once": self.most_at_once,
             "first_at": self.first_at, "last_at": self.last_at,
             "share_in_use": self.busy / (self.waited * self.allowed) if self.allowed and self.waited else None,
         }  # fmt: skip
@@ -154,6 +165,7 @@ class _Protocol(asyncio.Protocol):
         log.at_once += 1
         log.most_at_once = max(log.most_at_once, log.at_once)
         _, _, workflow, step = path.split("/", 3)
+        log.begin(workflow)
         key = headers.get("idempotency-key", "")
         asyncio.get_running_loop().call_later(log.delay, self._done, log, workflow, step, key)
 

@@ -85,6 +85,10 @@ class BenchAdapter:
         event_id = verify_standard(headers=headers, body=body, secrets=secrets, now=now)
         try:
             event = json.loads(body)
-            return event_id, [Change("deal", str(event["deal"]), event_id, event_type="deal.won")]
+            entity = str(event.get("entity") or "")
+            change = Change(
+                "deal", str(event["deal"]), event_id, event_type="deal.won", legal_entity_code=entity
+            )
+            return event_id, [change]
         except (ValueError, KeyError, TypeError) as error:
             raise WebhookRefused("malformed", "The event names no deal.") from error

@@ -1,6 +1,6 @@
 """The rows a bench needs: three legal entities, a CRM that sends events, an ERP behind the stub, open gates; and events.
 
-Public surface: :func:`furnish`, :func:`event`, :func:`receive`, :data:`ENTITIES`.
+Public surface: :func:`furnish`, :func:`entity_of`, :func:`event`, :func:`receive`, :data:`ENTITIES`.
 Everything goes through the rooms' services, as an administrator's clicks would.
 """
 
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import uuid
+import zlib
 from dataclasses import asdict
 from typing import Any
 
@@ -47,6 +48,11 @@ def furnish(*, stub_url: str, at_once: int = UNLIMITED) -> None:
         organization.routing_set(legal_entity=entity, kind="crm", system=crm, settings={})
         organization.routing_set(legal_entity=entity, kind="erp", system=erp, settings={})
         sync.gate_set(legal_entity=entity, flow="deal.provision", mode="automatic", by=None)
+
+
+def entity_of(workflow: str) -> str:
+    """The legal entity whose deal it is."""
+    return ENTITIES[zlib.crc32(workflow.encode()) % len(ENTITIES)]
 
 
 def event(workflow: str) -> bytes:

@@ -53,12 +53,19 @@ for _number, _key in enumerate(SECRETS_KEYS, start=1):
             f"SECRETS_KEYS holds as key {_number} something that is not a Fernet key (32 bytes in URL-safe base64)."
         ) from None
 
+# transaction: a pooler lends a server connection for one database transaction at a time (docs/production.md).
+DATABASE_POOLING = env.choice("DATABASE_POOLING", "none", ("none", "transaction"))
 DATABASES = {
     "default": env.database("DATABASE_URL", DATABASE_URL)
-    | {"CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE", 60), "CONN_HEALTH_CHECKS": True}
+    | {
+        "CONN_MAX_AGE": env.integer("DATABASE_CONN_MAX_AGE", 60),
+        "CONN_HEALTH_CHECKS": True,
+        # A cursor on the server outlives its database transaction; the next one may run on another server connection.
+        "DISABLE_SERVER_SIDE_CURSORS": DATABASE_POOLING == "transaction",
+    }
 }
 # Django's own statements are bound by the client; the engine's are prepared (apps.core.statements).
-DATABASE_PREPARE = env.boolean("DATABASE_PREPARE", True)
+DATABASE_PREPARE = env.boolean("DATABASE_PREPARE", DATABASE_POOLING == "none")
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 # Rate limits of log-in count across web processes, so the cache must be shared; PostgreSQL is already there.
 CACHES = {"default": {"BACKEND": "django.core.cache.backends.db.DatabaseCache", "LOCATION": "django_cache"}}
@@ -261,6 +268,19 @@ PUBLIC_URL = env.address(
 )
 
 # ---- Celery: bells only, PostgreSQL knows the work -----------------------------------------------------------------
+BROKER_QUEUE_TYPE = env.choice("BROKER_QUEUE_TYPE", "classic", ("classic", "quorum"))
+if BROKER_QUEUE_TYPE == "quorum":
+    if not CELERY_BROKER_URL.startswith("amqp"):
+        raise ImproperlyConfigured(
+            "BROKER_QUEUE_TYPE=quorum needs RabbitMQ: CELERY_BROKER_URL with amqp:// or amqps://."
+        )
+    CELERY_TASK_DEFAULT_QUEUE_TYPE = "quorum"
+    # A name of its own: RabbitMQ refuses to make a queue that exists into one of another type.
+    CELERY_TASK_DEFAULT_QUEUE = "pssync.bells"
+    # Celery delays tasks on such queues by bindings, which a direct exchange has no use for.
+    CELERY_TASK_DEFAULT_EXCHANGE_TYPE = "topic"
+    # Whoever rings hears that no majority of the cluster has taken the bell, instead of ringing into the void.
+    CELERY_BROKER_TRANSPORT_OPTIONS = {"confirm_publish": True}
 CELERY_TASK_IGNORE_RESULT = True
 CELERY_TASK_ACKS_LATE = True
 CELERY_WORKER_PREFETCH_MULTIPLIER = 1
@@ -310,6 +330,9 @@ SYNC_RETRY_BASE_SECONDS = env.integer("SYNC_RETRY_BASE_SECONDS", 2, minimum=1)
 SYNC_RETRY_CAP_SECONDS = env.integer("SYNC_RETRY_CAP_SECONDS", 300, minimum=1)
 if SYNC_RETRY_BASE_SECONDS > SYNC_RETRY_CAP_SECONDS:
     raise ImproperlyConfigured("SYNC_RETRY_BASE_SECONDS must not be longer than SYNC_RETRY_CAP_SECONDS.")
+# A pump leaves its seat after SYNC_PUMP_SECONDS. One bell a second fills so many seats a second again: many need more bells.
+for _number in range(2, -(-2 * SYNC_PUMP_SLOTS // SYNC_PUMP_SECONDS) + 1):
+    CELERY_BEAT_SCHEDULE[f"sync.ring.{_number}"] = CELERY_BEAT_SCHEDULE["sync.ring"]
 HTTP_CONNECT_TIMEOUT = env.integer("HTTP_CONNECT_TIMEOUT", 5, minimum=1)
 HTTP_READ_TIMEOUT = env.integer("HTTP_READ_TIMEOUT", 30, minimum=1)
 # Hosts on loopback or private networks that adapters may call all the same (the sandbox, a gateway inside).

@@ -5,6 +5,7 @@
 * ``process_database``: a committed database for tests with real processes, cloned from the migrated template;
   ``module_database``: one for all tests of a module.
 * ``free_port_block``: ports for servers that a test starts.
+* ``needs_pgbouncer`` marks a test that starts a pgbouncer (environment ``PGBOUNCER``, or found on the PATH).
 * ``chromium_path``, ``redis_url``, ``rabbitmq_url``: what the environment offers; a test that asks for one
   carries the marker ``needs_chromium`` or ``needs_broker``.
 
@@ -31,6 +32,7 @@ from django.db import connection, connections
 from django.test.utils import setup_databases, teardown_databases
 from psycopg import sql
 
+from benchmarks import pooler
 from pssync_console import runtime
 
 BROKERS = {
@@ -63,6 +65,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if item.get_closest_marker("needs_chromium") and not _chromium():
             item.add_marker(pytest.mark.skip(reason="no Chromium on the PATH and none named by CHROMIUM"))
+        if item.get_closest_marker("needs_pgbouncer") and not pooler.program():
+            item.add_marker(pytest.mark.skip(reason="no pgbouncer is installed and none named by PGBOUNCER"))
         for marker in item.iter_markers("needs_broker"):
             name = marker.args[0]
             if name not in answers:

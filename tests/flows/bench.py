@@ -1,7 +1,8 @@
 """A firm on real systems whose engine the test turns by hand: fast, and every step is seen.
 
-Public surface: :class:`Bench`. The sandbox is a process of its own and everything between it and the engine is HTTP; only
-the workers are missing: :meth:`Bench.settle` does in this process what they do (intake, leases, plans, writes, retries).
+Public surface: :class:`Bench`, :func:`provisioned`. The sandbox is a process of its own and everything between it and the
+engine is HTTP; only the workers are missing: :meth:`Bench.settle` does in this process what they do (intake, leases, plans,
+writes, retries).
 """
 
 from __future__ import annotations
@@ -172,3 +173,14 @@ class Bench:
     def clear_faults(self) -> None:
         for system in ("crm", "erp", "erp-be", "psa", "billing"):
             self.control.clear_faults(system)
+
+
+def provisioned(*deal_ids: str) -> bool:
+    """Whether each of these deals has its engagement (a look at a deal that is not won yet succeeds without one)."""
+    done = Transaction.objects.filter(
+        subject__key__in=[f"crm:{deal_id}" for deal_id in deal_ids],
+        flow="deal.provision",
+        state="succeeded",
+        engagement_key__startswith="ENG",
+    )
+    return done.values("subject_id").distinct().count() == len(deal_ids)

@@ -17,7 +17,7 @@ from apps.journal.models import Inbox
 from apps.sync.models import Transaction
 from pssync_console.runtime.shared import pid_in, wait_gone
 from tests.flows import acts
-from tests.flows.bench import Bench
+from tests.flows.bench import Bench, provisioned
 from tests.flows.world import World
 
 pytestmark = pytest.mark.slow
@@ -39,16 +39,6 @@ def firm(people: Bench) -> Iterator[Bench]:
         people.world.kill(name)
 
 
-def provisioned(firm: Bench, *deal_ids: str) -> bool:
-    done = Transaction.objects.filter(
-        subject__key__in=[f"crm:{deal_id}" for deal_id in deal_ids],
-        flow="deal.provision",
-        state="succeeded",
-        engagement_key__startswith="ENG",
-    )
-    return done.values("subject_id").distinct().count() == len(deal_ids)
-
-
 def test_two_deals_of_one_new_customer_at_once_make_one_customer(firm: Bench):
     before = firm.objects()
     account = firm.account()
@@ -57,7 +47,7 @@ def test_two_deals_of_one_new_customer_at_once_make_one_customer(firm: Bench):
     firm.close(second)
     for name in ("worker", "worker2"):
         firm.world.start(name)
-    firm.wait(lambda: provisioned(firm, first, second), seconds=60, what="both deals provisioned")
+    firm.wait(lambda: provisioned(first, second), seconds=60, what="both deals provisioned")
     firm.wait(acts.finished, seconds=20, what="everything at rest")
     added = firm.added(before)
     assert (added["erp customer"], added["billing customer"]) == (1, 1)
@@ -87,7 +77,7 @@ def test_a_broker_that_dies_and_forgets_everything_loses_no_work(firm: Bench):
     firm.poll(("crm", "deal"), settle=False)
     assert Inbox.objects.filter(source="poll:crm").count() > known, "news are taken in without a broker"
     firm.world.broker.start()
-    firm.wait(lambda: provisioned(firm, *deal_ids), seconds=60, what="every queued deal provisioned")
+    firm.wait(lambda: provisioned(*deal_ids), seconds=60, what="every queued deal provisioned")
     firm.wait(acts.finished, seconds=20, what="everything at rest")
     added = firm.added(before)
     assert {name: added[name] for name in acts.SMALL_OBJECTS} == {
@@ -123,7 +113,7 @@ def test_a_worker_told_to_end_does_so_within_seconds_and_leaves_nothing_behind(f
     assert time.monotonic() - started < 12
     assert worker.returncode == 0
     firm.world.start("worker2")
-    firm.wait(lambda: provisioned(firm, *deal_ids), seconds=60, what="the next worker goes on")
+    firm.wait(lambda: provisioned(*deal_ids), seconds=60, what="the next worker goes on")
     firm.wait(acts.finished, seconds=20, what="everything at rest")
     added = firm.added(before)
     assert {name: added[name] for name in acts.SMALL_OBJECTS} == {

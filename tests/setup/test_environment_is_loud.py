@@ -133,6 +133,11 @@ def _check(tmp_path, **variables: str) -> subprocess.CompletedProcess[str]:
             "SYNC_RETRY_BASE_SECONDS must not be longer than SYNC_RETRY_CAP_SECONDS",
         ),
         ({"CELERY_BROKER_URL": "memory://"}, "or amqps:// in production, not memory://…"),
+        (
+            {"CELERY_BROKER_URL": "redis://b.example.com/0", "BROKER_QUEUE_TYPE": "quorum"},
+            "BROKER_QUEUE_TYPE=quorum needs RabbitMQ",
+        ),
+        ({"DATABASE_POOLING": "session"}, "DATABASE_POOLING must be one of none, transaction"),
         ({"PSSYNC_ENV": "prod"}, "PSSYNC_ENV must be one of embedded, production"),
     ],
 )
