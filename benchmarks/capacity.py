@@ -21,6 +21,8 @@ PEAK = 5
 BUSY = 0.6
 #: Calls to vendors of one transaction, and how long one takes at a distance.
 CALLS, CALL_SECONDS = 6, 0.3
+#: How long a database transaction holds its server connection: its statements, a flush and the ways between.
+HELD_SECONDS = 0.01
 #: Transactions that one pump works on at once (SYNC_PUMP_THREADS), and connections of a pump and of a web process.
 THREADS, PUMP_CONNECTIONS, WEB_CONNECTIONS = 8, 11, 16
 
@@ -61,7 +63,7 @@ def needs(cost: Cost, load: Load) -> dict[str, float]:
         "calls_at_once": load.peak * CALLS * CALL_SECONDS,
         **{f"{name}_cores": value for name, value in cores.items()}, "pumps": pumps, "webs": webs,
         "clients": pumps * PUMP_CONNECTIONS + webs * WEB_CONNECTIONS,
-        "servers": max(10, 3 * cores["postgres"]),
+        "servers": max(20, math.ceil(load.peak * cost["commits"] * HELD_SECONDS)),
         "statements": load.peak * cost["statements"], "commits": load.peak * cost["commits"],
         "wal_peak": load.peak * cost["wal_bytes"], "wal_day": load.average * 86_400 * cost["wal_bytes"],
         "rows_month": a_month * cost["tup_inserted"], "bytes_month": a_month * (sum(each.values()) - each["passing"]),
@@ -141,7 +143,7 @@ _ROWS: tuple[tuple[str, Callable[[Mapping[str, float]], str]], ...] = (
     ("cores for pgbouncer", _number("pooler_cores")),
     ("cores for the broker", _number("broker_cores")),
     ("connections at pgbouncer", _number("clients")),
-    ("`default_pool_size` (3 a core of PostgreSQL)", _number("servers")),
+    (f"`default_pool_size` ({HELD_SECONDS * 1000:.0f} ms a database transaction)", _number("servers")),
     ("statements a second at the peak", _number("statements")),
     ("commits a second at the peak", _number("commits")),
     ("WAL a second at the peak", _bytes("wal_peak")),

@@ -17,6 +17,8 @@ from benchmarks.harness import RESULTS, ROOT
 PAGE = ROOT / "docs" / "performance.md"
 #: The bench with a page of its own, and the contender whose costs are multiplied out there.
 SCALE_PAGE, SCALE, COSTS = ROOT / "docs" / "scale.md", "scale", "4 workers, Redis"
+#: A table of more metrics than that is turned: a page is not so wide.
+WIDE = 12
 BEGIN, END = "<!-- figures: made by make bench-report -->", "<!-- end of figures -->"
 
 
@@ -53,17 +55,34 @@ def _contenders(result: Mapping[str, Any]) -> list[str]:
         for name, metric in result["metrics"].items()
         if any(name in run for one in result["contenders"].values() for run in one["runs"])
     }
+    if len(shown) > WIDE:
+        return _turned(result, shown)
     lines = [
         f"| medians on that machine, in that hour | {' | '.join(metric['title'] for metric in shown.values())} |",
         f"| --- |{' --- |' * len(shown)}",
     ]
     for name, one in result["contenders"].items():
-        cells = []
-        for metric, how in shown.items():
-            values = [run[metric] for run in one["runs"] if metric in run]
-            cells.append(f"{statistics.median(values):.{how['digits']}f}" if values else "–")
+        cells = [_median(one, metric, how) for metric, how in shown.items()]
         lines.append(f"| **{name}**: {one['what']} | {' | '.join(cells)} |")
     return lines
+
+
+def _turned(result: Mapping[str, Any], shown: Mapping[str, Any]) -> list[str]:
+    """A line for each metric and a column for each contender; what the contenders are stands below."""
+    contenders = result["contenders"]
+    lines = [
+        f"| medians on that machine, in that hour | {' | '.join(contenders)} |",
+        f"| --- |{' --- |' * len(contenders)}",
+    ]
+    for metric, how in shown.items():
+        cells = [_median(one, metric, how) for one in contenders.values()]
+        lines.append(f"| {how['title']} | {' | '.join(cells)} |")
+    return [*lines, "", *(f"* **{name}**: {one['what']}" for name, one in contenders.items())]
+
+
+def _median(contender: Mapping[str, Any], metric: str, how: Mapping[str, Any]) -> str:
+    values = [run[metric] for run in contender["runs"] if metric in run]
+    return f"{statistics.median(values):.{how['digits']}f}" if values else "–"
 
 
 def replaced(page: str, figures: str) -> str:

@@ -69,7 +69,7 @@ METRICS = {
     "idle_cpu_ms": ("CPU an idle second, ms", 0),
     "idle_statements": ("statements an idle second", 0),
     "idle_wal": ("WAL an idle second, bytes", 0),
-    "flood_left": ("share of the flood behind the others", 2),
+    "flood_left": ("share of the flood done after the others", 2),
     "lost": ("lost", 0),
     "doubled": ("doubled", 0),
     "disorder": ("out of order", 0),
