@@ -26,6 +26,7 @@ _NAMES = tuple(f"audit_{name.strip()}" for name in COLUMNS.split(","))
 _CAST = ", ".join(
     f"%({name})s::{kind}" if kind else f"%({name})s" for name, kind in zip(_NAMES, _TYPES, strict=True)
 )
+_INTO = f"INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST}"  # noqa: S608
 _ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
 
 
@@ -104,7 +105,7 @@ def recorded_with(made: str, **row: Any) -> tuple[str, dict[str, Any]]:
     """The text of a CTE that appends one audit row (arguments of :func:`record`) for each row of the CTE ``made``, and its
     named parameters: where a write and its audit row are to be one statement."""
     return (
-        f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST} FROM {made})",  # noqa: S608
+        f"audited AS ({_INTO} FROM {made})",
         dict(zip(_NAMES, _values(clock.now(), row), strict=True)),
     )
 

@@ -7,11 +7,11 @@ lease is ours (fencing), in one short database transaction with the cross-refere
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -74,15 +74,10 @@ def append(
     that it proves. True if that link is new. Raises ``LeaseLost`` when the subject is no longer ours.
 
     What was sent with unknown outcome is remembered with the subject until a later row settles it."""
-    linked, values = ("", {}) if link is None else records.link_with("held", records.link_values(**link))
-    statement = _APPEND.format(
-        stored=payloads.STORE,
-        linked=f", {linked}" if linked else "",
-        made="EXISTS (SELECT 1 FROM linked)" if linked else "false",
-    )
+    linked, values = ("", {}) if link is None else records.link_with("held", **link)
     asked_at, now = time.monotonic(), clock.now()
     written = statements.rows(
-        statement,
+        _append_text(linked),
         values
         | payloads.packed(entry.exchange, now).parameters()
         | {
@@ -119,6 +114,16 @@ def append(
     return bool(written[0][0])
 
 
+@cache
+def _append_text(linked: str) -> str:
+    """The statement, with the CTEs of a link or without ("")."""
+    return _APPEND.format(
+        stored=payloads.STORE,
+        linked=f", {linked}" if linked else "",
+        made="EXISTS (SELECT 1 FROM linked)" if linked else "false",
+    )
+
+
 _PLAN = """
 WITH held AS (
     UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %(seconds)s)),
@@ -134,16 +139,16 @@ INSERT INTO sync_plan (transaction_id, digest, actions, problems, governance_ver
 SELECT %(transaction)s, %(digest)s, %(actions)s::jsonb, %(problems)s::jsonb, {version}, %(as_of)s, now() FROM held
 RETURNING id, (SELECT mode FROM sync_gate WHERE legal_entity_id = %(legal_entity)s AND flow = %(flow)s)
 """
+_PLAN_TEXT = _PLAN.format(version=governance.VERSION_SQL)
 
 
 def store_plan(
     lease: Lease, transaction: Transaction, draft: Draft, *, digest: str, as_of: datetime
 ) -> tuple[int, str]:
     """Keep a plan and what it says of its transaction; ``(id, mode of the apply gate)``. Raises ``LeaseLost``."""
-    told = draft.as_json()
     asked_at = time.monotonic()
     stored = statements.rows(
-        _PLAN.format(version=governance.VERSION_SQL),
+        _PLAN_TEXT,
         {
             "seconds": settings.SYNC_LEASE_SECONDS,
             "subject": lease.subject_id,
@@ -158,8 +163,8 @@ def store_plan(
             "currency": transaction.currency,
             "amount": transaction.amount,
             "digest": digest,
-            "actions": json.dumps(told["actions"], default=str),
-            "problems": json.dumps(told["problems"], default=str),
+            "actions": draft.actions_text,
+            "problems": draft.problems_text,
             "as_of": as_of,
         },
     )
