@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from importlib import import_module
 from typing import Any
 
 from celery import Celery
-from celery.signals import celeryd_init, setup_logging, worker_shutting_down
+from celery.signals import (
+    celeryd_init,
+    setup_logging,
+    worker_before_create_process,
+    worker_process_init,
+    worker_shutting_down,
+)
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pssync_console.settings")
 
@@ -37,3 +44,20 @@ def _ask_pumps_to_stop(**_: Any) -> None:
     from apps.core import stopping
 
     stopping.request()
+
+
+#: Objects made before the youngest are looked over. A transaction makes thousands that are gone by reference count, and the
+#: default of 700 spent a tenth of a worker's time on looking.
+_COLLECT_AFTER = 10_000
+
+
+@worker_before_create_process.connect
+def _leave_what_is_loaded(**_: Any) -> None:
+    """What was loaded before the fork is never garbage: not looked at, its pages stay shared with the parent."""
+    gc.collect()
+    gc.freeze()
+
+
+@worker_process_init.connect
+def _collect_seldom(**_: Any) -> None:
+    gc.set_threshold(_COLLECT_AFTER)

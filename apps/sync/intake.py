@@ -59,6 +59,8 @@ def _take_batch(*, newest: bool) -> tuple[int, list[int]]:
     try:
         with transaction.atomic():
             rows = journal.inbox_claim(limit=BATCH, newest=newest)
+            if not rows:
+                return 0, []
             shown = _Shown(rows)
             asks = {row.id: list(_asks(row, shown)) for row in rows}
             left = {id(ask) for ask in queue.enqueue_fresh([ask for many in asks.values() for ask in many])}
