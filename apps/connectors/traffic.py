@@ -46,7 +46,8 @@ OPEN_SECONDS, OPEN_LONGEST = 5.0, 60.0
 HOLD_SECONDS = 0.5
 #: A call that may wait (a write in the middle of a transaction) waits so long for its turn before it is put back.
 PATIENCE = 15.0
-_POLL = 0.02
+#: Who asks the database for a permit asks again after so long; the others that wait for one look up so often.
+_POLL, _LOOK = 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -152,6 +153,7 @@ class _Gate:
         self.open_for = self.hold_for = 0.0
         self.known_at = float("-inf")
         self.made_at = float("-inf")
+        self.asking, self.ask_at = False, 0.0
 
     # -- permits
 
@@ -169,17 +171,38 @@ class _Gate:
                 with self.turn:
                     if (number := self._idle()) is not None:
                         return number
-                    may_ask = len(self.busy) + len(self.idle) < self._allowed(limits)
-                if may_ask and (number := self._from_database(limits, seconds)) is not None:
+                    asks = self._may_ask(limits)
+                if asks and (number := self._ask(limits, seconds)) is not None:
                     return number
-                if time.monotonic() >= ends_at:
+                left = ends_at - time.monotonic()
+                if left <= 0:
                     raise _held_back(limits, 0.2 + random.random() * 0.6)  # noqa: S311
                 with self.turn:
                     if not self.idle:
-                        self.turn.wait(_POLL)
+                        self.turn.wait(min(left, _POLL if asks or not self.kept else _LOOK))
         finally:
             with self.turn:
                 self.waiting -= 1
+
+    def _may_ask(self, limits: Limits) -> bool:
+        """One thread asks the database for all that wait; while there is nothing to be had, only now and then."""
+        held, now = len(self.busy) + len(self.idle), time.monotonic()
+        if self.asking or held >= self._allowed(limits) or now < self.ask_at:
+            return False
+        self.asking = True
+        return True
+
+    def _ask(self, limits: Limits, seconds: float) -> int | None:
+        found: int | None = None
+        try:
+            found = self._from_database(limits, seconds)
+        finally:
+            with self.turn:
+                self.asking = False
+                self.ask_at = 0.0 if found is not None else time.monotonic() + _POLL * 0.9
+                if found is not None:
+                    self.turn.notify()  # perhaps there is one more
+        return found
 
     def _allowed(self, limits: Limits) -> int:
         return self.share if self.kept else limits.concurrency
@@ -256,8 +279,10 @@ class _Gate:
     def _make(self, limits: Limits) -> None:
         if self.most != limits.concurrency:
             self._make_rows(limits)
+            # At first all there are; the keeper learns within a second who else wants some.
+            self.share = limits.concurrency if not self.most or not self.kept else self.share
             self.most = limits.concurrency
-            self.share = max(1, min(self.share, self.most)) if self.kept else self.most
+            self.share = max(1, min(self.share, self.most))
 
     def _make_rows(self, limits: Limits) -> None:
         self.made_at = time.monotonic()
@@ -271,10 +296,16 @@ class _Gate:
 
     # -- circuit and rate
 
+    def look(self) -> None:
+        """Learn of the circuit what others have seen, before a permit is taken: nobody shall wait for us to read."""
+        now = time.monotonic()
+        if now - self.known_at > KNOWN_SECONDS:
+            self._learn(now)
+
     def pass_circuit(self, limits: Limits, *, seconds: float) -> None:
         """Raises ``HELD_BACK`` while the circuit is open (unless this call is the one that probes) or everybody waits."""
         now = time.monotonic()
-        if now - self.known_at > KNOWN_SECONDS:
+        if now - self.known_at > 2 * KNOWN_SECONDS:  # the wait for a permit was long
             self._learn(now)
         passed = now - self.known_at
         if (left := self.hold_for - passed) > 0:
@@ -381,6 +412,7 @@ def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[Callable[
     """
     gate = _gate(limits.system_id)
     patience = min(PATIENCE, seconds)
+    gate.look()
     number = gate.take(limits, seconds=seconds, patience=patience, turn_away=not wait)
     try:
         gate.pass_circuit(limits, seconds=seconds)

@@ -1,6 +1,6 @@
 """The audit trail: appended freely, refused to change by trigger, sealed in batches (:mod:`apps.journal.seals`).
 
-Public surface: :func:`record`, :func:`record_many`, :func:`recorded_with`. Outsiders take them from
+Public surface: :func:`record`, :func:`record_many`, :func:`recorded_with`, :func:`recorded_from`. Outsiders take them from
 :mod:`apps.journal.services`.
 """
 
@@ -108,6 +108,19 @@ def recorded_with(made: str, **row: Any) -> tuple[str, dict[str, Any]]:
         f"audited AS ({_INTO} FROM {made})",
         dict(zip(_NAMES, _values(clock.now(), row), strict=True)),
     )
+
+
+def recorded_from(rows: str, **columns: str) -> str:
+    """The text of a CTE ``audited`` that appends one audit row for each row of ``rows`` (what stands after FROM): for writes of
+    many rows in one statement. ``columns`` are SQL expressions over it; ``at``, ``verb``, ``object_type``, ``object_ref`` and
+    ``correlation_id`` are needed, the others are those of the system where they are not given."""
+    told = {"actor_id": "NULL", "actor": "''", "legal_entity_id": "NULL", "engagement_key": "''", "why": "''"}
+    told |= {"old": "NULL", "new": "NULL"} | columns
+    values = [told[name.strip()] for name in COLUMNS.split(",")]
+    cast = [
+        f"({value})::{kind}" if kind else value for value, kind in zip(values, _TYPES, strict=True)
+    ]
+    return f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {', '.join(cast)} FROM {rows})"  # noqa: S608
 
 
 def _values(now: datetime, row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -1,6 +1,7 @@
 """Writes of records: observe what a system shows, link ids, take links back.
 
-Public surface: :func:`observe`, :func:`observe_gone`, :func:`link`, :func:`link_with`, :func:`unlink`.
+Public surface: :func:`observe`, :func:`observe_gone`, :func:`link`, :func:`unlink`; for statements that
+write many links :func:`links_from`, :func:`link_row`, :data:`LINK_COLUMNS`, :data:`LINK_IS_NEW`.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ def link(
     wanted: dict[str, Any] = {"object_type": object_type, "key": key, "system_id": system_id}
     given = {"external_id": external_id, "url": url, "linked_by": linked_by, "evidence": dict(evidence or {})}
     made = CrossReference(**wanted, **given, created_at=clock.now())
-    text, values = link_with("", **wanted, **given, by=by, legal_entity_id=legal_entity_id)
+    text, values = _link_alone(**wanted, **given, by=by, legal_entity_id=legal_entity_id)
     # Waits for a racing transaction instead of failing ours.
     if written := statements.rows(f"WITH {text} SELECT id FROM linked", values):  # noqa: S608
         made.pk = written[0][0]
@@ -171,16 +172,66 @@ def link(
     return held
 
 
+#: Columns of :data:`LINK_COLUMNS` in ``given``; one order, so that two such statements never wait for each other crosswise.
+_LINKS = """
+linked AS (
+    INSERT INTO records_crossreference (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
+    SELECT link_type, link_key, link_system, link_id, link_url, link_by, link_evidence, at FROM {given}
+    WHERE link_type IS NOT NULL ORDER BY link_type, link_key, link_system
+    ON CONFLICT DO NOTHING RETURNING object_type, key, system_id, external_id, linked_by
+)"""
+LINK_COLUMNS = "link_type text, link_key text, link_system bigint, link_id text, link_url text, link_by text, link_evidence jsonb"
+#: Whether the link of a row of ``given`` (called g) is new; to be joined from the left.
+LINK_IS_NEW = """linked l
+    ON (l.object_type, l.key, l.system_id, l.external_id) = (g.link_type, g.link_key, g.link_system, g.link_id)"""
+
+
+def links_from(given: str) -> str:
+    """The text of CTEs ``linked`` (the links that are new) and of their audit rows, for a statement that writes many: its CTE
+    ``given`` has :data:`LINK_COLUMNS` (NULL: no link), ``at`` and ``correlation_id``."""
+    audit = journal.recorded_from(
+        f"{given} g JOIN {LINK_IS_NEW}",
+        at="g.at",
+        verb="'record.linked'",
+        object_type="l.object_type",
+        object_ref="left(l.key, 255)",
+        correlation_id="g.correlation_id",
+        new="jsonb_build_object('system_id', l.system_id, 'external_id', l.external_id, 'linked_by', l.linked_by)",
+    )
+    return f"{_LINKS.format(given=given)}, {audit}"
+
+
+def link_row(
+    *,
+    object_type: str,
+    key: str,
+    system_id: int,
+    external_id: str,
+    url: str = "",
+    linked_by: str,
+    evidence: Mapping[str, Any],
+) -> dict[str, Any]:
+    """A link as the values of :data:`LINK_COLUMNS`."""
+    return {
+        "link_type": object_type,
+        "link_key": key,
+        "link_system": system_id,
+        "link_id": external_id,
+        "link_url": url,
+        "link_by": LinkedBy(linked_by).value,
+        "link_evidence": evidence,
+    }
+
+
 _LINK = """
 linked AS (
     INSERT INTO records_crossreference (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
     SELECT %(link_type)s, %(link_key)s, %(link_system)s, %(link_id)s, %(link_url)s, %(link_by)s, %(link_evidence)s::jsonb,
-        %(link_at)s::timestamptz {source} ON CONFLICT DO NOTHING RETURNING id
+        %(link_at)s::timestamptz ON CONFLICT DO NOTHING RETURNING id
 )"""
 
 
-def link_with(
-    held: str,
+def _link_alone(
     *,
     object_type: str,
     key: str,
@@ -192,10 +243,7 @@ def link_with(
     by: Any = None,
     legal_entity_id: int | None = None,
 ) -> tuple[str, dict[str, Any]]:
-    """The text of CTEs ``linked`` (one row if the link is new) and of its audit row, for a statement whose CTE ``held`` ("":
-    none) says by having a row that it may be written; and their named parameters.
-
-    A link that is not new there is looked at with :func:`link`."""
+    """The text of CTEs ``linked`` (one row if the link is new) and of its audit row, and their named parameters."""
     word = LinkedBy(linked_by).value
     audit, values = journal.recorded_with(
         "linked",
@@ -206,7 +254,6 @@ def link_with(
         by=by,
         legal_entity_id=legal_entity_id,
     )
-    text = _LINK.format(source=f"FROM {held}" if held else "")
     values |= {
         "link_type": object_type,
         "link_key": key,
@@ -217,7 +264,7 @@ def link_with(
         "link_evidence": json.dumps(evidence, cls=DjangoJSONEncoder),
         "link_at": clock.now(),
     }
-    return f"{text}, {audit}", values
+    return f"{_LINK}, {audit}", values
 
 
 def unlink(

@@ -540,8 +540,7 @@ class _Run:
         """Journal a step with nothing to write, once per transaction however often it is planned again."""
         if action.name in self.settled:
             return
-        with db.atomic():
-            ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
+        ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
         reach(f"{self.transaction.flow}:{action.name}:journaled")
 
     def _forget_failures(self) -> None:

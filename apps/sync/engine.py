@@ -35,6 +35,8 @@ SHORTEST_PAUSE, LATELY_PAUSE, LONGEST_PAUSE = 0.02, 0.06, 0.25
 LATELY_SECONDS = 10.0
 #: Who has work looks at least so often whether it needs more.
 BUSY_PAUSE = 0.05
+#: So many of a flood are taken in first, so that the workers begin before the rest is.
+FIRST_TAKEN = 20
 #: Most subjects that a process holds without working on them yet.
 MOST_AHEAD = 100
 
@@ -125,13 +127,15 @@ class _Pump:
     def _take_in(self) -> None:
         """The inbox has a thread of its own: a flood of events must not keep the workers waiting for their next subject."""
         organization.remember_registry(1.0)
-        pace = _Pace()
+        pace, size = _Pace(), FIRST_TAKEN
         try:
             while self._goes_on():
-                if intake.take():
+                if intake.take(limit=size):
                     pace.busy()
+                    size = intake.BATCH
                     self.hungry.set()  # what it has brought is claimed at once
                 else:
+                    size = FIRST_TAKEN
                     self.ended.wait(self._at_most(pace.idle()))
         except Exception:
             log.exception("pump_intake_failed")

@@ -11,7 +11,6 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
 from django.conf import settings
@@ -19,7 +18,7 @@ from django.conf import settings
 from apps.core import clock, statements
 from apps.governance import selectors as governance
 from apps.records import services as records
-from apps.sync import payloads
+from apps.sync import outcomes, payloads
 from apps.sync.leases import Lease, LeaseLost
 from apps.sync.models import Action, Gate, Transaction
 from apps.sync.plans import Draft, PlannedAction
@@ -40,26 +39,6 @@ class Entry:
     exchange: Any = None
 
 
-#: The row of the subject proves the lease and is written in the same statement: no row without a lease, no lease without it.
-_APPEND = """
-WITH held AS (
-    UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %(seconds)s)),
-        takeovers = CASE WHEN %(settled)s THEN 0 ELSE takeovers END,
-        in_doubt = CASE WHEN %(unknown)s AND NOT %(name)s = ANY(in_doubt) THEN in_doubt || %(name)s::varchar
-                        WHEN %(settled)s AND %(name)s = ANY(in_doubt) THEN array_remove(in_doubt, %(name)s::varchar)
-                        ELSE in_doubt END
-    WHERE id = %(subject)s AND lease_token = %(fence)s RETURNING id
-), {stored}{linked}
-INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation,
-    target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,
-    correlation_id, payload_digest)
-SELECT %(now)s, %(legal_entity)s::bigint, %(transaction)s, %(plan)s::bigint, %(seq)s, %(name)s, %(system)s, %(object_type)s,
-    %(operation)s, %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s,
-    %(message)s, %(url)s, %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, %(payload_digest)s::bytea
-FROM held RETURNING {made}
-"""
-
-
 def append(
     lease: Lease,
     transaction: Transaction,
@@ -74,54 +53,38 @@ def append(
     that it proves. True if that link is new. Raises ``LeaseLost`` when the subject is no longer ours.
 
     What was sent with unknown outcome is remembered with the subject until a later row settles it."""
-    linked, values = ("", {}) if link is None else records.link_with("held", **link)
     asked_at, now = time.monotonic(), clock.now()
-    written = statements.rows(
-        _append_text(linked),
-        values
-        | payloads.packed(entry.exchange, now).parameters()
-        | {
-            "seconds": settings.SYNC_LEASE_SECONDS,
-            "settled": entry.outcome in SETTLED,
-            "unknown": entry.outcome == "unknown",
-            "subject": lease.subject_id,
-            "fence": lease.token,
-            "now": now,
-            "legal_entity": transaction.legal_entity_id,
-            "transaction": transaction.id,
-            "plan": plan_id,
-            "seq": seq,
-            "name": action.name,
-            "system": action.system,
-            "object_type": action.object_type,
-            "operation": action.operation,
-            "target_key": action.key,
-            "external_id": entry.external_id or action.external_id,
-            "idempotency_key": action.idempotency_key if action.kind == "push" else "",
-            "outcome": entry.outcome,
-            "error_kind": entry.error_kind,
-            "code": entry.code,
-            "message": entry.message,
-            "url": entry.url,
-            "started_at": entry.started_at,
-            "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
-            "correlation_id": transaction.correlation_id,
-        },
-    )
-    if not written:
-        raise LeaseLost
+    row = {
+        "subject": lease.subject_id,
+        "fence": lease.token,
+        "settled": entry.outcome in SETTLED,
+        "unknown": entry.outcome == "unknown",
+        "at": now,
+        "legal_entity_id": transaction.legal_entity_id,
+        "transaction_id": transaction.id,
+        "plan_id": plan_id,
+        "seq": seq,
+        "name": action.name,
+        "system": action.system,
+        "object_type": action.object_type,
+        "operation": action.operation,
+        "target_key": action.key,
+        "external_id": entry.external_id or action.external_id,
+        "idempotency_key": action.idempotency_key if action.kind == "push" else "",
+        "outcome": entry.outcome,
+        "error_kind": entry.error_kind,
+        "code": entry.code,
+        "message": entry.message,
+        "url": entry.url,
+        "started_at": entry.started_at,
+        "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
+        "correlation_id": transaction.correlation_id,
+        **payloads.packed(entry.exchange, now).row(),
+        **({} if link is None else records.link_row(**link)),
+    }
+    new = outcomes.write(row)
     lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
-    return bool(written[0][0])
-
-
-@cache
-def _append_text(linked: str) -> str:
-    """The statement, with the CTEs of a link or without ("")."""
-    return _APPEND.format(
-        stored=payloads.STORE,
-        linked=f", {linked}" if linked else "",
-        made="EXISTS (SELECT 1 FROM linked)" if linked else "false",
-    )
+    return new
 
 
 _PLAN = """
