@@ -21,7 +21,6 @@ import psycopg
 from django.conf import settings
 from django.db import connection, models
 
-
 _Row = TypeVar("_Row", bound=models.Model)
 
 

@@ -26,7 +26,7 @@ _NAMES = tuple(f"audit_{name.strip()}" for name in COLUMNS.split(","))
 _CAST = ", ".join(
     f"%({name})s::{kind}" if kind else f"%({name})s" for name, kind in zip(_NAMES, _TYPES, strict=True)
 )
-_INTO = f"INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST}"  # noqa: S608
+_INTO = f"INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST}"
 _ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
 
 
@@ -111,15 +111,13 @@ def recorded_with(made: str, **row: Any) -> tuple[str, dict[str, Any]]:
 
 
 def recorded_from(rows: str, **columns: str) -> str:
-    """The text of a CTE ``audited`` that appends one audit row for each row of ``rows`` (what stands after FROM): for writes of
-    many rows in one statement. ``columns`` are SQL expressions over it; ``at``, ``verb``, ``object_type``, ``object_ref`` and
+    """The text of a CTE ``audited`` that appends one audit row for each row of ``rows`` (what stands after FROM): for writes
+    of many rows in one statement. ``columns`` are SQL expressions over it; ``at``, ``verb``, ``object_type``, ``object_ref`` and
     ``correlation_id`` are needed, the others are those of the system where they are not given."""
     told = {"actor_id": "NULL", "actor": "''", "legal_entity_id": "NULL", "engagement_key": "''", "why": "''"}
     told |= {"old": "NULL", "new": "NULL"} | columns
     values = [told[name.strip()] for name in COLUMNS.split(",")]
-    cast = [
-        f"({value})::{kind}" if kind else value for value, kind in zip(values, _TYPES, strict=True)
-    ]
+    cast = [f"({value})::{kind}" if kind else value for value, kind in zip(values, _TYPES, strict=True)]
     return f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {', '.join(cast)} FROM {rows})"  # noqa: S608
 
 

@@ -107,8 +107,8 @@ def moved_with(
     correlated: str = "",
     **fields: Any,
 ) -> tuple[str, dict[str, Any]]:
-    """The text of the CTEs ``moved`` (the rows as they are now, with ``former_state``) and of their audit rows, and their named
-    parameters: where a move is to be one statement with other things.
+    """The text of the CTEs ``moved`` (the rows as they are now, with ``former_state``) and of their audit rows, and their
+    named parameters: where a move is to be one statement with other things.
 
     The statement's CTE ``given`` (columns ``id`` and ``state``) says which rows are to move and in which state each must be;
     those that somebody else has moved, or that have no arrow, stay. ``fill`` are values for columns that are empty;
@@ -148,7 +148,7 @@ def _moved_text(
     return _MOVED.format(
         table=table,
         given=given,
-        key=f'"{model._meta.pk.column}"',  # type: ignore[union-attr]
+        key=f'"{model._meta.pk.column}"',
         columns="".join(f", {text}" for text in columns),
         audit=COLUMNS,
         reference=reference,

@@ -156,7 +156,12 @@ def link(
     Raises :class:`LinkConflict` when either side is linked to something else. Of two racing links one wins.
     """
     wanted: dict[str, Any] = {"object_type": object_type, "key": key, "system_id": system_id}
-    given = {"external_id": external_id, "url": url, "linked_by": linked_by, "evidence": dict(evidence or {})}
+    given: dict[str, Any] = {
+        "external_id": external_id,
+        "url": url,
+        "linked_by": linked_by,
+        "evidence": dict(evidence or {}),
+    }
     made = CrossReference(**wanted, **given, created_at=clock.now())
     text, values = _link_alone(**wanted, **given, by=by, legal_entity_id=legal_entity_id)
     # Waits for a racing transaction instead of failing ours.

@@ -32,7 +32,7 @@ from apps.sync.flows.base import Context, Meta, read_many
 from apps.sync.gates import LEFT_OUT, passed_over
 from apps.sync.leases import Lease, LeaseLost, make_sure, release_held, renew
 from apps.sync.ledger import Entry
-from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
+from apps.sync.models import Gate, State, Subject, Transaction
 from apps.sync.plans import SEEN_BY_PERSON, Draft, PlannedAction, Problem, step_digests
 from apps.sync.pushes import Known, build_push, redacted
 

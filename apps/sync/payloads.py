@@ -1,6 +1,7 @@
 """Payloads: what was sent and answered, each distinct exchange stored once a month, compressed.
 
-Public surface: :func:`packed`, :class:`Packed`, :data:`STORE`, :data:`COLUMNS`, :func:`unpacked`, :func:`body_of`, :class:`Damaged`.
+Public surface: :func:`packed`, :class:`Packed`, :data:`STORE`, :data:`COLUMNS`, :func:`unpacked`, :func:`body_of`,
+:class:`Damaged`.
 
 An exchange is known by the SHA-256 of its JSON text without its duration, so that a look or a write that is repeated with the
 same answer takes no room. Bodies are unique within a month, since retention drops whole months. They are deflated with a

@@ -198,7 +198,9 @@ SEEN_BY_PERSON = "seen_by_person"
 def step_digests(draft: Draft) -> list[str]:
     """One digest for each step that would do something, steps of other subjects included; its words do not count."""
     steps = [_without(_plain(a)) for a in draft.actions if a.kind != "unchanged"]
-    return sorted({hashlib.sha256(_canonical_text(step | {"why": ""}).encode()).hexdigest() for step in steps})
+    return sorted(
+        {hashlib.sha256(_canonical_text(step | {"why": ""}).encode()).hexdigest() for step in steps}
+    )
 
 
 def _without(value: Any) -> Any:

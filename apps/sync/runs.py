@@ -2,8 +2,8 @@
 
 Public surface: :func:`begin`, :class:`Begun`, :func:`succeed`.
 
-Both prove the lease by the subject's row. Whoever asks for work locks that row and counts (``asked``); a run that ends under the
-count of its claim has missed nothing, so that nothing needs to be read again before it ends.
+Both prove the lease by the subject's row. Whoever asks for work locks that row and counts (``asked``); a run that ends under
+the count of its claim has missed nothing, so that nothing needs to be read again before it ends.
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ from apps.journal import transitions
 from apps.sync.leases import Lease
 from apps.sync.models import State, Subject, Transaction
 
-#: The oldest that may run is the subject's turn; while it is not due, none is. One that is running (its worker was lost, or put
-#: it back) is gone on with as it is.
+#: The oldest that may run is the subject's turn; while it is not due, none is. One that is running (its worker was lost, or
+#: put it back) is gone on with as it is.
 _BEGIN = """
 WITH held AS (SELECT s.* FROM sync_subject s WHERE s.id = %(subject)s AND s.lease_token = %(fence)s),
 first AS (
@@ -89,8 +89,8 @@ SELECT EXISTS (SELECT 1 FROM moved) FROM held
 
 
 def succeed(lease: Lease, transaction: Transaction, *, reason: str) -> bool:
-    """End a run whose plan has been carried out, and give the subject back. False, and nothing done, when more has to be looked
-    at first: work was asked for since the claim, a parent waits for it, or the lease is lost."""
+    """End a run whose plan has been carried out, and give the subject back. False, and nothing done, when more has to be
+    looked at first: work was asked for since the claim, a parent waits for it, or the lease is lost."""
     fields: dict[str, Any] = {"reason": reason, "attempts": 0, "finished_at": clock.now()}
     moved, values = transitions.moved_with("given", Transaction, to=State.SUCCEEDED, why=reason, **fields)
     given = {
