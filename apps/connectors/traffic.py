@@ -255,8 +255,8 @@ class _Gate:
             return number
 
     def put_back(self, number: int) -> None:
-        """The next thread here gets it. It goes back to the database when nobody keeps it, and when another process waits while
-        this one has its share besides, or no use for it."""
+        """The next thread here gets it. It goes back to the database when nobody keeps it, and when another process waits
+        while this one has its share besides, or no use for it."""
         with self.turn:
             self.busy.discard(number)
             stays = self.kept and time.monotonic() < self.good_until

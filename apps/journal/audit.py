@@ -112,8 +112,8 @@ def recorded_with(made: str, **row: Any) -> tuple[str, dict[str, Any]]:
 
 def recorded_from(rows: str, **columns: str) -> str:
     """The text of a CTE ``audited`` that appends one audit row for each row of ``rows`` (what stands after FROM): for writes
-    of many rows in one statement. ``columns`` are SQL expressions over it; ``at``, ``verb``, ``object_type``, ``object_ref`` and
-    ``correlation_id`` are needed, the others are those of the system where they are not given."""
+    of many rows in one statement. ``columns`` are SQL expressions over it; ``at``, ``verb``, ``object_type``, ``object_ref``
+    and ``correlation_id`` are needed, the others are those of the system where they are not given."""
     told = {"actor_id": "NULL", "actor": "''", "legal_entity_id": "NULL", "engagement_key": "''", "why": "''"}
     told |= {"old": "NULL", "new": "NULL"} | columns
     values = [told[name.strip()] for name in COLUMNS.split(",")]

@@ -185,7 +185,8 @@ linked AS (
     WHERE link_type IS NOT NULL ORDER BY link_type, link_key, link_system
     ON CONFLICT DO NOTHING RETURNING object_type, key, system_id, external_id, linked_by
 )"""
-LINK_COLUMNS = "link_type text, link_key text, link_system bigint, link_id text, link_url text, link_by text, link_evidence jsonb"
+LINK_COLUMNS = """
+link_type text, link_key text, link_system bigint, link_id text, link_url text, link_by text, link_evidence jsonb"""
 #: Whether the link of a row of ``given`` (called g) is new; to be joined from the left.
 LINK_IS_NEW = """linked l
     ON (l.object_type, l.key, l.system_id, l.external_id) = (g.link_type, g.link_key, g.link_system, g.link_id)"""

@@ -3,8 +3,8 @@
 Public surface: :func:`write`.
 
 Who comes while nobody writes, writes at once. Who comes meanwhile waits; when the writer is done, one of those who wait takes
-along all that has gathered. A thread goes on only after the commit that holds its outcome. Each row proves its own lease by its
-fencing number. A batch waits for nobody's lock: a row whose subject is locked, and every row of a batch that the database
+along all that has gathered. A thread goes on only after the commit that holds its outcome. Each row proves its own lease by
+its fencing number. A batch waits for nobody's lock: a row whose subject is locked, and every row of a batch that the database
 refused, is written by its own thread alone, so that the trouble of one is not another's.
 """
 
