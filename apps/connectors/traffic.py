@@ -4,7 +4,8 @@ Public surface: :func:`passage`, :func:`full`, :func:`start`, :func:`keep`, :fun
 
 * **Concurrency.** A system allows so many calls at once (``max_concurrency``). Each is a *permit*: a row that a process holds
   for seconds and renews, so a killed process gives its permits back by itself. A process keeps the permits that it uses and
-  passes them between its threads without asking the database; while several want more than there are, each gets its share.
+  passes them between its threads without asking the database; while several want more than there are, each gets its share, and
+  what one has no use for another has at once.
 * **Rate.** ``calls_per_second`` is spaced by one instant a system (the generic cell rate algorithm, ITU-T I.371): one
   conditional UPDATE grants a call or says how long to wait. ``Retry-After`` moves that instant for everybody.
 * **Circuit.** After so many failures in a row, whoever saw them, the circuit opens: nothing is sent until its time is over,
@@ -39,6 +40,8 @@ PERMIT_SECONDS = 5.0
 KNOWN_SECONDS = 0.5
 #: Who finds no permit free looks so seldom whether they are there at all.
 MADE_SECONDS = 1.0
+#: A process whose threads wait for a permit says so once in so long.
+WANT_SECONDS = 0.3
 #: Consecutive failures that open the circuit, and how long it stays open at first and at most.
 FAILURES = 5
 OPEN_SECONDS, OPEN_LONGEST = 5.0, 60.0
@@ -46,7 +49,8 @@ OPEN_SECONDS, OPEN_LONGEST = 5.0, 60.0
 HOLD_SECONDS = 0.5
 #: A call that may wait (a write in the middle of a transaction) waits so long for its turn before it is put back.
 PATIENCE = 15.0
-_POLL = 0.02
+#: Who asks the database for a permit asks again after so long; the others that wait for one look up so often.
+_POLL, _LOOK = 0.02, 0.2
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ WHERE system_id = %(system)s AND number = (
     SELECT number FROM connectors_permit
     WHERE system_id = %(system)s AND number <= %(most)s AND (until IS NULL OR until < now())
     ORDER BY number LIMIT 1 FOR UPDATE SKIP LOCKED)
+    AND (%(fair)s OR NOT EXISTS (
+        SELECT 1 FROM connectors_demand WHERE system_id = %(system)s AND owner <> %(owner)s AND until >= now()))
 RETURNING number
 """
 _RENEW = """
@@ -81,11 +87,20 @@ UPDATE connectors_permit SET until = now() + make_interval(secs => %s)
 WHERE system_id = %s AND owner = %s AND number = ANY(%s) RETURNING number
 """
 _GIVE_BACK = "UPDATE connectors_permit SET owner = '', until = NULL WHERE system_id = %s AND owner = %s AND number = ANY(%s)"
+#: Threads of this process wait for a permit.
 _WANT = """
-INSERT INTO connectors_demand (system_id, owner, until) VALUES (%(system)s, %(owner)s, now() + make_interval(secs => 3))
+INSERT INTO connectors_demand (system_id, owner, until) VALUES (%(system)s, %(owner)s, now() + make_interval(secs => 1))
 ON CONFLICT (system_id, owner) DO UPDATE SET until = excluded.until
 """
-_WANTING = "SELECT count(*) FROM connectors_demand WHERE system_id = %s AND until >= now()"
+_NO_LONGER = "DELETE FROM connectors_demand WHERE system_id = %(system)s AND owner = %(owner)s"
+_OTHERS_WAIT = """
+SELECT EXISTS (SELECT 1 FROM connectors_demand WHERE system_id = %(system)s AND owner <> %(owner)s AND until >= now())
+"""
+_AROUND = """
+SELECT count(DISTINCT owner) FROM (
+    SELECT owner FROM connectors_permit WHERE system_id = %(system)s AND until >= now()
+    UNION ALL SELECT owner FROM connectors_demand WHERE system_id = %(system)s AND until >= now()) one
+"""
 _PRUNE = "DELETE FROM connectors_demand WHERE until < now() - interval '1 minute'"
 _MAKE_PERMITS = """
 INSERT INTO connectors_permit (system_id, number) SELECT %s, n FROM generate_series(1, %s) n ON CONFLICT DO NOTHING
@@ -152,6 +167,9 @@ class _Gate:
         self.open_for = self.hold_for = 0.0
         self.known_at = float("-inf")
         self.made_at = float("-inf")
+        self.asking, self.ask_at = False, 0.0
+        #: When this process last said that it waits (0: it does not); whether another was last seen to.
+        self.said_at, self.others = 0.0, False
 
     # -- permits
 
@@ -169,20 +187,43 @@ class _Gate:
                 with self.turn:
                     if (number := self._idle()) is not None:
                         return number
-                    may_ask = len(self.busy) + len(self.idle) < self._allowed(limits)
-                if may_ask and (number := self._from_database(limits, seconds)) is not None:
+                    asks = self._may_ask(limits)
+                    fair = len(self.busy) + len(self.idle) < self.share
+                if asks and (number := self._ask(limits, seconds, fair=fair)) is not None:
                     return number
-                if time.monotonic() >= ends_at:
+                left = ends_at - time.monotonic()
+                if left <= 0:
                     raise _held_back(limits, 0.2 + random.random() * 0.6)  # noqa: S311
                 with self.turn:
                     if not self.idle:
-                        self.turn.wait(_POLL)
+                        self.turn.wait(min(left, _POLL if asks or not self.kept else _LOOK))
         finally:
             with self.turn:
                 self.waiting -= 1
 
-    def _allowed(self, limits: Limits) -> int:
-        return self.share if self.kept else limits.concurrency
+    def _may_ask(self, limits: Limits) -> bool:
+        """One thread asks the database for all that wait; while there is nothing to be had, only now and then."""
+        held, now = len(self.busy) + len(self.idle), time.monotonic()
+        if self.asking or held >= limits.concurrency or now < self.ask_at:
+            return False
+        self.asking = True
+        return True
+
+    def _ask(self, limits: Limits, seconds: float, *, fair: bool) -> int | None:
+        """``fair``: this process has less than its share; more than that only while no other waits."""
+        found: int | None = None
+        try:
+            found = self._from_database(limits, seconds, fair=fair)
+            if found is None and time.monotonic() >= self.said_at + WANT_SECONDS:
+                self.said_at = time.monotonic()
+                _run(_WANT, self._us)
+        finally:
+            with self.turn:
+                self.asking = False
+                self.ask_at = 0.0 if found is not None else time.monotonic() + _POLL * 0.9
+                if found is not None:
+                    self.turn.notify()  # perhaps there is one more
+        return found
 
     def _idle(self) -> int | None:
         if self.idle and time.monotonic() < self.good_until:
@@ -191,16 +232,15 @@ class _Gate:
             return number
         return None
 
-    def _from_database(self, limits: Limits, seconds: float) -> int | None:
+    @property
+    def _us(self) -> dict[str, Any]:
+        return {"system": self.system_id, "owner": _owner()}
+
+    def _from_database(self, limits: Limits, seconds: float, *, fair: bool) -> int | None:
         asked_at, seconds = time.monotonic(), PERMIT_SECONDS if self.kept else seconds + 1.0
         found = _run(
             _TAKE,
-            {
-                "owner": _owner(),
-                "seconds": seconds,
-                "system": self.system_id,
-                "most": limits.concurrency,
-            },
+            {**self._us, "seconds": seconds, "most": limits.concurrency, "fair": fair},
         )
         if not found:
             self._make_again(limits, asked_at)
@@ -215,30 +255,41 @@ class _Gate:
             return number
 
     def put_back(self, number: int) -> None:
-        """The next thread here gets it; it goes back to the database when others are to have it, or nobody keeps it."""
+        """The next thread here gets it. It goes back to the database when nobody keeps it, and when another process waits
+        while this one has its share besides, or no use for it."""
         with self.turn:
             self.busy.discard(number)
-            held = len(self.busy) + len(self.idle)
-            stays = self.kept and held < self.share and time.monotonic() < self.good_until
+            stays = self.kept and time.monotonic() < self.good_until
+            doubtful = len(self.busy) + len(self.idle) >= self.share or (self.others and not self.waiting)
+            satisfied = self.said_at > 0 and not self.waiting
+            if stays and not doubtful:
+                self._pass_on(number)
+        if satisfied:
+            self.said_at = 0.0
+            _run(_NO_LONGER, self._us)
+        if stays and doubtful:
+            self.others = bool(_run(_OTHERS_WAIT, self._us)[0][0])
+            stays = not self.others
             if stays:
-                self.idle.append(number)
-                self.turn.notify()
+                with self.turn:
+                    self._pass_on(number)
         if not stays:
             _run(_GIVE_BACK, [self.system_id, _owner(), [number]])
+
+    def _pass_on(self, number: int) -> None:
+        self.idle.append(number)
+        self.turn.notify()
 
     def keep(self) -> None:
         """Once a second, by a pump: renew what is in use, give back what is not, learn how many want some."""
         with self.turn:
-            held = [*self.busy, *self.idle]
-            wants = bool(held) or self.waiting > 0
-            surplus = [] if self.waiting else list(self.idle)
+            held, waits = [*self.busy, *self.idle], self.waiting > 0
+            surplus = [] if waits else list(self.idle)
             self.idle = [number for number in self.idle if number not in surplus]
-        if not wants:
-            self.share = self.most
+        if not held and not waits:
+            self.share, self.others = max(1, self.most), False
             return
         asked_at = time.monotonic()
-        _run(_WANT, {"system": self.system_id, "owner": _owner()})
-        wanting = max(1, int(_run(_WANTING, [self.system_id])[0][0]))
         if surplus:
             _run(_GIVE_BACK, [self.system_id, _owner(), surplus])
         still = [number for number in held if number not in surplus]
@@ -247,8 +298,10 @@ class _Gate:
             if still
             else set()
         )
+        around = max(1, int(_run(_AROUND, self._us)[0][0]))
+        others = bool(_run(_OTHERS_WAIT, self._us)[0][0])
         with self.turn:
-            self.share = max(1, -(-self.most // wanting))
+            self.share, self.others = max(1, -(-self.most // around)), others
             self.kept = True
             self.good_until = asked_at + PERMIT_SECONDS
             self.idle = [number for number in self.idle if number in renewed]
@@ -256,8 +309,10 @@ class _Gate:
     def _make(self, limits: Limits) -> None:
         if self.most != limits.concurrency:
             self._make_rows(limits)
+            # At first all there are; the keeper learns within a second who else wants some.
+            self.share = limits.concurrency if not self.most or not self.kept else self.share
             self.most = limits.concurrency
-            self.share = max(1, min(self.share, self.most)) if self.kept else self.most
+            self.share = max(1, min(self.share, self.most))
 
     def _make_rows(self, limits: Limits) -> None:
         self.made_at = time.monotonic()
@@ -271,10 +326,16 @@ class _Gate:
 
     # -- circuit and rate
 
+    def look(self) -> None:
+        """Learn of the circuit what others have seen, before a permit is taken: nobody shall wait for us to read."""
+        now = time.monotonic()
+        if now - self.known_at > KNOWN_SECONDS:
+            self._learn(now)
+
     def pass_circuit(self, limits: Limits, *, seconds: float) -> None:
         """Raises ``HELD_BACK`` while the circuit is open (unless this call is the one that probes) or everybody waits."""
         now = time.monotonic()
-        if now - self.known_at > KNOWN_SECONDS:
+        if now - self.known_at > 2 * KNOWN_SECONDS:  # the wait for a permit was long
             self._learn(now)
         passed = now - self.known_at
         if (left := self.hold_for - passed) > 0:
@@ -381,6 +442,7 @@ def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[Callable[
     """
     gate = _gate(limits.system_id)
     patience = min(PATIENCE, seconds)
+    gate.look()
     number = gate.take(limits, seconds=seconds, patience=patience, turn_away=not wait)
     try:
         gate.pass_circuit(limits, seconds=seconds)

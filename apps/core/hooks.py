@@ -53,6 +53,10 @@ class Hook:
         if wants is not None:
             self.wanted[name] = wants
 
+    def awaited(self, fact: Fact) -> bool:
+        """Whether any receiver would be handed this."""
+        return any(name not in self.wanted or self.wanted[name](fact) for name in self.receivers)
+
     def fire(self, facts: list[Fact]) -> None:
         """Hand the facts to every receiver, each in a savepoint. Raises only when nobody keeps failures."""
         for name in self.receivers:

@@ -1,6 +1,6 @@
 """The audit trail: appended freely, refused to change by trigger, sealed in batches (:mod:`apps.journal.seals`).
 
-Public surface: :func:`record`, :func:`record_many`, :func:`recorded_with`. Outsiders take them from
+Public surface: :func:`record`, :func:`record_many`, :func:`recorded_with`, :func:`recorded_from`. Outsiders take them from
 :mod:`apps.journal.services`.
 """
 
@@ -26,6 +26,7 @@ _NAMES = tuple(f"audit_{name.strip()}" for name in COLUMNS.split(","))
 _CAST = ", ".join(
     f"%({name})s::{kind}" if kind else f"%({name})s" for name, kind in zip(_NAMES, _TYPES, strict=True)
 )
+_INTO = f"INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST}"
 _ROW = "(%s, %s, %s, %s, %s, %s, %s, %s, %s::jsonb, %s::jsonb, %s, %s)"
 
 
@@ -104,9 +105,20 @@ def recorded_with(made: str, **row: Any) -> tuple[str, dict[str, Any]]:
     """The text of a CTE that appends one audit row (arguments of :func:`record`) for each row of the CTE ``made``, and its
     named parameters: where a write and its audit row are to be one statement."""
     return (
-        f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {_CAST} FROM {made})",  # noqa: S608
+        f"audited AS ({_INTO} FROM {made})",
         dict(zip(_NAMES, _values(clock.now(), row), strict=True)),
     )
+
+
+def recorded_from(rows: str, **columns: str) -> str:
+    """The text of a CTE ``audited`` that appends one audit row for each row of ``rows`` (what stands after FROM): for writes
+    of many rows in one statement. ``columns`` are SQL expressions over it; ``at``, ``verb``, ``object_type``, ``object_ref``
+    and ``correlation_id`` are needed, the others are those of the system where they are not given."""
+    told = {"actor_id": "NULL", "actor": "''", "legal_entity_id": "NULL", "engagement_key": "''", "why": "''"}
+    told |= {"old": "NULL", "new": "NULL"} | columns
+    values = [told[name.strip()] for name in COLUMNS.split(",")]
+    cast = [f"({value})::{kind}" if kind else value for value, kind in zip(values, _TYPES, strict=True)]
+    return f"audited AS (INSERT INTO journal_audit ({COLUMNS}) SELECT {', '.join(cast)} FROM {rows})"  # noqa: S608
 
 
 def _values(now: datetime, row: Mapping[str, Any]) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ Public surface: everything in ``__all__``; transitions are in :mod:`apps.journal
 :mod:`apps.journal.partitions`, new reference prefixes in :mod:`apps.journal.refs`.
 """
 
-from apps.journal.audit import record, record_many, recorded_with
+from apps.journal.audit import record, record_many, recorded_from, recorded_with
 from apps.journal.counters import fold as fold_counts
 from apps.journal.delivery import deliver_outbox, delivery_retry
 from apps.journal.hooksdue import sweep_hooks
@@ -51,6 +51,7 @@ __all__ = [
     "receive",
     "record",
     "record_many",
+    "recorded_from",
     "recorded_with",
     "reject",
     "rejects_prune",

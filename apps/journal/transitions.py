@@ -1,6 +1,6 @@
 """Guarded transitions: the only writer of ``state`` columns in the house.
 
-Public surface: :class:`Arrows`, :func:`move`, :func:`move_many`.
+Public surface: :class:`Arrows`, :func:`move`, :func:`move_many`, :func:`moved_with`, :func:`carry`.
 
 A model declares ``ARROWS = Arrows({from: {to, …}, …})`` or the plain dict. A move is one statement: a
 conditional UPDATE that feeds its audit row, so there is no move without a row and no row without a move, and of two
@@ -10,10 +10,11 @@ racing moves one wins.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from functools import cache
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet, FieldDoesNotExist
-from django.db import connections, models, router, transaction
+from django.db import connection, connections, models, router, transaction
 from django.db.models.sql.subqueries import UpdateQuery
 
 from apps.core import clock, correlation, statements
@@ -58,10 +59,15 @@ def move(
     values = _with_updated_at(type(obj), fields)
     moved = _move_one(obj, start=start, end=end, values=values, by=by, why=why)
     if moved:
-        for name, value in {"state": end, **values}.items():
-            if not hasattr(value, "resolve_expression"):
-                setattr(obj, name, value)
+        carry(obj, to=end, **values)
     return bool(moved)
+
+
+def carry(obj: models.Model, *, to: str, **fields: Any) -> None:
+    """Give ``obj`` the values that its row has got by a move (for who used :func:`moved_with`)."""
+    for name, value in {"state": str(to), **fields}.items():
+        if not hasattr(value, "resolve_expression"):
+            setattr(obj, name, value)
 
 
 def move_many(queryset: models.QuerySet, *, to: str, by: Any = None, why: str = "", **fields: Any) -> int:
@@ -75,6 +81,88 @@ def move_many(queryset: models.QuerySet, *, to: str, by: Any = None, why: str = 
             rows = model._base_manager.filter(pk__in=chosen, state=start)
             moved += _update_and_record(rows, start=start, end=str(to), values=values, by=by, why=why)
     return moved
+
+
+_MOVED = """
+moved AS (
+    UPDATE {table} SET "state" = %(move_to)s{columns} FROM {given}
+    WHERE {table}.{key} = {given}.id AND {table}."state" = {given}.state AND {given}.state = ANY(%(move_from)s)
+    RETURNING {table}.*, {given}.state AS former_state
+), move_audited AS (
+    INSERT INTO journal_audit ({audit})
+    SELECT %(move_at)s::timestamptz, %(move_verb)s, %(move_type)s, left({reference}, 255), %(move_actor_id)s::bigint,
+        %(move_actor)s, {entity}, {engagement}, jsonb_build_object('state', {table}.former_state), %(move_new)s::jsonb,
+        %(move_why)s, {correlation} FROM moved AS {table}
+)"""
+
+
+def moved_with(
+    given: str,
+    model: type[models.Model],
+    *,
+    to: str,
+    by: Any = None,
+    why: str = "",
+    fill: Mapping[str, Any] | None = None,
+    correlated: str = "",
+    **fields: Any,
+) -> tuple[str, dict[str, Any]]:
+    """The text of the CTEs ``moved`` (the rows as they are now, with ``former_state``) and of their audit rows, and their
+    named parameters: where a move is to be one statement with other things.
+
+    The statement's CTE ``given`` (columns ``id`` and ``state``) says which rows are to move and in which state each must be;
+    those that somebody else has moved, or that have no arrow, stay. ``fill`` are values for columns that are empty;
+    ``correlated`` is the column with the row's own correlation id, where none is bound yet."""
+    values, filled = _with_updated_at(model, fields), fill or {}
+    actor_id, actor = actor_of(by)
+    parameters: dict[str, Any] = {
+        "move_to": str(to),
+        "move_from": _arrows(model).sources(str(to)),
+        "move_at": clock.now(),
+        "move_verb": f"{model._meta.model_name}.{to}",
+        "move_type": _audit_type(model),
+        "move_actor_id": actor_id,
+        "move_actor": actor,
+        "move_new": as_json({"state": str(to), **_shown(values)}),
+        "move_why": why.replace("\x00", ""),
+    }
+    if not correlated:
+        parameters["move_correlation"] = correlation.current()
+    for name, value in {**values, **filled}.items():
+        field: Any = model._meta.get_field(name)
+        parameters[f"move_set_{name}"] = field.get_db_prep_save(value, connection=connection)
+    return _moved_text(given, model, tuple(values), tuple(filled), correlated), parameters
+
+
+@cache
+def _moved_text(
+    given: str, model: type[models.Model], values: tuple[str, ...], filled: tuple[str, ...], correlated: str
+) -> str:
+    def column(name: str) -> str:
+        return f'"{_column(model, name)}"'
+
+    table = f'"{model._meta.db_table}"'
+    columns = [f"{column(name)} = %(move_set_{name})s" for name in values]
+    columns += [f"{column(name)} = coalesce({table}.{column(name)}, %(move_set_{name})s)" for name in filled]
+    reference, entity, engagement = _audit_columns(model)
+    return _MOVED.format(
+        table=table,
+        given=given,
+        key=f'"{model._meta.pk.column}"',
+        columns="".join(f", {text}" for text in columns),
+        audit=COLUMNS,
+        reference=reference,
+        entity=entity,
+        engagement=engagement,
+        correlation=f"{table}.{column(correlated)}" if correlated else "%(move_correlation)s::uuid",
+    )
+
+
+def _shown(values: Mapping[str, Any]) -> dict[str, Any]:
+    """What an audit row tells of the fields that a move has set."""
+    plain = {name: value for name, value in values.items() if not hasattr(value, "resolve_expression")}
+    plain.pop("updated_at", None)
+    return plain
 
 
 def _arrows(model: type[models.Model]) -> Arrows:
@@ -140,8 +228,6 @@ def _execute(
 ) -> int:
     """The UPDATE and its audit rows as one statement. Names come from model declarations, values are parameters."""
     actor_id, actor = actor_of(by)
-    shown = {name: value for name, value in values.items() if not hasattr(value, "resolve_expression")}
-    shown.pop("updated_at", None)
     audit: list[Any] = [
         clock.now(),
         f"{model._meta.model_name}.{end}",
@@ -149,7 +235,7 @@ def _execute(
         actor_id,
         actor,
         as_json({"state": start}),
-        as_json({"state": end, **shown}),
+        as_json({"state": end, **_shown(values)}),
         why.replace("\x00", ""),
         correlation.current(),
     ]
@@ -160,6 +246,7 @@ def _execute(
     return statements.count(statement, [*parameters, *audit])
 
 
+@cache
 def _audit_columns(model: type[models.Model]) -> tuple[str, str, str]:
     """SQL of reference, entity and engagement of the updated row. ``AUDIT_REF`` names another reference field."""
     table = f'"{model._meta.db_table}"'
@@ -176,6 +263,7 @@ def _audit_columns(model: type[models.Model]) -> tuple[str, str, str]:
     )
 
 
+@cache
 def _column(model: type[models.Model], name: str) -> str:
     """The column of a field, also by its ``…_id`` name; "" when the model has none."""
     try:

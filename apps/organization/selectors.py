@@ -132,36 +132,47 @@ def user_by_email(email: str) -> User | None:
 
 
 # ---- What hardly ever changes, for those who ask all the time ----------------------------------------------------------
-class _Memory:
-    """What one thread has read of the registry, for so many seconds."""
+@dataclass
+class _Remembered:
+    """An answer of the registry, and until when (monotonic clock) it is believed."""
 
-    def __init__(self, seconds: float) -> None:
-        self.seconds, self.until = seconds, 0.0
-        self.values: dict[Any, Any] = {}
+    value: Any
+    until: float
 
 
 _local = threading.local()
+#: What this process has read, for all its threads that remember.
+_memory: dict[Any, _Remembered] = {}
 
 
 def remember_registry(seconds: float | None) -> None:
-    """From now on this thread asks for entities, systems and routes at most once in so many seconds (None: each time).
+    """From now on this thread believes what was read of entities, systems and routes in this process for so many seconds
+    (None: it reads them each time).
 
     For the engine's workers; a change of the registry reaches them that much later."""
-    _local.memory = None if seconds is None else _Memory(seconds)
+    _local.seconds = seconds
+    _memory.clear()
 
 
 def _remembered(read: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(read)
     def reading(*key: Any) -> Any:
-        memory: _Memory | None = getattr(_local, "memory", None)
-        if memory is None:
+        seconds: float | None = getattr(_local, "seconds", None)
+        if seconds is None:
             return read(*key)
-        if time.monotonic() >= memory.until:
-            memory.values.clear()
-            memory.until = time.monotonic() + memory.seconds
-        if (read, key) not in memory.values:
-            memory.values[read, key] = read(*key)
-        return memory.values[read, key]
+        now = time.monotonic()
+        held = _memory.get((read, key))
+        if held is not None and now < held.until:
+            return held.value
+        if held is not None:
+            held.until = now + seconds  # the others go on with it while this thread looks
+        try:
+            value = read(*key)
+        except BaseException:
+            _memory.pop((read, key), None)
+            raise
+        _memory[read, key] = _Remembered(value, now + seconds)
+        return value
 
     return reading
 

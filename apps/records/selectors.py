@@ -14,6 +14,7 @@ from django.db import connection
 from django.db.models import Q
 
 from apps.canonical.objects import OBJECTS, Canonical
+from apps.core import statements
 from apps.core.scope import Scope
 from apps.records.models import CrossReference, Record
 
@@ -41,7 +42,8 @@ class Snapshot:
 
 def find_link(object_type: str, key: str, system_id: int) -> CrossReference | None:
     """The id of our object in one system."""
-    return CrossReference.objects.filter(object_type=object_type, key=key, system_id=system_id).first()
+    wanted = "WHERE object_type = %s AND key = %s AND system_id = %s"
+    return next(iter(statements.instances(CrossReference, wanted, [object_type, key, system_id])), None)
 
 
 def links(object_type: str, key: str) -> list[CrossReference]:
@@ -52,17 +54,17 @@ def links(object_type: str, key: str) -> list[CrossReference]:
 
 def key_of(system_id: int, object_type: str, external_id: str) -> str | None:
     """Our key of a system's object, or None when it is not linked."""
-    rows = CrossReference.objects.filter(
-        system_id=system_id, object_type=object_type, external_id=external_id
+    rows = statements.rows(
+        "SELECT key FROM records_crossreference WHERE system_id = %s AND object_type = %s AND external_id = %s",
+        [system_id, object_type, external_id],
     )
-    return rows.values_list("key", flat=True).first()
+    return rows[0][0] if rows else None
 
 
 def record(system_id: int, object_type: str, external_id: str) -> Record | None:
     """The object as that system last showed it, deleted or not."""
-    return Record.objects.filter(
-        system_id=system_id, object_type=object_type, external_id=external_id
-    ).first()
+    wanted = "WHERE system_id = %s AND object_type = %s AND external_id = %s"
+    return next(iter(statements.instances(Record, wanted, [system_id, object_type, external_id])), None)
 
 
 def modified_at(
@@ -112,17 +114,19 @@ def of_type(*, system_id: int, object_type: str, limit: int = 2000) -> list[Reco
 
 def snapshot(subjects: Iterable[Subject]) -> Snapshot:
     """Records and links of all subjects at once, for a plan."""
-    wanted = Q(pk__in=[])
-    for object_type, key in set(subjects):
-        wanted |= Q(object_type=object_type, key=key)
+    at = sorted(set(subjects))
+    given = [[object_type for object_type, _ in at], [key for _, key in at]]
     records: dict[Subject, list[Record]] = {}
-    for row in Record.objects.filter(wanted).select_related("system").order_by("id"):
+    for row in statements.instances(Record, f"{_WANTED} ORDER BY id", given):
         records.setdefault((row.object_type, row.key), []).append(row)
     found = {
         (reference.object_type, reference.key, reference.system_id): reference
-        for reference in CrossReference.objects.filter(wanted).select_related("system")
+        for reference in statements.instances(CrossReference, _WANTED, given)
     }
     return Snapshot(records=records, links=found)
+
+
+_WANTED = "WHERE (object_type, key) IN (SELECT * FROM unnest(%s::text[], %s::text[]))"
 
 
 def canonical(row: Record) -> Canonical:

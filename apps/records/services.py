@@ -1,6 +1,7 @@
 """Writes of records: observe what a system shows, link ids, take links back.
 
-Public surface: :func:`observe`, :func:`observe_gone`, :func:`link`, :func:`link_with`, :func:`link_values`, :func:`unlink`.
+Public surface: :func:`observe`, :func:`observe_gone`, :func:`link`, :func:`unlink`; for statements that
+write many links :func:`links_from`, :func:`link_row`, :data:`LINK_COLUMNS`, :data:`LINK_IS_NEW`.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from apps.canonical.objects import Canonical
-from apps.core import clock
+from apps.core import clock, statements
 from apps.core.errors import NotFound
 from apps.core.hooks import records_observed
 from apps.journal import services as journal
@@ -155,10 +156,17 @@ def link(
     Raises :class:`LinkConflict` when either side is linked to something else. Of two racing links one wins.
     """
     wanted: dict[str, Any] = {"object_type": object_type, "key": key, "system_id": system_id}
-    made = link_values(
-        **wanted, external_id=external_id, url=url, linked_by=linked_by, evidence=evidence or {}
-    )
-    if _insert(made, by=by, legal_entity_id=legal_entity_id):
+    given: dict[str, Any] = {
+        "external_id": external_id,
+        "url": url,
+        "linked_by": linked_by,
+        "evidence": dict(evidence or {}),
+    }
+    made = CrossReference(**wanted, **given, created_at=clock.now())
+    text, values = _link_alone(**wanted, **given, by=by, legal_entity_id=legal_entity_id)
+    # Waits for a racing transaction instead of failing ours.
+    if written := statements.rows(f"WITH {text} SELECT id FROM linked", values):  # noqa: S608
+        made.pk = written[0][0]
         return made
     held = CrossReference.objects.filter(**wanted).first()
     if held is None or held.external_id != external_id:
@@ -169,7 +177,37 @@ def link(
     return held
 
 
-def link_values(
+#: Columns of :data:`LINK_COLUMNS` in ``given``; one order, so that two such statements never wait for each other crosswise.
+_LINKS = """
+linked AS (
+    INSERT INTO records_crossreference (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
+    SELECT link_type, link_key, link_system, link_id, link_url, link_by, link_evidence, at FROM {given}
+    WHERE link_type IS NOT NULL ORDER BY link_type, link_key, link_system
+    ON CONFLICT DO NOTHING RETURNING object_type, key, system_id, external_id, linked_by
+)"""
+LINK_COLUMNS = """
+link_type text, link_key text, link_system bigint, link_id text, link_url text, link_by text, link_evidence jsonb"""
+#: Whether the link of a row of ``given`` (called g) is new; to be joined from the left.
+LINK_IS_NEW = """linked l
+    ON (l.object_type, l.key, l.system_id, l.external_id) = (g.link_type, g.link_key, g.link_system, g.link_id)"""
+
+
+def links_from(given: str) -> str:
+    """The text of CTEs ``linked`` (the links that are new) and of their audit rows, for a statement that writes many: its CTE
+    ``given`` has :data:`LINK_COLUMNS` (NULL: no link), ``at`` and ``correlation_id``."""
+    audit = journal.recorded_from(
+        f"{given} g JOIN {LINK_IS_NEW}",
+        at="g.at",
+        verb="'record.linked'",
+        object_type="l.object_type",
+        object_ref="left(l.key, 255)",
+        correlation_id="g.correlation_id",
+        new="jsonb_build_object('system_id', l.system_id, 'external_id', l.external_id, 'linked_by', l.linked_by)",
+    )
+    return f"{_LINKS.format(given=given)}, {audit}"
+
+
+def link_row(
     *,
     object_type: str,
     key: str,
@@ -178,69 +216,61 @@ def link_values(
     url: str = "",
     linked_by: str,
     evidence: Mapping[str, Any],
-) -> CrossReference:
-    """A link as a value, not written yet."""
-    return CrossReference(
-        object_type=object_type,
-        key=key,
-        system_id=system_id,
-        external_id=external_id,
-        url=url,
-        linked_by=LinkedBy(linked_by).value,
-        evidence=dict(evidence),
-        created_at=clock.now(),
-    )
+) -> dict[str, Any]:
+    """A link as the values of :data:`LINK_COLUMNS`."""
+    return {
+        "link_type": object_type,
+        "link_key": key,
+        "link_system": system_id,
+        "link_id": external_id,
+        "link_url": url,
+        "link_by": LinkedBy(linked_by).value,
+        "link_evidence": evidence,
+    }
 
 
 _LINK = """
 linked AS (
     INSERT INTO records_crossreference (object_type, key, system_id, external_id, url, linked_by, evidence, created_at)
     SELECT %(link_type)s, %(link_key)s, %(link_system)s, %(link_id)s, %(link_url)s, %(link_by)s, %(link_evidence)s::jsonb,
-        %(link_at)s {source} ON CONFLICT DO NOTHING RETURNING id
+        %(link_at)s::timestamptz ON CONFLICT DO NOTHING RETURNING id
 )"""
 
 
-def link_with(held: str, made: CrossReference, **recorded: Any) -> tuple[str, dict[str, Any]]:
-    """The text of CTEs ``linked`` (one row if the link is new) and of its audit row, for a statement whose CTE ``held`` ("":
-    none) says by having a row that it may be written; and their named parameters. ``recorded``: see ``journal.record``.
-
-    A link that is not new there is looked at with :func:`link`."""
+def _link_alone(
+    *,
+    object_type: str,
+    key: str,
+    system_id: int,
+    external_id: str,
+    url: str = "",
+    linked_by: str,
+    evidence: Mapping[str, Any],
+    by: Any = None,
+    legal_entity_id: int | None = None,
+) -> tuple[str, dict[str, Any]]:
+    """The text of CTEs ``linked`` (one row if the link is new) and of its audit row, and their named parameters."""
+    word = LinkedBy(linked_by).value
     audit, values = journal.recorded_with(
         "linked",
         verb="record.linked",
-        object_type=made.object_type,
-        object_ref=made.key,
-        new={
-            "system_id": made.system_id,
-            "external_id": made.external_id,
-            "linked_by": str(made.linked_by),
-        },
-        **recorded,
+        object_type=object_type,
+        object_ref=key,
+        new={"system_id": system_id, "external_id": external_id, "linked_by": word},
+        by=by,
+        legal_entity_id=legal_entity_id,
     )
-    text = _LINK.format(source=f"FROM {held}" if held else "")
     values |= {
-        "link_type": made.object_type,
-        "link_key": made.key,
-        "link_system": made.system_id,
-        "link_id": made.external_id,
-        "link_url": made.url,
-        "link_by": LinkedBy(made.linked_by).value,
-        "link_evidence": json.dumps(made.evidence, cls=DjangoJSONEncoder),
-        "link_at": made.created_at,
+        "link_type": object_type,
+        "link_key": key,
+        "link_system": system_id,
+        "link_id": external_id,
+        "link_url": url,
+        "link_by": word,
+        "link_evidence": json.dumps(evidence, cls=DjangoJSONEncoder),
+        "link_at": clock.now(),
     }
-    return f"{text}, {audit}", values
-
-
-def _insert(made: CrossReference, *, by: Any, legal_entity_id: int | None) -> bool:
-    """True if the link is new, written with its audit row. Waits for a racing transaction instead of failing ours."""
-    text, values = link_with("", made, by=by, legal_entity_id=legal_entity_id)
-    with connection.cursor() as cursor:
-        cursor.execute(f"WITH {text} SELECT id FROM linked", values)  # noqa: S608
-        row = cursor.fetchone()
-    if row is None:
-        return False
-    made.pk = row[0]
-    return True
+    return f"{_LINK}, {audit}", values
 
 
 def unlink(

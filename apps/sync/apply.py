@@ -26,13 +26,13 @@ from apps.core.failpoints import reach
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.records import services as record_services
-from apps.sync import children, followers, ledger, locals, queue, retries
+from apps.sync import children, followers, ledger, locals, queue, retries, runs
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
 from apps.sync.gates import LEFT_OUT, passed_over
 from apps.sync.leases import Lease, LeaseLost, make_sure, release_held, renew
 from apps.sync.ledger import Entry
-from apps.sync.models import RUNNABLE, Gate, State, Subject, Transaction
+from apps.sync.models import Gate, State, Subject, Transaction
 from apps.sync.plans import SEEN_BY_PERSON, Draft, PlannedAction, Problem, step_digests
 from apps.sync.pushes import Known, build_push, redacted
 
@@ -57,18 +57,14 @@ class PutBack(Exception):
 
 def run_next(lease: Lease) -> bool:
     """Work on the subject's oldest runnable transaction. False when there is none that is due."""
-    found = (
-        Transaction.objects.filter(subject_id=lease.subject_id, state__in=RUNNABLE)
-        .select_related("subject")
-        .order_by("id")
-        .first()
-    )
-    if found is None or (found.not_before is not None and found.not_before > clock.now()):
+    begun = runs.begin(lease)
+    if begun is None:
         return False
+    found = begun.transaction
     own = found.subject.key if found.subject.kind == "delivery" else ""
     with correlation.bind(found.correlation_id), followers.at_work(own):
         try:
-            _Run(lease, found).go()
+            _Run(lease, found, fresh=begun.fresh).go()
         except PutBack:
             raise
         except LeaseLost:
@@ -83,7 +79,7 @@ def run_next(lease: Lease) -> bool:
 class _Run:
     """One attempt at one transaction. Small methods, one state: the transaction's row."""
 
-    def __init__(self, lease: Lease, transaction: Transaction) -> None:
+    def __init__(self, lease: Lease, transaction: Transaction, *, fresh: bool = False) -> None:
         self.lease = lease
         self.transaction = transaction
         self.flow = flow_named(transaction.flow)
@@ -97,15 +93,11 @@ class _Run:
         self.beside: list[Problem] = []
         self.context = Context(key=transaction.subject.key, params=transaction.params)
         #: Steps that this transaction has done in earlier runs; one that starts has none.
-        self.settled = ledger.settled_names(transaction.id) if transaction.started_at else set()
+        self.settled = set() if fresh else ledger.settled_names(transaction.id)
 
     def go(self) -> None:
+        """Carry the transaction, which is running, to where it comes to rest."""
         transaction = self.transaction
-        started_at = transaction.started_at or clock.now()
-        if transaction.state != State.RUNNING and not self._move(
-            State.RUNNING, started_at=started_at, not_before=None
-        ):
-            return  # cancelled or replayed just now
         self._remember_takeover()
         try:
             if self.lease.takeovers >= settings.SYNC_POISON_TAKEOVERS:
@@ -456,13 +448,23 @@ class _Run:
 
     def _finish(self, draft: Draft) -> None:
         problems = [*draft.problems, *self.beside]
-        with db.atomic():
-            renew(self.lease, progress=True)
-            self._report(problems)
-            reason = problems[0].reason if problems else draft.summary
-            self._rest_in(State.SUCCEEDED, reason=reason, attempts=0, finished_at=clock.now())
-            release_held(self.lease)
+        reason = problems[0].reason if problems else draft.summary
+        if self._ends_quietly(problems) and runs.succeed(self.lease, self.transaction, reason=reason):
+            self._say_rested(State.SUCCEEDED)
+        else:
+            with db.atomic():
+                renew(self.lease, progress=True)
+                self._report(problems)
+                self._rest_in(State.SUCCEEDED, reason=reason, attempts=0, finished_at=clock.now())
+                release_held(self.lease)
         reach(f"{self.transaction.flow}:finished")
+
+    def _ends_quietly(self, problems: list[Problem]) -> bool:
+        """Whether nobody has to be told that it has succeeded, and nothing is known to have changed while it ran."""
+        if problems or self.troubled or self.transaction.again:
+            return False
+        told = fact_of(self.transaction) | {"state": State.SUCCEEDED.value}
+        return not hooks.sync_finished.awaited(told)
 
     def _rest(self, state: State, reason: str, **fields: Any) -> NoReturn:
         with db.atomic():
@@ -481,9 +483,12 @@ class _Run:
         if state in (State.OBSERVED, State.DEAD, State.CANCELLED):
             fields.setdefault("finished_at", clock.now())
         self._move(state, why=reason, reason=reason, **fields)
-        log.info("transaction_rested", ref=self.transaction.ref, flow=self.transaction.flow, state=str(state))
+        self._say_rested(state)
         children.settled(self.transaction)
         hooks.sync_finished.fire([fact_of(self.transaction)])
+
+    def _say_rested(self, state: State) -> None:
+        log.info("transaction_rested", ref=self.transaction.ref, flow=self.transaction.flow, state=str(state))
 
     def _read_news(self) -> None:
         """What was asked for while it ran; the caller holds the subject's row, so nothing more comes in."""
@@ -535,8 +540,7 @@ class _Run:
         """Journal a step with nothing to write, once per transaction however often it is planned again."""
         if action.name in self.settled:
             return
-        with db.atomic():
-            ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
+        ledger.append(self.lease, self.transaction, self.plan_id, seq, action, entry)
         reach(f"{self.transaction.flow}:{action.name}:journaled")
 
     def _forget_failures(self) -> None:

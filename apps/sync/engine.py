@@ -12,6 +12,7 @@ from __future__ import annotations
 import contextlib
 import contextvars
 import queue as queues
+import random
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,7 +29,14 @@ from apps.sync import apply, intake, leases
 from apps.sync.leases import Lease, LeaseLost
 
 log = structlog.get_logger(__name__)
-SHORTEST_PAUSE, LONGEST_PAUSE = 0.05, 1.0
+#: Between two looks for work that found none, in seconds: at first, when something has come lately, and at most.
+SHORTEST_PAUSE, LATELY_PAUSE, LONGEST_PAUSE = 0.02, 0.06, 0.25
+#: How long "lately" lasts.
+LATELY_SECONDS = 10.0
+#: Who has work looks at least so often whether it needs more.
+BUSY_PAUSE = 0.05
+#: So many of a flood are taken in first, so that the workers begin before the rest is.
+FIRST_TAKEN = 20
 #: Most subjects that a process holds without working on them yet.
 MOST_AHEAD = 100
 
@@ -44,13 +52,16 @@ class _Pump:
 
     def __init__(self, slot: leases.Seat) -> None:
         self.slot = slot
-        self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS
-        self.ahead: queues.Queue[Lease] = queues.Queue()
+        # Not all to the same second: those that began together would end together, and nobody be there until the next bell.
+        self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+        self.ahead: queues.Queue[Lease | None] = queues.Queue()
         self.held: dict[int, Lease] = {}
         self.lock = threading.Lock()
         self.ended = threading.Event()
         self.finished = threading.Event()
+        #: Set when there may be something to claim, or ``ahead`` is at ``low``.
         self.hungry = threading.Event()
+        self.low = settings.SYNC_PUMP_THREADS // 2
         self.done = 0
 
     def run(self) -> int:
@@ -68,6 +79,8 @@ class _Pump:
             self._feed()
         finally:
             self.ended.set()
+            for _ in threads:
+                self.ahead.put(None)  # who waits for work need not wait for the time-out
             for thread in threads:  # the keeper goes on keeping their leases until the last of them is done
                 if thread.ident is not None:
                     thread.join()
@@ -93,37 +106,44 @@ class _Pump:
                 self.done += work_on(lease)
 
     def _feed(self) -> None:
-        pause, done, counted_at = SHORTEST_PAUSE, 0, time.monotonic()
+        pace, done, counted_at = _Pace(), 0, time.monotonic()
         wanted = settings.SYNC_PUMP_THREADS
         while self._goes_on():
-            if (
-                time.monotonic() - counted_at >= 0.5
-            ):  # what half a second has brought is about what the next one takes
+            if time.monotonic() - counted_at >= 0.5:
+                # What half a second has brought is about what the next one takes.
                 wanted = min(MOST_AHEAD, max(settings.SYNC_PUMP_THREADS, self.done - done))
                 done, counted_at = self.done, time.monotonic()
-            room = wanted - self.ahead.qsize()
-            if room > wanted // 2:
-                found = self._claim(room)
-                pause = SHORTEST_PAUSE if found else min(pause * 1.5, LONGEST_PAUSE / 2)
-                if not found:
-                    self.ended.wait(min(pause, max(0.0, self.until - time.monotonic())))
+                self.low = wanted // 2
+            self.hungry.clear()
+            if (waiting := self.ahead.qsize()) > self.low:
+                self.hungry.wait(BUSY_PAUSE)
+            elif not (found := self._claim(wanted - waiting)) and waiting == 0:
+                self.hungry.wait(self._at_most(pace.idle()))
+            elif found:
+                pace.busy()
             else:
-                self.hungry.clear()
-                if self.ahead.qsize() > wanted // 2:
-                    self.hungry.wait(SHORTEST_PAUSE)
+                self.hungry.wait(BUSY_PAUSE)
 
     def _take_in(self) -> None:
         """The inbox has a thread of its own: a flood of events must not keep the workers waiting for their next subject."""
-        pause = SHORTEST_PAUSE
+        organization.remember_registry(1.0)
+        pace, size = _Pace(), FIRST_TAKEN
         try:
             while self._goes_on():
-                pause = SHORTEST_PAUSE if intake.take() else min(pause * 2, LONGEST_PAUSE / 2)
-                if pause > SHORTEST_PAUSE:
-                    self.ended.wait(min(pause, max(0.0, self.until - time.monotonic())))
+                if intake.take(limit=size):
+                    pace.busy()
+                    size = intake.BATCH
+                    self.hungry.set()  # what it has brought is claimed at once
+                else:
+                    size = FIRST_TAKEN
+                    self.ended.wait(self._at_most(pace.idle()))
         except Exception:
             log.exception("pump_intake_failed")
         finally:
             connections.close_all()
+
+    def _at_most(self, pause: float) -> float:
+        return min(pause, max(0.0, self.until - time.monotonic()))
 
     def _goes_on(self) -> bool:
         return not self.ended.is_set() and not stopping.requested() and time.monotonic() < self.until
@@ -140,7 +160,8 @@ class _Pump:
         """What was claimed and not begun is there for others at once."""
         with contextlib.suppress(queues.Empty):
             while True:
-                leases.release(self.ahead.get_nowait())
+                if (lease := self.ahead.get_nowait()) is not None:
+                    leases.release(lease)
 
     # -- the keeper: leases, seat, permits
 
@@ -185,18 +206,36 @@ class _Pump:
     def _next(self) -> Lease | None:
         while self._goes_on():
             with contextlib.suppress(queues.Empty):
-                return self.ahead.get(timeout=0.1)
+                if (lease := self.ahead.get(timeout=0.5)) is not None:
+                    return lease
         return None
 
     @contextlib.contextmanager
     def _holding(self, lease: Lease) -> Iterator[None]:
-        self.hungry.set()
+        if self.ahead.qsize() <= self.low:
+            self.hungry.set()
         try:
             yield
         finally:
             with self.lock:
                 if self.held.get(lease.subject_id) is lease:
                     del self.held[lease.subject_id]
+
+
+class _Pace:
+    """How long to wait between two looks: short while something comes, so that news is found at once; longer in the night."""
+
+    def __init__(self) -> None:
+        self.pause, self.last = SHORTEST_PAUSE, time.monotonic()
+
+    def busy(self) -> None:
+        self.pause, self.last = SHORTEST_PAUSE, time.monotonic()
+
+    def idle(self) -> float:
+        lately = time.monotonic() - self.last < LATELY_SECONDS
+        pause, longest = self.pause, LATELY_PAUSE if lately else LONGEST_PAUSE
+        self.pause = min(longest, pause * 1.2)
+        return pause
 
 
 def _thread(target: Callable[[], None], *, name: str) -> threading.Thread:

@@ -40,7 +40,7 @@ def take(*, limit: int = 200) -> int:
     of a hundred thousand is seen at once; a change is only a hint, so the order of taking it in does not matter."""
     count = 0
     while count < limit:
-        taken, alone = _take_batch(newest=next(_turns) % 2 == 1)
+        taken, alone = _take_batch(min(BATCH, limit - count), newest=next(_turns) % 2 == 1)
         for inbox_id in alone:
             taken += _take_alone(inbox_id)
         count += taken
@@ -53,12 +53,14 @@ BATCH = 100
 _turns = itertools.count()
 
 
-def _take_batch(*, newest: bool) -> tuple[int, list[int]]:
+def _take_batch(limit: int, *, newest: bool) -> tuple[int, list[int]]:
     """``(settled, ids of rows to settle one by one)``. It never waits for a subject that somebody holds."""
     rows: list[Any] = []
     try:
         with transaction.atomic():
-            rows = journal.inbox_claim(limit=BATCH, newest=newest)
+            rows = journal.inbox_claim(limit=limit, newest=newest)
+            if not rows:
+                return 0, []
             shown = _Shown(rows)
             asks = {row.id: list(_asks(row, shown)) for row in rows}
             left = {id(ask) for ask in queue.enqueue_fresh([ask for many in asks.values() for ask in many])}

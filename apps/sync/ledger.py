@@ -7,7 +7,6 @@ lease is ours (fencing), in one short database transaction with the cross-refere
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from django.conf import settings
 from apps.core import clock, statements
 from apps.governance import selectors as governance
 from apps.records import services as records
-from apps.sync import payloads
+from apps.sync import outcomes, payloads
 from apps.sync.leases import Lease, LeaseLost
 from apps.sync.models import Action, Gate, Transaction
 from apps.sync.plans import Draft, PlannedAction
@@ -40,26 +39,6 @@ class Entry:
     exchange: Any = None
 
 
-#: The row of the subject proves the lease and is written in the same statement: no row without a lease, no lease without it.
-_APPEND = """
-WITH held AS (
-    UPDATE sync_subject SET lease_until = greatest(lease_until, now() + make_interval(secs => %(seconds)s)),
-        takeovers = CASE WHEN %(settled)s THEN 0 ELSE takeovers END,
-        in_doubt = CASE WHEN %(unknown)s AND NOT %(name)s = ANY(in_doubt) THEN in_doubt || %(name)s::varchar
-                        WHEN %(settled)s AND %(name)s = ANY(in_doubt) THEN array_remove(in_doubt, %(name)s::varchar)
-                        ELSE in_doubt END
-    WHERE id = %(subject)s AND lease_token = %(fence)s RETURNING id
-), {stored}{linked}
-INSERT INTO sync_action (created_at, legal_entity_id, transaction_id, plan_id, seq, name, system, object_type, operation,
-    target_key, external_id, idempotency_key, outcome, error_kind, code, message, url, started_at, elapsed_ms, fence,
-    correlation_id, payload_digest)
-SELECT %(now)s, %(legal_entity)s::bigint, %(transaction)s, %(plan)s::bigint, %(seq)s, %(name)s, %(system)s, %(object_type)s,
-    %(operation)s, %(target_key)s, %(external_id)s, %(idempotency_key)s, %(outcome)s, %(error_kind)s, %(code)s,
-    %(message)s, %(url)s, %(started_at)s, %(elapsed_ms)s, %(fence)s, %(correlation_id)s, %(payload_digest)s::bytea
-FROM held RETURNING {made}
-"""
-
-
 def append(
     lease: Lease,
     transaction: Transaction,
@@ -74,49 +53,38 @@ def append(
     that it proves. True if that link is new. Raises ``LeaseLost`` when the subject is no longer ours.
 
     What was sent with unknown outcome is remembered with the subject until a later row settles it."""
-    linked, values = ("", {}) if link is None else records.link_with("held", records.link_values(**link))
-    statement = _APPEND.format(
-        stored=payloads.STORE,
-        linked=f", {linked}" if linked else "",
-        made="EXISTS (SELECT 1 FROM linked)" if linked else "false",
-    )
     asked_at, now = time.monotonic(), clock.now()
-    written = statements.rows(
-        statement,
-        values
-        | payloads.packed(entry.exchange, now).parameters()
-        | {
-            "seconds": settings.SYNC_LEASE_SECONDS,
-            "settled": entry.outcome in SETTLED,
-            "unknown": entry.outcome == "unknown",
-            "subject": lease.subject_id,
-            "fence": lease.token,
-            "now": now,
-            "legal_entity": transaction.legal_entity_id,
-            "transaction": transaction.id,
-            "plan": plan_id,
-            "seq": seq,
-            "name": action.name,
-            "system": action.system,
-            "object_type": action.object_type,
-            "operation": action.operation,
-            "target_key": action.key,
-            "external_id": entry.external_id or action.external_id,
-            "idempotency_key": action.idempotency_key if action.kind == "push" else "",
-            "outcome": entry.outcome,
-            "error_kind": entry.error_kind,
-            "code": entry.code,
-            "message": entry.message,
-            "url": entry.url,
-            "started_at": entry.started_at,
-            "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
-            "correlation_id": transaction.correlation_id,
-        },
-    )
-    if not written:
-        raise LeaseLost
+    row = {
+        "subject": lease.subject_id,
+        "fence": lease.token,
+        "settled": entry.outcome in SETTLED,
+        "unknown": entry.outcome == "unknown",
+        "at": now,
+        "legal_entity_id": transaction.legal_entity_id,
+        "transaction_id": transaction.id,
+        "plan_id": plan_id,
+        "seq": seq,
+        "name": action.name,
+        "system": action.system,
+        "object_type": action.object_type,
+        "operation": action.operation,
+        "target_key": action.key,
+        "external_id": entry.external_id or action.external_id,
+        "idempotency_key": action.idempotency_key if action.kind == "push" else "",
+        "outcome": entry.outcome,
+        "error_kind": entry.error_kind,
+        "code": entry.code,
+        "message": entry.message,
+        "url": entry.url,
+        "started_at": entry.started_at,
+        "elapsed_ms": max(0, int((now - entry.started_at).total_seconds() * 1000)),
+        "correlation_id": transaction.correlation_id,
+        **payloads.packed(entry.exchange, now).row(),
+        **({} if link is None else records.link_row(**link)),
+    }
+    new = outcomes.write(row)
     lease.good_until = max(lease.good_until, asked_at + settings.SYNC_LEASE_SECONDS)
-    return bool(written[0][0])
+    return new
 
 
 _PLAN = """
@@ -134,16 +102,16 @@ INSERT INTO sync_plan (transaction_id, digest, actions, problems, governance_ver
 SELECT %(transaction)s, %(digest)s, %(actions)s::jsonb, %(problems)s::jsonb, {version}, %(as_of)s, now() FROM held
 RETURNING id, (SELECT mode FROM sync_gate WHERE legal_entity_id = %(legal_entity)s AND flow = %(flow)s)
 """
+_PLAN_TEXT = _PLAN.format(version=governance.VERSION_SQL)
 
 
 def store_plan(
     lease: Lease, transaction: Transaction, draft: Draft, *, digest: str, as_of: datetime
 ) -> tuple[int, str]:
     """Keep a plan and what it says of its transaction; ``(id, mode of the apply gate)``. Raises ``LeaseLost``."""
-    told = draft.as_json()
     asked_at = time.monotonic()
     stored = statements.rows(
-        _PLAN.format(version=governance.VERSION_SQL),
+        _PLAN_TEXT,
         {
             "seconds": settings.SYNC_LEASE_SECONDS,
             "subject": lease.subject_id,
@@ -158,8 +126,8 @@ def store_plan(
             "currency": transaction.currency,
             "amount": transaction.amount,
             "digest": digest,
-            "actions": json.dumps(told["actions"], default=str),
-            "problems": json.dumps(told["problems"], default=str),
+            "actions": draft.actions_text,
+            "problems": draft.problems_text,
             "as_of": as_of,
         },
     )

@@ -1,6 +1,7 @@
 """Payloads: what was sent and answered, each distinct exchange stored once a month, compressed.
 
-Public surface: :func:`packed`, :class:`Packed`, :data:`STORE`, :func:`unpacked`, :func:`body_of`, :class:`Damaged`.
+Public surface: :func:`packed`, :class:`Packed`, :data:`STORE`, :data:`COLUMNS`, :func:`unpacked`, :func:`body_of`,
+:class:`Damaged`.
 
 An exchange is known by the SHA-256 of its JSON text without its duration, so that a look or a write that is repeated with the
 same answer takes no room. Bodies are unique within a month, since retention drops whole months. They are deflated with a
@@ -28,12 +29,14 @@ DICTIONARIES = {1: "8844ac8b311b6481fa00ed6855865059201e01c10b8d0fb4371f51fcea95
 _NEWEST = max(DICTIONARIES)
 _RAW_DEFLATE = -15
 
-#: A common table expression to stand before the action's INSERT in one statement; parameters from :meth:`Packed.parameters`.
-#: Without an exchange it stores nothing.
+#: Columns of a row that carries a body, as :meth:`Packed.row` gives them (binary as hexadecimal text).
+COLUMNS = "payload_month date, payload_digest text, payload_body text"
+#: Common table expressions that store the bodies of the rows of a CTE ``{given}``; digests in one order, so that two such
+#: statements never wait for each other crosswise.
 STORE = """stored AS (
     INSERT INTO sync_body (month, digest, body)
-    SELECT %(payload_month)s::date, %(payload_digest)s::bytea, %(payload_body)s::bytea
-    WHERE %(payload_digest)s::bytea IS NOT NULL
+    SELECT payload_month, decode(payload_digest, 'hex'), decode(payload_body, 'hex') FROM {given}
+    WHERE payload_digest IS NOT NULL ORDER BY payload_digest, payload_month
     ON CONFLICT (digest, month) DO NOTHING
 )"""
 
@@ -50,11 +53,12 @@ class Packed:
     digest: bytes | None
     body: bytes | None
 
-    def parameters(self) -> dict[str, Any]:
+    def row(self) -> dict[str, Any]:
+        """As the values of :data:`COLUMNS`."""
         return {
-            "payload_month": self.month,
-            "payload_digest": self.digest,
-            "payload_body": self.body,
+            "payload_month": self.month.isoformat(),
+            "payload_digest": None if self.digest is None else self.digest.hex(),
+            "payload_body": None if self.body is None else self.body.hex(),
         }
 
 

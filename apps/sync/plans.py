@@ -65,11 +65,16 @@ class PlannedAction:
         return OBJECTS[self.object_type].model_validate(self.body) if self.body is not None else None
 
     @cached_property
+    def text(self) -> str:
+        """All of it as canonical JSON."""
+        return _canonical_text(_plain(self))
+
+    @cached_property
     def idempotency_key(self) -> str:
         """Stable for the same write with the same content, so that a vendor that keeps keys refuses the second one."""
         content: list[Any] = [self.system, self.object_type, self.operation, self.key, self.external_id]
         content += [self.body, self.values, self.settings, self.refs]
-        return hashlib.sha256(_canonical_json(content)).hexdigest()
+        return hashlib.sha256(_canonical_text(content).encode()).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -91,8 +96,15 @@ class Draft:
     def digest(self) -> str:
         return digest_of(self)
 
-    def as_json(self) -> dict[str, Any]:
-        return {"actions": [_plain(a) for a in self.actions], "problems": [_plain(p) for p in self.told]}
+    @property
+    def actions_text(self) -> str:
+        """The actions as a JSON list."""
+        return f"[{','.join(action.text for action in self.actions)}]"
+
+    @cached_property
+    def problems_text(self) -> str:
+        """All problems as canonical JSON."""
+        return _canonical_text([_plain(problem) for problem in self.told])
 
 
 def _plain(value: PlannedAction | Problem) -> dict[str, Any]:
@@ -168,9 +180,15 @@ _DIGESTED_KINDS = frozenset({"push", "link", "local", "blocked"})
 
 def digest_of(draft: Draft) -> str:
     """SHA-256 over the canonical JSON of the problems and of the writes this subject would make."""
-    actions = [_without(_plain(a)) for a in draft.actions if a.kind in _DIGESTED_KINDS]
-    problems = [_plain(problem) for problem in draft.told]
-    return hashlib.sha256(_canonical_json([actions, problems])).hexdigest()
+    actions = ",".join(_digested_text(a) for a in draft.actions if a.kind in _DIGESTED_KINDS)
+    return hashlib.sha256(f"[[{actions}],{draft.problems_text}]".encode()).hexdigest()
+
+
+def _digested_text(action: PlannedAction) -> str:
+    """Canonical JSON of what counts of an action; most hold nothing that does not."""
+    if any(f'"{name}"' in action.text for name in _NOT_DIGESTED):
+        return _canonical_text(_without(_plain(action)))
+    return action.text
 
 
 #: Parameter of a transaction: the steps (their digests) of the plan that a person has looked at and started.
@@ -180,7 +198,9 @@ SEEN_BY_PERSON = "seen_by_person"
 def step_digests(draft: Draft) -> list[str]:
     """One digest for each step that would do something, steps of other subjects included; its words do not count."""
     steps = [_without(_plain(a)) for a in draft.actions if a.kind != "unchanged"]
-    return sorted({hashlib.sha256(_canonical_json(step | {"why": ""})).hexdigest() for step in steps})
+    return sorted(
+        {hashlib.sha256(_canonical_text(step | {"why": ""}).encode()).hexdigest() for step in steps}
+    )
 
 
 def _without(value: Any) -> Any:
@@ -191,5 +211,5 @@ def _without(value: Any) -> Any:
     return value
 
 
-def _canonical_json(value: Any) -> bytes:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str).encode()
+def _canonical_text(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), default=str)

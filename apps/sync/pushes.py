@@ -54,9 +54,12 @@ def _resolved(ref: str | tuple[str, ...], action: PlannedAction, known: Known) -
     return link.external_id
 
 
+_KEPT = tuple(field.name for field in fields(Exchange) if field.name != "masked")
+
+
 def redacted(exchange: Exchange | None) -> dict[str, Any] | None:
     """What may be stored of an exchange: no secrets, no personal data."""
     if exchange is None:
         return None
-    kept = {field.name: getattr(exchange, field.name) for field in fields(exchange) if field.name != "masked"}
+    kept = {name: getattr(exchange, name) for name in _KEPT}
     return kept if exchange.masked else redact.storable(kept)

@@ -37,7 +37,11 @@ EXCHANGE = {
 def store(exchange: dict | None, at: datetime = AT) -> payloads.Packed:
     packed = payloads.packed(exchange, at)
     with connection.cursor() as cursor:
-        cursor.execute(f"WITH {payloads.STORE} SELECT 1", packed.parameters())
+        cursor.execute(
+            f"WITH given AS (SELECT * FROM json_to_record(%s::json) AS given ({payloads.COLUMNS})),"
+            f" {payloads.STORE.format(given='given')} SELECT 1",
+            [json.dumps(packed.row())],
+        )
     return packed
 
 

@@ -12,11 +12,11 @@ CHILD = """
 import gc, os, sys
 import django
 django.setup()
-from celery.signals import worker_init
+from celery.signals import worker_before_create_process
 from pssync_console.celery import app
 app.loader.import_default_modules()
 if "frozen" in sys.argv:
-    worker_init.send(sender=None)
+    worker_before_create_process.send(sender=None)
 if os.fork() == 0:
     gc.collect()
     for line in open("/proc/self/smaps_rollup"):

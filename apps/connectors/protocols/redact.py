@@ -39,6 +39,10 @@ _PERSONAL_NAME = re.compile(
     re.IGNORECASE,
 )
 _HIDDEN_NAME = re.compile(f"{_SECRET_NAME.pattern}|{_PERSONAL_NAME.pattern}", re.IGNORECASE)
+#: Something that every secret of a known shape and every address has; most texts have none of it.
+_TELLING = re.compile(r"[_@!]|xox|eyJ|(?:Bearer|Basic) |-----BEGIN")
+#: What makes a text worth looking into: it may hold JSON, a form, base64.
+_HOLDING = re.compile(r"^\s*[{\[]|=|^\s*[A-Za-z0-9+/_-]{24,}={0,2}\s*$")
 _EMAIL = re.compile(r"[A-Za-z0-9._%+'-]+@[A-Za-z0-9.-]+\.[A-Za-z]{2,}")
 _BASE64 = re.compile(r"^[A-Za-z0-9+/_-]{24,}={0,2}$")
 _DEPTH = 60
@@ -48,7 +52,7 @@ _SHORTEST = 6
 
 def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
     """A copy of plain data without secrets: masked by field name, by shape (keys, tokens) and by ``known`` values."""
-    values = _longest_first(known)
+    values = _longest_first(tuple(known))
 
     def clean(text: str) -> str:
         for secret in values:
@@ -58,7 +62,8 @@ def secrets(value: Any, *, known: Iterable[str] = ()) -> Any:
     return _walk(value, _SECRET_NAME, clean, 0)
 
 
-def _longest_first(known: Iterable[str]) -> list[str]:
+@lru_cache(maxsize=256)
+def _longest_first(known: tuple[str, ...]) -> list[str]:
     return sorted({text for text in known if text and len(text) >= _SHORTEST}, key=len, reverse=True)
 
 
@@ -69,13 +74,16 @@ def personal(value: Any) -> Any:
 
 def storable(value: Any, *, known: Iterable[str] = ()) -> Any:
     """A copy without secrets (also the ``known`` ones) and without personal data, in one walk."""
-    values = _longest_first(known)
+    values = _longest_first(tuple(known))
 
     def clean(text: str) -> str:
         if len(text) < _SHORTEST:
             return text
         for secret in values:
-            text = text.replace(secret, MASK)
+            if secret in text:
+                text = text.replace(secret, MASK)
+        if _TELLING.search(text) is None:
+            return text
         text = _SECRET_VALUE.sub(MASK, text)
         return _EMAIL.sub(MASK, text) if "@" in text else text
 
@@ -103,6 +111,10 @@ def url(value: str, *, known: Iterable[str] = ()) -> str:
 def _walk(value: Any, names: re.Pattern[str], clean: Callable[[str], str], depth: int) -> Any:
     if depth > _DEPTH:
         return MASK  # too deep to judge is too deep to keep
+    if isinstance(value, str):
+        return _text(value, names, clean, depth)
+    if value is None or isinstance(value, bool | int | float):
+        return value
     if isinstance(value, Mapping):
         return {
             clean(str(name)): _mask(item)
@@ -114,8 +126,6 @@ def _walk(value: Any, names: re.Pattern[str], clean: Callable[[str], str], depth
         return [_walk(item, names, clean, depth + 1) for item in value]
     if isinstance(value, bytes):
         return _text(value.decode("utf-8", "replace"), names, clean, depth)
-    if isinstance(value, str):
-        return _text(value, names, clean, depth)
     return value
 
 
@@ -138,6 +148,8 @@ def _last_name(name: str) -> str:
 
 
 def _text(text: str, names: re.Pattern[str], clean: Callable[[str], str], depth: int) -> str:
+    if _HOLDING.search(text) is None:
+        return clean(text)
     stripped = text.strip()
     if stripped[:1] in ("{", "["):
         try:
