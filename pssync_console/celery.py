@@ -8,11 +8,16 @@ from typing import Any
 
 from celery import Celery
 from celery.signals import celeryd_init, setup_logging, worker_shutting_down
+from kombu.transport import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pssync_console.settings")
 
 # Made before the pool forks, or each child would have a flag of its own.
 import_module("apps.core.stopping")
+
+# A channel that is closed because Redis is gone would hand back what nobody has acknowledged, to nobody, and the worker ends
+# with that error. Bells need not be handed back: each rings again soon.
+redis.Channel.do_restore = False
 
 app = Celery("pssync_console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
