@@ -37,9 +37,12 @@ def workers_killed(soak: Soak) -> None:
 
 
 def child_killed(soak: Soak) -> None:
-    children = soak.site.children(soak.chance.choice(WORKERS))
+    name = soak.chance.choice(WORKERS)
+    soak.site.wait(lambda: soak.site.children(name), what=f"children of {name}")
     with soak.fault("one child of a worker killed"), contextlib.suppress(psutil.NoSuchProcess):
-        soak.chance.choice(sorted(children, key=lambda child: -child.num_threads())[:2]).kill()
+        children = sorted(soak.site.children(name), key=lambda child: -child.num_threads())
+        if children:
+            soak.chance.choice(children[:2]).kill()
 
 
 def worker_stopped(soak: Soak) -> None:

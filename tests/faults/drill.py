@@ -96,6 +96,7 @@ class Drill:
             "acknowledged": found.acknowledged,
             "lost": len(found.lost),
             "doubled": len(found.doubled),
+            **({"of these told as a case": len(found.told)} if found.doubled else {}),
             "half": len(found.half),
             "total in PSA, ERP": f"{found.held}, {found.charged} of {found.wanted}",
             **{name: value() if callable(value) else value for name, value in values.items()},

@@ -1,6 +1,6 @@
 """The look from outside: what stands in the emulated systems, against what the doors have acknowledged.
 
-Public surface: :class:`Inspector`, :class:`Found`. Nothing of ours is asked.
+Public surface: :class:`Inspector`, :class:`Found`. Nothing of ours is asked but whether what stands twice is told.
 """
 
 from __future__ import annotations
@@ -24,9 +24,10 @@ PARTS = ("erp job", "erp charge rule", "psa workspace", "psa milestone", "crm st
 
 @dataclass(frozen=True)
 class Found:
-    """``lost``: acknowledged and not whole. ``doubled``: objects that stand more than once. ``half``: begun, not whole and
-    never acknowledged. Control totals: ``wanted`` is what was acknowledged, ``held`` what the milestones of the PSA come to,
-    ``charged`` what the charge rules of the ERP do."""
+    """``lost``: acknowledged and not whole. ``doubled``: objects that stand more than once, ``told`` those of them that the
+    console has a case for. ``half``: begun, not whole and never acknowledged. Control totals: ``wanted`` is what was
+    acknowledged, ``held`` what the milestones of the PSA come to (without ``twice``, what stands there a second time and is
+    told), ``charged`` what the charge rules of the ERP do."""
 
     acknowledged: int
     lost: list[str]
@@ -35,6 +36,8 @@ class Found:
     wanted: Decimal
     held: Decimal
     charged: Decimal
+    told: list[str]
+    twice: Decimal
 
     @property
     def equal(self) -> bool:
@@ -42,7 +45,8 @@ class Found:
 
     @property
     def good(self) -> bool:
-        return not self.lost and not self.doubled and not self.half and self.equal
+        """Doubled is only what a vendor offers no protection against, and that is told."""
+        return not self.lost and not set(self.doubled) - set(self.told) and not self.half and self.equal
 
 
 class Inspector:
@@ -60,11 +64,16 @@ class Inspector:
         parts, amounts, charged = self._parts()
         customers = self._customers()
         acknowledged = [job for job in jobs if job.acknowledged]
-        lost, doubled, half = [], [], []
+        cases = self._cases()
+        lost, doubled, half, twice = [], [], [], Decimal(0)
         for job in jobs:
             counts = {part: parts[part, job.name] for part in PARTS[:-1]}
             counts["crm status"] = parts["crm status", job.deal_id]
             doubled += [f"{part} of {job.name}" for part, count in counts.items() if count > 1]
+            if counts["psa milestone"] > 1 and ("psa milestone", job.name) in cases:
+                extra = amounts[job.name] * (counts["psa milestone"] - 1) / counts["psa milestone"]
+                amounts[job.name] -= extra
+                twice += extra
             whole = all(counts.values())
             if job.acknowledged and not whole:
                 lost.append(f"{job.name}: {counts}")
@@ -83,7 +92,18 @@ class Inspector:
             wanted=sum((job.amount for job in acknowledged), Decimal(0)),
             held=sum((amounts[job.name] for job in acknowledged), Decimal(0)),
             charged=sum((charged[job.name] for job in acknowledged), Decimal(0)),
+            told=[one for one in doubled if tuple(one.split(" of ", 1)) in cases],
+            twice=twice,
         )
+
+    def _cases(self) -> set[tuple[str, str]]:
+        """``("psa workspace", name)`` of what the console says is there twice."""
+        words = {"engagement": "psa workspace", "milestone": "psa milestone"}
+        with self.site.database.connect() as server:
+            rows = server.execute(
+                "SELECT object_type, label FROM triage_case WHERE code = 'PRJ-DUP'"
+            ).fetchall()
+        return {(words.get(kind, kind), label) for kind, label in rows}
 
     def _parts(self) -> tuple[Counter[tuple[str, str]], dict[str, Decimal], dict[str, Decimal]]:
         control = self.site.control
