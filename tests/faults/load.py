@@ -120,6 +120,7 @@ def _account(control: SandboxControl, chance: random.Random, entity: str) -> str
         "BillingStreet": f"{chance.randrange(1, 999)} {_word(chance)} Road",
         "BillingCity": city,
         "BillingPostalCode": postcode,
+        "BillingState": "Massachusetts" if country == "US" else None,
         "BillingStateCode": "MA" if country == "US" else None,
         "BillingCountryCode": country,
         "CurrencyIsoCode": currency,
