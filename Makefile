@@ -4,7 +4,8 @@ BIN := .venv/bin
 WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock faults screenshots bench-sync bench-intake bench-scale bench-profile bench-report bench-lock bench-data
+.PHONY: help install demo test check lock faults soak screenshots bench-sync bench-intake bench-scale bench-profile bench-report
+.PHONY: bench-lock bench-data bench-screens bench-growth bench-figures
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
@@ -31,6 +32,9 @@ faults: install  ## Kill, cut, wipe and fill real processes, sockets, brokers an
 
 screenshots: install  ## Pictures of a running demo, light, dark and phone, into test-artefacts/screens (ARGS=--keep renews docs/screenshots)
 	$(BIN)/python -m tests.browser.screenshots --url http://127.0.0.1:$(WEB_PORT) $(ARGS)
+
+soak: install  ## One fault after the other under a steady load (SEED=1, MINUTES=60, BROKERS="redis rabbitmq")
+	SEED=$(or $(SEED),1) MINUTES=$(or $(MINUTES),60) BROKERS="$(or $(BROKERS),redis rabbitmq)" $(BIN)/pytest -s -m soak tests/faults/test_soak.py
 
 check: install  ## Style, types, floors, templates, house rules, deployment checks, missing migrations
 	$(BIN)/ruff check .

@@ -15,11 +15,16 @@ from celery.signals import (
     worker_process_init,
     worker_shutting_down,
 )
+from kombu.transport import redis
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "pssync_console.settings")
 
 # Made before the pool forks, or each child would have a flag of its own.
 import_module("apps.core.stopping")
+
+# A channel that is closed because Redis is gone would hand back what nobody has acknowledged, to nobody, and the worker ends
+# with that error. Bells need not be handed back: each rings again soon.
+redis.Channel.do_restore = False
 
 app = Celery("pssync_console")
 app.config_from_object("django.conf:settings", namespace="CELERY")
@@ -53,8 +58,8 @@ _COLLECT_AFTER = 10_000
 
 @worker_before_create_process.connect
 def _leave_what_is_loaded(**_: Any) -> None:
-    """What was loaded before the fork is never garbage: not looked at, its pages stay shared with the parent. Saves a quarter of a
-    worker group's memory (``gc.freeze`` in CPython's documentation)."""
+    """What was loaded before the fork is never garbage: not looked at, its pages stay shared with the parent. Saves a
+    quarter of a worker group's memory (``gc.freeze`` in CPython's documentation)."""
     gc.collect()
     gc.freeze()
 

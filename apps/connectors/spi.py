@@ -92,6 +92,8 @@ class Change:
     container_id: str = ""
     event_type: str = ""
     own_write: bool = False  # the vendor says that our integration made this change (echo)
+    #: Our external key that the object carries, where the system says so.
+    key: str = ""
     #: Whose object it is, where the event says so: only for whose turn it is worked on in, never believed otherwise.
     legal_entity_code: str = ""
 

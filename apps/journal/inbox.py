@@ -1,4 +1,4 @@
-"""The inbox: every event exactly once, durable before it is acknowledged.
+"""The inbox: every event exactly once, durable before it is acknowledged. When an event is due, the database's clock says.
 
 Public surface: :func:`receive`, :func:`reject`, :func:`inbox_claim`, :func:`inbox_done`, :func:`inbox_failed`,
 :func:`inbox_revive`, :func:`inbox_keys_prune`, :func:`rejects_prune`, :class:`InboxRow`.
@@ -50,7 +50,7 @@ WITH fresh AS (
 )
 INSERT INTO journal_inbox
     (id, received_at, not_before, source, event_id, legal_entity_id, headers, body, changes, correlation_id)
-SELECT id, %(now)s, %(now)s, %(source)s, %(event_id)s, %(legal_entity_id)s::bigint, %(headers)s::jsonb, %(body)s,
+SELECT id, %(now)s, now(), %(source)s, %(event_id)s, %(legal_entity_id)s::bigint, %(headers)s::jsonb, %(body)s,
        %(changes)s::jsonb, %(correlation_id)s::uuid
 FROM fresh
 """
@@ -58,7 +58,7 @@ FROM fresh
 _CLAIM = """
 SELECT id, source, event_id, headers, body, changes, correlation_id, received_at, attempts, legal_entity_id
 FROM journal_inbox
-WHERE done_at IS NULL AND dead_at IS NULL AND not_before <= %s {which}
+WHERE done_at IS NULL AND dead_at IS NULL AND not_before <= now() {which}
 ORDER BY id {order} LIMIT %s FOR UPDATE SKIP LOCKED
 """
 
@@ -227,7 +227,7 @@ def inbox_claim(*, limit: int, newest: bool = False, ids: Sequence[int] | None =
         raise RuntimeError("inbox_claim holds its rows by the caller's transaction; open one")
     with connection.cursor() as cursor:
         claim = _CLAIM.format(which="" if ids is None else "AND id = ANY(%s)", order="DESC" if newest else "")
-        cursor.execute(claim, [clock.now(), *([] if ids is None else [list(ids)]), limit])
+        cursor.execute(claim, [*([] if ids is None else [list(ids)]), limit])
         rows = cursor.fetchall()
     return [
         InboxRow(
@@ -265,7 +265,7 @@ def inbox_failed(*, id: int, message: str) -> bool:
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE journal_inbox SET attempts = attempts + 1, last_error = %(message)s,"
-            " not_before = %(now)s + least(interval '2 seconds' * power(2, attempts), interval '1 hour'),"
+            " not_before = now() + least(interval '2 seconds' * power(2, attempts), interval '1 hour'),"
             " dead_at = CASE WHEN attempts + 1 >= %(most)s THEN %(now)s END"
             " WHERE id = %(id)s AND done_at IS NULL AND dead_at IS NULL RETURNING dead_at",
             {"message": _printable(message)[:2000], "now": clock.now(), "most": MAX_ATTEMPTS, "id": id},
@@ -278,8 +278,8 @@ def inbox_revive(*, ids: Sequence[int]) -> int:
     """Make dead events pending again, with a fresh budget of attempts."""
     with connection.cursor() as cursor:
         cursor.execute(
-            "UPDATE journal_inbox SET dead_at = NULL, attempts = 0, not_before = %s"
+            "UPDATE journal_inbox SET dead_at = NULL, attempts = 0, not_before = now()"
             " WHERE id = ANY(%s) AND dead_at IS NOT NULL",
-            [clock.now(), list(ids)],
+            [list(ids)],
         )
         return cursor.rowcount

@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any, NoReturn
 
 import structlog
@@ -412,7 +412,7 @@ class _Run:
             if decision.verdict == "retry":
                 if unknown and action.object_type in retries.MONEY:
                     self._report([*self._standing(), problem])
-                due = clock.now() + timedelta(seconds=decision.delay)
+                due = self.lease.due(decision.delay)
                 self._rest_in(State.RETRYING, reason=error.message, attempts=attempts, not_before=due)
             else:
                 self._report([*self._standing(), problem])
@@ -424,7 +424,7 @@ class _Run:
         """Nothing was sent and nothing failed: said on the row for people, no attempt, no journal row, no move."""
         delay = retries.decide(error, attempts=self.transaction.attempts).delay
         Transaction.objects.filter(id=self.transaction.id, state=State.RUNNING).update(
-            reason=error.message, not_before=clock.now() + timedelta(seconds=delay)
+            reason=error.message, not_before=self.lease.due(delay)
         )
         raise PutBack(waits_for=int(error.details.get("system_id", 0)), delay=delay)
 

@@ -164,6 +164,8 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
                 yield "deal", key, "deal.provision", {}
         case "crm", "customer":
             yield from _customer_work(system, change, shown)
+        case "psa", "engagement":
+            yield from _project_work(system, change)
         case "psa", _:
             engagement_key = _delivered_on(system, change)
             if engagement_key:
@@ -185,6 +187,18 @@ def _delivered_on(system: Any, change: Mapping[str, Any]) -> str:
         return found
     seen = records.record(system.id, change["object_type"], change["external_id"])
     return seen.engagement_key if seen is not None else ""
+
+
+def _project_work(system: Any, change: Mapping[str, Any]) -> Iterable[Work]:
+    """A project that carries our reference and is not the one we hold was made a second time: everything is read again, which
+    finds both. So it is when that may be settled. Before there is a link the first reading looks for others."""
+    seen = records.record(system.id, "engagement", change["external_id"])
+    key = change.get("key") or (seen.key if seen is not None else "")
+    ours = records.find_link("engagement", key, system.id) if key else None
+    if ours is None:
+        return
+    if ours.external_id != change["external_id"] or _is_held("delivery", key, "delivery.sync"):
+        yield "delivery", key, "delivery.sync", {"full": True}
 
 
 def _already_known(system: Any, change: Mapping[str, Any], shown: _Shown) -> bool:

@@ -13,12 +13,13 @@ import socket
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
 
-from apps.core import statements
+from apps.core import clock, statements
 
 
 class LeaseLost(Exception):
@@ -37,6 +38,12 @@ class Lease:
     asked: int = 0
     good_until: float = field(default=0.0, compare=False)
     released: bool = field(default=False, compare=False)
+    #: How far the clock of this process is ahead of the database's, which all due times go by.
+    ahead: timedelta = field(default=timedelta(0), compare=False)
+
+    def due(self, seconds: float = 0.0) -> datetime:
+        """So many seconds from now by the database's clock."""
+        return clock.now() - self.ahead + timedelta(seconds=seconds)
 
 
 #: A pump says every second that it is there; one that has not for so long has died.
@@ -78,7 +85,7 @@ UPDATE sync_subject AS s
 SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.lease_token + 1, lease_owner = %(owner)s,
     takeovers = CASE WHEN ready.taken_over THEN s.takeovers + 1 ELSE s.takeovers END
 FROM ready WHERE s.id = ready.id
-RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
+RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked, clock_timestamp()
 """
 _CLAIM_SUSPECT = """
 UPDATE sync_subject AS s
@@ -87,10 +94,10 @@ SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.le
 FROM (
     SELECT id, lease_until IS NOT NULL AS taken_over FROM sync_subject
     WHERE ready_at IS NOT NULL AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
-        AND takeovers >= %(below)s AND NOT waits_for = ANY(%(full)s)
+        AND takeovers > 0 AND takeovers >= %(below)s AND NOT waits_for = ANY(%(full)s)
     ORDER BY ready_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) ready WHERE s.id = ready.id
-RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked
+RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked, clock_timestamp()
 """
 _NO_SUSPECT = 32_767
 
@@ -124,9 +131,10 @@ def _claimed(statement: str, full: Sequence[int], **more: int) -> list[Lease]:
     }
     rows = statements.rows(statement, parameters)
     good_until = asked_at + settings.SYNC_LEASE_SECONDS
+    now = clock.now()
     return [
-        Lease(subject_id, token, taken_over, takeovers, asked, good_until)
-        for subject_id, token, taken_over, takeovers, asked in rows
+        Lease(subject_id, token, taken_over, takeovers, asked, good_until, ahead=now - claimed_at)
+        for subject_id, token, taken_over, takeovers, asked, claimed_at in rows
     ]
 
 

@@ -61,6 +61,12 @@ class Subject(models.Model):
                 name="sync_subject_lanes",
                 condition=Q(ready_at__isnull=False),
             ),
+            # Whoever has lost a worker: few, and looked for at the beginning of each pump.
+            models.Index(
+                fields=["ready_at"],
+                name="sync_subject_suspects",
+                condition=Q(ready_at__isnull=False, takeovers__gt=0),
+            ),
         ]
 
     def __str__(self) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 import structlog
 from django.conf import settings
 from django.db import connection
+from django.db.models.functions import Now
 
 from apps.billing import selectors as billing
 from apps.connectors import services as connectors
@@ -86,7 +87,7 @@ def _catalogues() -> None:
 def ensure_cursors() -> None:
     """A cursor for every object type that a connected system lets us poll."""
     rows = [
-        PollCursor(system_id=state.system_id, object_type=object_type, due_at=clock.now())
+        PollCursor(system_id=state.system_id, object_type=object_type, due_at=Now())
         for state in connection_states()
         if state.enabled and not state.paused
         for object_type in connectors.describe(state.system_id).polls
@@ -107,7 +108,7 @@ def _poll(row: PollCursor) -> int:
     except (AdapterError, AppError) as error:
         if getattr(error, "kind", None) is not ErrorKind.HELD_BACK:  # its turn comes later; that is no error
             row.error = str(error)
-        row.due_at = clock.now() + timedelta(
+        row.due_at = Now() + timedelta(  # by the database's clock, as it is claimed
             seconds=getattr(error, "retry_after", None) or settings.SYNC_POLL_SECONDS
         )
         row.save(update_fields=["error", "due_at"])

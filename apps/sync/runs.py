@@ -23,7 +23,7 @@ WITH held AS (SELECT s.* FROM sync_subject s WHERE s.id = %(subject)s AND s.leas
 first AS (
     SELECT t.* FROM sync_transaction t JOIN held ON t.subject_id = held.id
     WHERE t.state IN ('pending', 'running', 'retrying') ORDER BY t.id LIMIT 1
-), given AS (SELECT id, state FROM first WHERE not_before IS NULL OR not_before <= %(now)s), {moved}
+), given AS (SELECT id, state FROM first WHERE not_before IS NULL OR not_before <= %(due)s), {moved}
 SELECT {subject}, {transaction} FROM held, (
     SELECT * FROM moved
     UNION ALL SELECT first.*, first.state FROM first JOIN given USING (id) WHERE first.state = 'running') t
@@ -49,7 +49,7 @@ def begin(lease: Lease) -> Begun | None:
         correlated="correlation_id",
         not_before=None,
     )
-    given = {"subject": lease.subject_id, "fence": lease.token, "now": now}
+    given = {"subject": lease.subject_id, "fence": lease.token, "due": lease.due()}
     rows = statements.rows(_begin_text(moved), values | given)
     if not rows:
         return None

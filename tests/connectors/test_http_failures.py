@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import gzip
 import socket
+import threading
 import time
 import uuid
 
 import pytest
 
-from apps.connectors.protocols.http import Http, Timeouts, budget, retry_after
+from apps.connectors.protocols.http import Http, Timeouts, budget, retry_after, send_by
 from apps.connectors.spi import AdapterError, ErrorKind
 from apps.core import correlation
 from tests.connectors.rawserver import RawServer, reset, whole
@@ -44,6 +45,35 @@ def test_nobody_listening_is_transient_because_nothing_was_sent(method):
 def test_a_name_that_does_not_resolve_is_transient(settings):
     http = Http(system="nowhere", base_url="https://no-such-host.invalid")
     assert failure(lambda: http.post("/x", json={})).kind is ErrorKind.TRANSIENT
+
+
+def test_head_and_body_of_a_write_that_must_leave_in_time_leave_together():
+    """Between the two a process may be stopped; woken too late, it would finish a request that another has made meanwhile."""
+    parts: list[bytes] = []
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def serve() -> None:
+            connection, _address = listener.accept()
+            with connection:
+                parts.append(connection.recv(65536))
+                connection.sendall(whole(b"{}"))
+
+        server = threading.Thread(target=serve)
+        server.start()
+        http = Http(system="parts", base_url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        with send_by(time.monotonic() + 5):
+            assert http.post("/x", json={"name": "a project"}).status == 200
+        server.join(5)
+    assert parts[0].startswith(b"POST /x")
+    assert parts[0].endswith(b'{"name":"a project"}') or parts[0].endswith(b'{"name": "a project"}')
+
+
+def test_a_write_whose_time_is_over_when_the_connection_stands_is_not_sent():
+    with RawServer(lambda connection, request: connection.sendall(whole(b"{}"))) as server:
+        with send_by(time.monotonic() - 0.001):
+            error = failure(lambda: client(server).post("/x", json={"name": "a project"}))
+        assert server.requests == [b""] or server.requests == []
+    assert error.kind is ErrorKind.TRANSIENT
 
 
 @pytest.mark.parametrize(("method", "kind"), [("GET", ErrorKind.TRANSIENT), ("POST", ErrorKind.UNKNOWN)])

@@ -26,10 +26,12 @@ def add(psa, workspace: str, count: int) -> list[str]:
     ]
 
 
-def drained(adapter, *, cursor: str = "", limit: int = 200) -> tuple[list, str]:
+def drained(
+    adapter, *, cursor: str = "", limit: int = 200, object_type: str = "milestone"
+) -> tuple[list, str]:
     found = []
     for _ in range(50):
-        page = adapter.fetch(object_type="milestone", cursor=cursor, limit=limit)
+        page = adapter.fetch(object_type=object_type, cursor=cursor, limit=limit)
         found += page.changes
         cursor = page.cursor
         if not page.more:
@@ -48,6 +50,18 @@ def test_every_new_milestone_is_told_with_its_project(kantata, psa, workspace):
     assert {change.external_id for change in found} == set(added)
     assert {change.container_id for change in found} == {workspace}
     assert {change.event_type for change in found} == {"billing_milestone:created"}
+
+
+@pytest.mark.parametrize("mode", ["events", "lists"])
+def test_a_project_is_told_with_our_reference_on_it(kantata, psa, mode):
+    """An event does not carry it, so the projects are looked at; archived ones too."""
+    reference = {"service_name": "pssync", "service_model": "engagement", "service_model_ref": "ENG-1"}
+    plain = {"title": "ERP roll-out", "creator_role": "maven", "currency": "GBP"}
+    ours = psa.create("workspaces", plain | {"external_reference": reference})["id"]
+    theirs = psa.create("workspaces", plain | {"archived": True})["id"]
+    with time_machine.travel(clock.now() + timedelta(seconds=5), tick=True):
+        found, _ = drained(kantata, object_type="engagement", cursor=old_cursor(1, mode))
+    assert {change.external_id: change.key for change in found} == {ours: "ENG-1", theirs: ""}
 
 
 def test_a_page_is_told_oldest_first_though_the_feed_has_no_order(kantata, psa, workspace):

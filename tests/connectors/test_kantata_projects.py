@@ -157,6 +157,20 @@ def test_two_projects_under_one_reference_are_a_case_and_no_guess(kantata, psa, 
     with pytest.raises(AdapterError) as caught:
         kantata.push(project_push())
     assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "PRJ-DUP")
+    both = kantata.find(object_type="engagement", by="key", value=KEY)
+    assert len(both) == 2
+
+
+def test_of_two_projects_under_one_reference_the_archived_one_is_out_of_the_way(kantata, psa, sandbox):
+    ours = kantata.push(project_push()).external_id
+    reference = {"service_name": "pssync", "service_model": "engagement", "service_model_ref": KEY}
+    twin = {"title": "Twin", "creator_role": "maven", "currency": "GBP", "external_reference": reference}
+    [twin_id] = sandbox.control.seed({"psa": {"workspaces": [twin]}})["psa"]["workspaces"]
+    psa.patch("workspaces", twin_id, {"archived": True})
+    assert kantata.push(project_push()).external_id == ours
+    psa.patch("workspaces", ours, {"archived": True})
+    with pytest.raises(AdapterError, match="several"):
+        kantata.push(project_push())
 
 
 def test_a_reference_of_another_service_is_not_ours(kantata, psa, sandbox):

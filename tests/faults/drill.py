@@ -34,7 +34,7 @@ class Drill:
 
     def deals(self, number: int, **more: Any) -> list[Job]:
         """So many closed deals more."""
-        made = closed_deals(self.site, number, self.chance, **more)
+        made = closed_deals(self.site.control, number, self.chance, **more)
         self.jobs += made
         return made
 
@@ -96,8 +96,9 @@ class Drill:
             "acknowledged": found.acknowledged,
             "lost": len(found.lost),
             "doubled": len(found.doubled),
+            **({"of these told as a case": len(found.told)} if found.doubled else {}),
             "half": len(found.half),
-            "total": f"{found.held} of {found.wanted}",
+            "total in PSA, ERP": f"{found.held}, {found.charged} of {found.wanted}",
             **{name: value() if callable(value) else value for name, value in values.items()},
         }
         self.figure.recovery += interrupted(self.inspector.calls(self.jobs), self.faults)

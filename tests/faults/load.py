@@ -19,6 +19,7 @@ import requests
 
 from apps.core import clock
 from apps.demo import deals
+from apps.demo.sandbox_client import SandboxControl
 from tests.api.doors import deal_changed, signed
 from tests.faults.site import Site
 from tests.flows import acts
@@ -44,11 +45,10 @@ class Job:
 
 
 def closed_deals(
-    site: Site, number: int, chance: random.Random, *, customers: int = 3, entity: str = "MER-UK"
+    control: SandboxControl, number: int, chance: random.Random, *, customers: int = 3, entity: str = "MER-UK"
 ) -> list[Job]:
     """Enter and close so many deals of fresh customers; nobody is told."""
-    control = site.control
-    accounts = [_account(site, chance, entity) for _ in range(min(customers, number))]
+    accounts = [_account(control, chance, entity) for _ in range(min(customers, number))]
     mark = f"{chance.getrandbits(32):08x}"
     specs = []
     for at in range(number):
@@ -109,7 +109,7 @@ def _correlation_id(chance: random.Random) -> str:
 _COUNTRIES = {"MER-UK": ("York", "YO1 7HH", "GB", "GBP"), "MER-US": ("Boston", "02110", "US", "USD")}
 
 
-def _account(site: Site, chance: random.Random, entity: str) -> str:
+def _account(control: SandboxControl, chance: random.Random, entity: str) -> str:
     """A customer whose name is like no other's."""
     city, postcode, country, currency = _COUNTRIES[entity]
     name = " ".join(_word(chance) for _ in range(2))
@@ -120,13 +120,14 @@ def _account(site: Site, chance: random.Random, entity: str) -> str:
         "BillingStreet": f"{chance.randrange(1, 999)} {_word(chance)} Road",
         "BillingCity": city,
         "BillingPostalCode": postcode,
+        "BillingState": "Massachusetts" if country == "US" else None,
         "BillingStateCode": "MA" if country == "US" else None,
         "BillingCountryCode": country,
         "CurrencyIsoCode": currency,
         "Payment_Terms__c": "Net 30",
         "Billing_Email__c": f"accounts@{home}",
     }
-    return str(site.control.create("crm", "Account", record)["Id"])
+    return str(control.create("crm", "Account", record)["Id"])
 
 
 def _word(chance: random.Random) -> str:

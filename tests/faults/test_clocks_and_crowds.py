@@ -138,7 +138,7 @@ def first_call(run: Drill, job: Job) -> float:
     """Seconds from the acknowledgement of an event to the first call that any system gets for it."""
     until = time.monotonic() + 30
     while time.monotonic() < until:
-        rows = run.site.control.requests("crm", since=run.inspector.mark)
+        rows = run.site.control.requests("crm", since=run.inspector.marks["crm"])
         calls = [row["at"] for row in rows if row["correlation_id"] == job.correlation_id]
         if calls:
             assert job.acknowledged_at is not None

@@ -189,8 +189,8 @@ def test_a_worker_told_to_end_in_the_middle_gives_its_work_back(site: Site, dril
 def test_a_task_longer_than_the_brokers_visibility_time_out_has_one_effect(
     site: Site, drill: Callable[..., Drill]
 ):
-    """Fault 5. The broker (it looks every ten seconds) gives a bell that nobody has acknowledged within a second to a second
-    worker, while pumps last 14 s and the systems answer late. These bells do not expire."""
+    """Fault 5. A bell that nobody has acknowledged within a second is given to a second worker, while pumps last 14 s and
+    the systems answer late. These bells do not expire."""
     site.down("worker", "worker2")
     impatient = {"DJANGO_SETTINGS_MODULE": "tests.faults.impatient", "SYNC_PUMP_SECONDS": "14"}
     for system in ("erp", "psa"):

@@ -7,7 +7,9 @@ from datetime import timedelta
 
 import pytest
 import time_machine
+from django.contrib.postgres.functions import TransactionNow
 from django.db import connection, transaction
+from django.db.models import F
 from django.test.utils import CaptureQueriesContext
 
 from apps.core import clock
@@ -119,22 +121,44 @@ def test_claiming_outside_a_transaction_is_a_programming_error(process_database)
 
 @pytest.mark.django_db
 def test_a_failed_event_waits_longer_each_time_and_dies_after_ten_attempts():
-    with time_machine.travel("2026-11-23T08:00:00Z", tick=False) as traveller:
-        _receive()
-        row_id = Inbox.objects.get().id
-        waits = []
-        for _attempt in range(9):
-            assert services.inbox_failed(id=row_id, message="boom\x00") is True
-            row = Inbox.objects.get()
-            waits.append((row.not_before - clock.now()).total_seconds())
-            assert services.inbox_claim(limit=9) == []
-            traveller.shift(timedelta(seconds=waits[-1]))
-            assert len(services.inbox_claim(limit=9)) == 1
-        assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 512]
-        assert services.inbox_failed(id=row_id, message="boom") is False
+    _receive()
+    row_id = Inbox.objects.get().id
+    waits = []
+    for _attempt in range(9):
+        assert services.inbox_failed(id=row_id, message="boom\x00") is True
+        waits.append(_until_due())
+        assert services.inbox_claim(limit=9) == []
+        _let_pass(waits[-1] - timedelta(milliseconds=1))
+        assert services.inbox_claim(limit=9) == []
+        _let_pass(timedelta(milliseconds=1))
+        assert len(services.inbox_claim(limit=9)) == 1
+    assert [wait.total_seconds() for wait in waits] == [2, 4, 8, 16, 32, 64, 128, 256, 512]
+    assert services.inbox_failed(id=row_id, message="boom") is False
     assert [row.last_error for row in selectors.inbox_dead()] == ["boom"]
     assert services.inbox_revive(ids=[row_id]) == 1
     assert Inbox.objects.get().attempts == 0
+
+
+def _until_due() -> timedelta:
+    """How long the one event has to wait, by the database's clock."""
+    return Inbox.objects.annotate(wait=F("not_before") - TransactionNow()).get().wait
+
+
+def _let_pass(time: timedelta) -> None:
+    """The clock that counts is the database's, which nobody sets: the event comes so much nearer instead."""
+    Inbox.objects.update(not_before=F("not_before") - time)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_wrong_clock_of_a_web_server_or_worker_makes_no_event_wait(hours):
+    with time_machine.travel(clock.now() + timedelta(hours=hours), tick=False):
+        _receive()
+    assert _until_due() == timedelta(0)
+    assert len(services.inbox_claim(limit=9)) == 1
+    with time_machine.travel(clock.now() + timedelta(hours=hours), tick=False):
+        services.inbox_failed(id=Inbox.objects.get().id, message="boom")
+    assert _until_due() == timedelta(seconds=2)
 
 
 @pytest.mark.django_db

@@ -111,6 +111,14 @@ def read_blocks(sql: str) -> int:
     return plan["Shared Hit Blocks"] + plan["Shared Read Blocks"]
 
 
+def test_suspects_are_found_by_their_own_index(big):
+    """Few among a million: the index of everything that is ready would be read to its end."""
+    [claim] = captured(lambda: leases.claim_suspect())
+    used = {node.get("Index Name") for node in nodes(explained(claim))}
+    assert "sync_subject_suspects" in used
+    assert "sync_subject_lanes" not in used
+
+
 def test_a_sequential_scan_is_found(big):
     assert scans(lambda: list(Transaction.objects.filter(reason="no index knows it")[:1]), big)
     assert not scans(lambda: list(Transaction.objects.filter(pk=1)), big)
@@ -134,6 +142,7 @@ def _one() -> Transaction:
 
 ENGINE: dict[str, Callable[[], Any]] = {
     "claim": lambda: leases.claim(limit=100),
+    "claim a suspect": lambda: leases.claim_suspect(),
     "renew and release": lambda: [leases.renew(lease := _claimed()), leases.release(lease)],
     "ask for work": lambda: queue.enqueue(
         kind="deal", key=_one().subject.key, flow="deal.provision", trigger="test", params={"x": 1}

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection, connections
+from django.db.models import F
+from django.db.models.functions import Now
 
 from apps.connectors.spi import AdapterError, ErrorKind
-from apps.core import stopping
+from apps.core import clock, stopping
 from apps.organization import services as organization
 from apps.sync import apply, engine, leases, locals, queue
 from apps.sync.models import Action, State, Subject, Transaction
@@ -115,6 +119,30 @@ def test_what_is_held_back_is_no_failed_attempt_and_waits_for_that_system(steps:
     Subject.objects.filter(id=row.subject_id).update(ready_at=row.created_at)
     work()
     assert (now(found).state, now(found).subject.waits_for, steps.done["held-back"]) == ("succeeded", 0, 1)
+
+
+@pytest.mark.parametrize("minutes", [-10, 10])
+@pytest.mark.parametrize("kind", [ErrorKind.TRANSIENT, ErrorKind.HELD_BACK])
+def test_a_wrong_clock_of_a_worker_shifts_no_due_time(steps: Steps, minutes: int, kind: ErrorKind):
+    """What is retried or put back is due by the database's clock, and found due by it, whatever the worker's says."""
+    key = f"skewed-{minutes}-{kind}"
+
+    def failing(context: Any) -> Draft:
+        raise AdapterError(kind, "Not now.", retry_after=300, details={"system_id": 77})
+
+    found = steps.ask(key)
+    steps.plans[key] = failing
+    with time_machine.travel(clock.now() + timedelta(minutes=minutes), tick=True):
+        work()
+    row = Transaction.objects.annotate(wait=F("not_before") - Now()).get(id=found.id)
+    assert timedelta(seconds=295) < row.wait <= timedelta(seconds=301)
+
+    steps.plans[key] = Draft((counted(key),))
+    Transaction.objects.filter(id=row.id).update(not_before=Now())
+    Subject.objects.filter(id=row.subject_id).update(ready_at=Now())
+    with time_machine.travel(clock.now() + timedelta(minutes=minutes), tick=True):
+        work()
+    assert (now(found).state, steps.done[key]) == ("succeeded", 1)
 
 
 # ---- leases ----------------------------------------------------------------------------------------------------------

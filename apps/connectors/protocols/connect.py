@@ -17,6 +17,7 @@ import http.client
 import io
 import ipaddress
 import os
+import re
 import socket
 import threading
 import time
@@ -41,7 +42,7 @@ class AddressRefused(NewConnectionError):
 class Call:
     """The HTTP call that the current thread is making. ``ends_at`` is on the monotonic clock, in seconds.
 
-    ``send_by`` (same clock) is the last moment at which its first byte may leave, None: ``ends_at``.
+    ``send_by`` (same clock) is the last moment at which any of it may leave, None: ``ends_at``.
     ``reused``: it went out on a kept-alive connection; ``received``: at least one byte came back.
     """
 
@@ -60,7 +61,7 @@ class Call:
         return left
 
     def may_leave(self) -> None:
-        """Raises ``TimeoutError`` when it is too late to put the first byte on the wire."""
+        """Raises ``TimeoutError`` when it is too late to put the next byte on the wire."""
         if time.monotonic() >= (self.ends_at if self.send_by is None else min(self.ends_at, self.send_by)):
             raise TimeoutError("too late to send")
 
@@ -153,6 +154,7 @@ class _Guarded(HTTPConnection):
 
     response_class = _DeadlineResponse
     _used = False
+    _head = b""
 
     def _new_conn(self) -> socket.socket:
         host, port, timeout = self._dns_host, self.port, self.timeout
@@ -178,17 +180,35 @@ class _Guarded(HTTPConnection):
         raise NewConnectionError(self, f"{host} cannot be connected to: {last}") from last
 
     def send(self, data: Any) -> None:
+        """Head and body of a write leave together and at the last moment: a process that is stopped between the two and woken
+        when its time is over would finish a request that somebody else has made meanwhile."""
         call = current_call()
         if self.sock is None:
             self.connect()
-        elif call is not None and not call.sent:
+        elif call is not None and not call.sent and not self._head:
             call.reused = self._used
-        if call is not None and not call.sent:
-            call.may_leave()
+        if call is not None and call.send_by is not None and not call.sent and _announces_body(data):
+            self._head = bytes(data)
+            return
+        data, self._head = self._head + bytes(data) if self._head else data, b""
         self._used = True
         if call is not None:
+            call.may_leave()
             call.sent = True
         super().send(data)
+
+    def close(self) -> None:
+        self._head = b""
+        super().close()
+
+
+def _announces_body(head: Any) -> bool:
+    """Whether this is the head of a request whose body is still to come."""
+    found = _LENGTH.search(head) if isinstance(head, bytes) and head.endswith(b"\r\n\r\n") else None
+    return found is not None and int(found[1]) > 0
+
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)\r\n", re.IGNORECASE)
 
 
 class _HttpsConnection(_Guarded, HTTPSConnection):

@@ -8,6 +8,7 @@ item stands on and a full reading does not show is asked for by its id before it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,12 +23,22 @@ from apps.records import selectors as records
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
-from apps.sync.plans import Draft, Problem, local, unchanged
+from apps.sync.plans import Draft, Problem, blocked, local, unchanged
 
 #: Read again what changed shortly before the last run: vendors stamp rows before they commit them.
 OVERLAP = timedelta(minutes=10)
 #: A deletion that no event has told is found within this time.
 READ_IN_FULL_EVERY = timedelta(days=1)
+
+
+@dataclass(frozen=True)
+class Twin:
+    """Objects of the PSA that carry the same key of ours; ``known`` is the one that we hold a link to."""
+
+    object_type: str
+    key: str
+    known: str
+    others: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class DeliverySnapshot:
     gone: tuple[str, ...] = ()
     #: Everything was read, not only what changed.
     full: bool = False
+    #: What the PSA holds a second time under one key of ours.
+    twins: tuple[Twin, ...] = ()
     #: How the engagement's billing stands; what readiness will say follows from it and from what the PSA shows.
     outlook: Outlook | None = None
 
@@ -56,13 +69,17 @@ def gather(context: Context) -> DeliverySnapshot:
     milestones: list[Milestone] = []
     entries: list[TimeEntry] = []
     gone: list[str] = []
+    twins: list[Twin] = []
     full = context.live  # without a project there is nothing to read
     if project_id and context.live:
         since = _since(context)
         full = since is None
-        for seen in base.read_many(
-            context, system=psa, object_type="milestone", by="container", value=project_id
-        ):
+        shown = base.read_many(context, system=psa, object_type="milestone", by="container", value=project_id)
+        twins += _twins("milestone", psa, shown)
+        if full:
+            projects = base.read_many(context, system=psa, object_type="engagement", by="key", value=row.key)
+            twins += _twins("engagement", psa, projects)
+        for seen in shown:
             milestones.append(_owned(seen, psa, owner))
         extra = {"updated_after": since.isoformat()} if since else None
         for seen in base.read_many(
@@ -83,6 +100,7 @@ def gather(context: Context) -> DeliverySnapshot:
             legal_entity_id=row.legal_entity_id,
             engagement_key=row.key,
             currency=row.currency,
+            amount=row.value if twins else None,
         ),
         engagement_key=row.key,
         psa=psa,
@@ -90,8 +108,25 @@ def gather(context: Context) -> DeliverySnapshot:
         entries=tuple(sorted(entries, key=lambda e: e.key)),
         gone=tuple(sorted(gone)),
         full=full,
+        twins=tuple(twins),
         outlook=outlook(row.key, keys=[entry.key for entry in entries], overlay=context.overlay),
     )
+
+
+def _twins(object_type: str, psa: Any, shown: Sequence[Any]) -> list[Twin]:
+    """What is there more than once. Where a vendor offers neither a key nor an upsert, a write that was under way when its
+    worker was given up may be carried out after another has made sure that it was not. An archived one has been put away."""
+    by_key: dict[str, list[str]] = {}
+    for one in shown:
+        if not one.facts.get("archived"):
+            by_key.setdefault(one.body.key, []).append(one.external_id)
+    found = []
+    for key, ids in sorted(by_key.items()):
+        known = base.link_id(object_type, key, psa)
+        others = tuple(sorted({*ids} - {known}))
+        if known and others:
+            found.append(Twin(object_type, key, known, others))
+    return found
 
 
 def _owned(seen: Any, psa: Any, owner: dict[str, Any]) -> Any:
@@ -150,6 +185,9 @@ def _watermark(engagement_key: str) -> datetime | None:
 
 
 def plan(snapshot: DeliverySnapshot) -> Draft:
+    if snapshot.twins:
+        problems = tuple(_doubled(twin, snapshot.psa) for twin in snapshot.twins)
+        return Draft((blocked("billing.observe", problems[0].reason),), problems, problems[0].reason)
     done = [m for m in snapshot.milestones if m.status != "planned"]
     steps = []
     if snapshot.milestones or snapshot.entries or snapshot.gone or snapshot.full:
@@ -180,6 +218,16 @@ def plan(snapshot: DeliverySnapshot) -> Draft:
     return Draft(
         tuple(steps), summary=f"Delivery of {snapshot.engagement_key}.", expected=_billing_problems(snapshot)
     )
+
+
+def _doubled(twin: Twin, psa: Any) -> Problem:
+    word = "project" if twin.object_type == "engagement" else twin.object_type
+    reason = (
+        f"{psa.name} holds the {word} {twin.key} more than once: we know {twin.known}, there is also "
+        f"{', '.join(twin.others)}. Nothing is taken over until one is left."
+    )
+    ids = {"system": psa.code, "known": twin.known, "others": list(twin.others)}
+    return Problem("PRJ-DUP", "billing.observe", twin.object_type, "key", twin.key, reason, ids)
 
 
 def _billing_problems(snapshot: DeliverySnapshot) -> tuple[Problem, ...]:

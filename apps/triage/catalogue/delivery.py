@@ -11,13 +11,13 @@ ENTRIES = (
         code="PRJ-DUP",
         title=_("Project exists already"),
         explanation=_(
-            "The project system or the ERP holds another project with this name or key. A second one would "
-            "split time and billing over two projects; a person says whether the two are the same."
+            "The project system or the ERP holds another project or milestone with this name or key. A second one would "
+            "split time and billing, or bill the same work twice; a person says which of the two is to stay."
         ),
         owner="psa",
         resolvers=("admin", "billing_analyst"),
         severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(source("psa", _("Rename or archive the other project")), RETRY),
+        fixes=(source("psa", _("Move what was booked on the other one, then archive or delete it")), RETRY),
         auto=Auto.NEVER,
     ),
     Entry(

@@ -66,8 +66,6 @@ _WRITES = {
     ("engagement", "update"): "search",
     ("milestone", "create"): "search",
 }
-#: Ids asked for in one request: the address of a longer list would be refused.
-IDS = 100
 _Reader = Callable[[Client, Listing, Mapping[str, Any]], Observed]
 #: Object type → list, our model in external references, include, reader.
 _READS: dict[str, tuple[str, str, str, _Reader]] = {
@@ -113,8 +111,8 @@ class KantataAdapter:
     def find(
         self, *, object_type: str, by: str, value: str, extra: Mapping[str, Any] | None = None
     ) -> Sequence[Observed]:
-        """By ``id``, ``ids`` (several, with commas: those of them that are there), ``key`` (our external reference; not for
-        time) or ``container`` (all of one project).
+        """By ``id``, ``ids`` (several, with commas: those of them that are there), ``key`` (our external reference, archived
+        projects too; not for time) or ``container`` (all of one project).
 
         With ``container``, ``extra["updated_after"]`` (ISO 8601) leaves out what did not change since. A ``timesheet``
         by ``id`` is found as its time entries.
@@ -131,7 +129,7 @@ class KantataAdapter:
         elif by == "ids":
             return self._only(object_type, value.split(","))
         elif by == "key" and object_type != "time_entry":
-            found = self.client.referred(plural, model, value, include=include) if value else None
+            found = self.client.all_referred(plural, model, value, include=include) if value else None
         elif by == "container" and object_type != "engagement":
             return self._in_project(object_type, value, extra or {})
         else:
@@ -162,13 +160,9 @@ class KantataAdapter:
 
     def _only(self, object_type: str, ids: Sequence[str]) -> list[Observed]:
         plural, _, include, read = _READS[object_type]
-        wanted = [one for one in ids if one.isdigit()]
         return [
             read(self.client, page, record)
-            for first in range(0, len(wanted), IDS)
-            for page in self.client.pages(
-                plural, {"only": ",".join(wanted[first : first + IDS]), "include": include}
-            )
+            for page in self.client.only(plural, ids, include=include)
             for record in page.records
         ]
 

@@ -1,6 +1,6 @@
 """Calls to the Kantata OX API: bearer token, list envelope, external references.
 
-Public surface: :class:`Client`, :class:`Listing`.
+Public surface: :class:`Client`, :class:`Listing`, :func:`archived_too`.
 
 Every answer is ``{"count", "meta", "results": [{"key", "id"}], "<key>": {"<id>": {…}}}``; only ``results`` says which
 records were found and in which order, the rest may hold included ones. Source: developer.kantata.com, "API overview".
@@ -8,8 +8,8 @@ records were found and in which order, the rest may hold included ones. Source: 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import quote
 
@@ -19,6 +19,8 @@ from apps.connectors.spi import AdapterError, ErrorKind, Settings
 
 #: Records of one page (vendor limit).
 PAGE = 200
+#: Ids asked for in one request: the address of a longer list would be refused.
+IDS = 100
 #: Our name among the services that put references on Kantata's objects.
 SERVICE = "pssync"
 #: Lists that take ``updated_after`` and ``updated_before`` and sort by it; billing milestones do not.
@@ -82,15 +84,42 @@ class Client:
         """A record by id. Asked as a list of one: the show route answers 404 for what a default filter hides."""
         if not record_id.isdigit():
             return None
-        params = {"only": record_id, **({"include": include} if include else {}), **_archived_too(plural)}
+        params = {"only": record_id, **({"include": include} if include else {}), **archived_too(plural)}
         found = self.page(plural, params)
         return found if found.records else None
 
-    def referred(self, plural: str, model: str, key: str, *, include: str = "") -> Listing | None:
-        """The record that carries our reference ``key``; archived projects too, which a plain list leaves out.
+    def only(self, plural: str, ids: Sequence[str], *, include: str = "") -> Iterator[Listing]:
+        """Those of these records that are there, archived ones too; as many pages as they take."""
+        wanted = [one for one in ids if one.isdigit()]
+        for first in range(0, len(wanted), IDS):
+            params = {"only": ",".join(wanted[first : first + IDS]), **archived_too(plural)}
+            yield from self.pages(plural, params | ({"include": include} if include else {}))
 
-        Raises ``REJECTED``/``PRJ-DUP`` when several carry it: one of them was made twice and a person must say which.
+    def referred(self, plural: str, model: str, key: str, *, include: str = "") -> Listing | None:
+        """The record that carries our reference ``key``. Of several the one that is not archived: the others were put away.
+
+        Raises ``REJECTED``/``PRJ-DUP`` when that leaves several: one of them was made twice and a person must say which.
         """
+        found = self.all_referred(plural, model, key, include=include)
+        living = found.records
+        if plural == "workspaces" and len(living) > 1:
+            living = tuple(record for record in living if not record.get("archived"))
+        if len(living) != 1 and len(found.records) > 1:
+            ids = ", ".join(str(record["id"]) for record in found.records)
+            raise AdapterError(
+                ErrorKind.REJECTED,
+                f"Kantata holds several objects for {key}: {ids}.",
+                code="PRJ-DUP",
+                field="key",
+                value=key,
+                exchange=found.answer.exchange,
+            )
+        if len(found.records) > 1:
+            found = replace(found, records=living)
+        return found if found.records else None
+
+    def all_referred(self, plural: str, model: str, key: str, *, include: str = "") -> Listing:
+        """Every record that carries our reference ``key``; archived projects too, which a plain list leaves out."""
         if "," in key:
             raise AdapterError(
                 ErrorKind.CONTRACT_DRIFT,
@@ -104,20 +133,9 @@ class Client:
             # The filter of one reference takes a number; the one of many takes texts.
             "external_reference_service_model_refs": key,
             **({"include": include} if include else {}),
-            **_archived_too(plural),
+            **archived_too(plural),
         }
-        found = self.page(plural, params)
-        if len(found.records) > 1:
-            ids = ", ".join(str(record["id"]) for record in found.records)
-            raise AdapterError(
-                ErrorKind.REJECTED,
-                f"Kantata holds several objects for {key}: {ids}.",
-                code="PRJ-DUP",
-                field="key",
-                value=key,
-                exchange=found.answer.exchange,
-            )
-        return found if found.records else None
+        return self.page(plural, params)
 
     # -- writing -------------------------------------------------------------------------------
 
@@ -155,7 +173,7 @@ class Client:
         return found.records[0]
 
 
-def _archived_too(plural: str) -> dict[str, str]:
+def archived_too(plural: str) -> dict[str, str]:
     """A plain list of projects leaves the archived ones out."""
     return {"include_archived": "true"} if plural == "workspaces" else {}
 

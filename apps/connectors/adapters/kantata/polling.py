@@ -10,11 +10,13 @@ asked for what was updated since. Source: developer.kantata.com – Subscribed E
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from apps.connectors.adapters.kantata.client import PAGE, UPDATED_FILTER, Client
+from apps.connectors.adapters.kantata.client import PAGE, UPDATED_FILTER, Client, archived_too
+from apps.connectors.adapters.kantata.mapping import ENGAGEMENT_INCLUDE, reference_of
 from apps.connectors.protocols.convert import instant
 from apps.connectors.spi import AdapterError, Change, ErrorKind, Page
 from apps.core import clock
@@ -28,6 +30,7 @@ OVERLAP = timedelta(minutes=10)
 SETTLED = timedelta(seconds=2)
 #: Object type → list, event prefix.
 POLLED: dict[str, tuple[str, str]] = {
+    "engagement": ("workspaces", "workspace"),
     "milestone": ("billing_milestones", "billing_milestone"),
     "time_entry": ("time_entries", "time_entry"),
 }
@@ -81,6 +84,7 @@ def _events(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
         number=at.page,
         size=size,
     )
+    keys = _keys(client, object_type, found.records)
     told = [
         Change(
             object_type=object_type,
@@ -91,6 +95,7 @@ def _events(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
             ),
             container_id=_container(event),
             event_type=str(event.get("event_type") or ""),
+            key=keys.get(str(event.get("subject_id")), ""),
         )
         for event in found.records
     ]
@@ -100,19 +105,21 @@ def _events(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
 def _lists(client: Client, object_type: str, at: _Cursor, size: int) -> Page:
     plural = POLLED[object_type][0]
     until = at.until or clock.now().replace(microsecond=0) - SETTLED
-    params = {"order": "created_at:asc", "include": "workspace"}
+    projects = object_type == "engagement"
+    params = {"order": "created_at:asc", "include": ENGAGEMENT_INCLUDE if projects else "workspace"}
     if plural in UPDATED_FILTER:
         stamps = {"updated_after": _stamp(at.since), "updated_before": _stamp(until)}
         params |= {"order": "updated_at:asc", **stamps}
-    found = client.page(plural, params, number=at.page, size=size)
+    found = client.page(plural, params | archived_too(plural), number=at.page, size=size)
     told = [
         Change(
             object_type=object_type,
             external_id=str(record["id"]),
             event_id=f"{object_type}:{record['id']}:{record.get('updated_at') or ''}",
             occurred_at=instant(record.get("updated_at"), field="updated_at"),
-            container_id=str(record.get("workspace_id") or ""),
+            container_id=str(record["id"] if projects else record.get("workspace_id") or ""),
             event_type=f"{POLLED[object_type][1]}:updated",
+            key=str(reference_of(client, found, record).get("service_model_ref") or "") if projects else "",
         )
         for record in found.records
         if _inside(record, at.since, until)
@@ -134,6 +141,19 @@ def _page(told: list[Change], at: _Cursor, until: datetime, *, more: bool) -> Pa
     else:
         following = _Cursor("events", until - OVERLAP, None, 1)
     return Page(told, following.text(), more=more)
+
+
+def _keys(client: Client, object_type: str, events: Sequence[Mapping[str, Any]]) -> dict[str, str]:
+    """Ids of the projects that events are about, each with our reference on it, which an event does not tell."""
+    ids = sorted({str(event["subject_id"]) for event in events if event.get("subject_id")})
+    if object_type != "engagement" or not ids:
+        return {}
+    found = client.only("workspaces", ids, include=ENGAGEMENT_INCLUDE)
+    return {
+        str(record["id"]): str(reference_of(client, page, record).get("service_model_ref") or "")
+        for page in found
+        for record in page.records
+    }
 
 
 def _container(event: dict[str, Any]) -> str:
