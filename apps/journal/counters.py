@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pgtrigger
 from django.db import connection, transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, TextField, Value
 
 from apps.core import statements
 from apps.core.scope import Scope
@@ -47,8 +47,7 @@ class Counter:
         return f"{rows} WHERE {self.where}" if self.where else rows
 
 
-@dataclass(frozen=True)
-class Total:
+class Total(NamedTuple):
     """``keys`` in the order of the counter's."""
 
     legal_entity_id: int | None
@@ -131,9 +130,22 @@ SELECT legal_entity_id, keys, sum(n)::bigint FROM (
 WHERE name = %(name)s AND (%(all)s OR legal_entity_id = ANY(%(entities)s)) GROUP BY 1, 2 HAVING sum(n) <> 0
 """
 
+_TOTALS_AMONG = """
+SELECT legal_entity_id, ARRAY['']::text[] || keys[2:], sum(n)::bigint FROM (
+    SELECT name, legal_entity_id, keys, n FROM journal_count
+    UNION ALL
+    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
+) AS both_of_them
+WHERE name = %(name)s AND keys[1] = ANY(%(among)s) AND (%(all)s OR legal_entity_id = ANY(%(entities)s))
+GROUP BY 1, 2 HAVING sum(n) <> 0
+"""
 
-def totals(counter: Counter, scope: Scope, rows: QuerySet[Any]) -> list[Total]:
-    """How many rows of each kind the scope may see.
+
+def totals(
+    counter: Counter, scope: Scope, rows: QuerySet[Any], *, among: Sequence[str] | None = None
+) -> list[Total]:
+    """How many rows of each kind the scope may see. With ``among`` only those whose first key is one of these, added up over
+    it: the first key is "" then.
 
     ``rows`` are all rows of the table: those of engagements outside the scope's legal entities (a project manager's own) are
     few, and counted by their index.
@@ -142,13 +154,23 @@ def totals(counter: Counter, scope: Scope, rows: QuerySet[Any]) -> list[Total]:
     if scope.everything or scope.entity_ids:
         with connection.cursor() as cursor:
             entities = sorted(scope.entity_ids)
-            cursor.execute(_TOTALS, {"name": counter.name, "all": scope.everything, "entities": entities})
+            given = {
+                "name": counter.name,
+                "all": scope.everything,
+                "entities": entities,
+                "among": list(among or ()),
+            }
+            cursor.execute(_TOTALS if among is None else _TOTALS_AMONG, given)
             found = [Total(entity, tuple(keys), number) for entity, keys, number in cursor.fetchall()]
     if scope.everything or not scope.engagement_keys:
         return found
     own = rows.filter(engagement_key__in=scope.engagement_keys)
     own = own.filter(Q(legal_entity_id=None) | ~Q(legal_entity_id__in=scope.entity_ids))
-    grouped = own.order_by().values_list("legal_entity_id", *counter.keys).annotate(Count("pk"))
+    keys: list[Any] = list(counter.keys)
+    if among is not None:
+        own = own.filter(**{f"{keys[0]}__in": among})
+        keys[0] = Value("", output_field=TextField())
+    grouped = own.order_by().values_list("legal_entity_id", *keys).annotate(Count("pk"))
     return found + [Total(line[0], tuple(line[1:-1]), line[-1]) for line in grouped]
 
 

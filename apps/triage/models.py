@@ -51,6 +51,7 @@ OPEN_STATES = (
 #: A fix has been run or proposed for the case; another one has to wait for its end.
 UNDER_WAY = (CaseState.IN_PROGRESS, CaseState.AWAITING_APPROVAL)
 CLOSED_STATES = (CaseState.RESOLVED, CaseState.WAIVED)
+ALL_STATES = (*OPEN_STATES, *CLOSED_STATES)
 _OPEN = Q(state__in=[state.value for state in OPEN_STATES])
 
 #: One expression for the index and for the query, or PostgreSQL would not use the index.
@@ -178,7 +179,7 @@ class Case(models.Model):
             models.Index(fields=["due_at", "id"], name="triage_due"),
             models.Index(fields=["group", "due_at", "id"], name="triage_group_due"),
             models.Index(fields=["subject_kind", "subject_key", "flow"], name="triage_subject"),
-            models.Index(fields=["assignee", "due_at"], condition=_OPEN, name="triage_open_assignee"),
+            models.Index(fields=["assignee", "due_at", "id"], condition=_OPEN, name="triage_open_mine"),
             models.Index(fields=["engagement_key", "state"], name="triage_engagement"),
             models.Index(fields=["transaction_id"], name="triage_transaction"),
             models.Index(fields=["correlation_id"], name="triage_correlation"),

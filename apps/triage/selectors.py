@@ -39,7 +39,7 @@ from apps.triage.figures import reporting_rates as reporting_rates
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
-from apps.triage.models import CASES, OPEN_STATES, Case, CaseEvent, Comment, Group, How
+from apps.triage.models import ALL_STATES, CASES, OPEN_STATES, Case, CaseEvent, Comment, Group, How
 from apps.triage.ranking import Candidate, ranked
 
 
@@ -90,11 +90,9 @@ def facets(
     legal_entity_id: int | None = None,
 ) -> Facets:
     """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
-    found = [
-        one
-        for one in counters.totals(CASES, scope, Case.objects.all())
-        if (not states or one.keys[0] in states) and (not code or one.keys[2].lower() == code.lower())
-    ]
+    found = counters.totals(CASES, scope, Case.objects.all(), among=states or ALL_STATES)
+    if code:
+        found = [one for one in found if one.keys[2].lower() == code.lower()]
     resolvers = {one.keys[2]: entry(one.keys[2]).resolvers for one in found}
     severities: dict[str, int] = {}
     roles: dict[str, int] = {}
