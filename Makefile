@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock faults screenshots bench-sync bench-intake bench-profile bench-report bench-lock bench-data
+.PHONY: help install demo test check lock faults screenshots bench-sync bench-intake bench-profile bench-report bench-lock bench-data bench-screens bench-figures bench-growth
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
@@ -58,6 +58,15 @@ bench-sync: install  ## Six durable writes by the engine, DBOS and the bare limi
 
 bench-intake: install  ## Signed webhooks, durable before 2xx, beside DBOS and a bare door (N=2000 ROUNDS=3 ONLY=…)
 	$(BIN)/python -m benchmarks.intake $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only "$(ONLY)")
+
+bench-screens: install  ## Lists over a million rows beside an empty page, the admin, a page far back, 204 (ROWS=1000000 N=40 ROUNDS=3)
+	$(BIN)/python -m benchmarks.screens $(if $(ROWS),--rows $(ROWS)) $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-figures: install  ## Every tile beside the bare SELECT of its roll-up (ROWS=1000000 N=100 ROUNDS=3)
+	$(BIN)/python -m benchmarks.figures $(if $(ROWS),--rows $(ROWS)) $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-growth: install  ## Pages, an event and a workflow at 10,000, 100,000 and 1,000,000 transactions (N=20 EVENTS=200 ROUNDS=3)
+	$(BIN)/python -m benchmarks.growth $(if $(N),--n $(N)) $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 bench-profile: install  ## Where the time goes (WHAT=engine or door, N=100, TIMER=wall or cpu)
 	$(BIN)/python -m benchmarks.profile $(if $(WHAT),--what $(WHAT)) $(if $(N),--n $(N)) $(if $(TIMER),--timer $(TIMER))

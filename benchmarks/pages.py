@@ -1,6 +1,7 @@
 """A large firm behind the real web server, asked by a signed-in person over one kept-alive connection.
 
-Public surface: :func:`prepare`, :func:`firm_of`, :class:`Site`, :class:`Page`, :func:`in_turn`, :func:`spread`.
+Public surface: :func:`prepare`, :func:`firm_of`, :class:`Site`, :class:`Page`, :func:`in_turn`, :func:`spread`,
+:func:`server`, :func:`point_at`.
 """
 
 from __future__ import annotations
@@ -179,3 +180,15 @@ def spread(milliseconds: Sequence[float]) -> dict[str, float]:
         "p50_ms": statistics.median(ordered),
         "p95_ms": ordered[min(len(ordered) - 1, int(len(ordered) * 0.95))],
     }
+
+
+def server(database: str) -> dict[str, str]:
+    """What of the server matters to speed."""
+    import psycopg
+
+    with psycopg.connect(data.dsn(database)) as connection:
+        row = connection.execute(
+            "SELECT current_setting('server_version'), current_setting('shared_buffers')"
+        ).fetchone()
+    assert row is not None
+    return {"server_version": row[0], "shared_buffers": row[1]}

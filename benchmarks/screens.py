@@ -55,7 +55,8 @@ WHAT = {
 }
 
 
-def _pages(database: str) -> dict[str, Page]:
+def pages_of(database: str) -> dict[str, Page]:
+    """What is asked of the firm in this database, by name."""
     with psycopg.connect(data.dsn(database)) as connection:
         middle = connection.execute("SELECT max(id) / 2 FROM sync_transaction").fetchone()
         case = connection.execute(
@@ -76,7 +77,7 @@ def _pages(database: str) -> dict[str, Page]:
         "Home": Page("/", "spark"),
         "groups": Page("/exceptions/", 'data-row="group-', 40),
         "one case": Page(f"/exceptions/{case[2]}/?view=cases", case[2]),
-        "search, customer": Page("/transactions/?q=Aldergate", rows, 50),
+        "search, customer": Page("/transactions/?q=Aldergate", rows, 1),
         "search, nothing": Page("/transactions/?q=nobody+at+all", "Nothing matches"),
         ADMIN: Page("/admin/sync/transaction/", "TX-", 50),
         CASES_ADMIN: Page("/admin/triage/case/", "EX-", 50),
@@ -104,12 +105,12 @@ def main() -> None:
         "screens", f"Screens over {given.rows:,} transactions", __doc__ or "", METRICS, GOALS,
         [Contender(name, what, dict) for name, what in WHAT.items()],
     )  # fmt: skip
-    wanted = _pages(database)
+    wanted = pages_of(database)
     bench.facts = {
         "transactions": given.rows,
         "requests": given.n,
         "rounds": given.rounds,
-        **_server(database),
+        **pages.server(database),
     }
     bench.notes = [
         "Goals compare the lists with the frame that every page of the product has; the bare template is told beside."
@@ -127,15 +128,6 @@ def main() -> None:
                     flush=True,
                 )
     sys.exit(harness.keep(bench))
-
-
-def _server(database: str) -> dict[str, str]:
-    with psycopg.connect(data.dsn(database)) as connection:
-        row = connection.execute(
-            "SELECT current_setting('server_version'), current_setting('shared_buffers')"
-        ).fetchone()
-    assert row is not None
-    return {"server_version": row[0], "shared_buffers": row[1]}
 
 
 if __name__ == "__main__":
