@@ -67,8 +67,20 @@ bench-scale: install  ## 2 webs, 4 workers, pgbouncer, Redis and RabbitMQ; what 
 	$(BIN)/python -m benchmarks.scale $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(BROKER),--broker $(BROKER)) \
 	  $(if $(ONLY),--only "$(ONLY)")
 
+bench-screens: install  ## Lists over a million rows beside an empty page, the admin, a page far back, 204 (ROWS=1000000 N=40 ROUNDS=3)
+	$(BIN)/python -m benchmarks.screens $(if $(ROWS),--rows $(ROWS)) $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-figures: install  ## Every tile beside the bare SELECT of its roll-up (ROWS=1000000 N=100 ROUNDS=3)
+	$(BIN)/python -m benchmarks.figures $(if $(ROWS),--rows $(ROWS)) $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
+bench-growth: install  ## Pages, an event and a workflow at 10,000, 100,000 and 1,000,000 transactions (N=20 EVENTS=200 ROUNDS=3)
+	$(BIN)/python -m benchmarks.growth $(if $(N),--n $(N)) $(if $(EVENTS),--events $(EVENTS)) $(if $(ROUNDS),--rounds $(ROUNDS))
+
 bench-profile: install  ## Where the time goes (WHAT=engine or door, N=100, TIMER=wall or cpu)
 	$(BIN)/python -m benchmarks.profile $(if $(WHAT),--what $(WHAT)) $(if $(N),--n $(N)) $(if $(TIMER),--timer $(TIMER))
+
+bench-figures: install  ## Figures of Home beside their roll-ups, on the database of bench-data (ROUNDS=5 DATABASE=…)
+	$(BIN)/python -m benchmarks.figures $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DATABASE),--database $(DATABASE))
 
 bench-report: install  ## Renew the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.report

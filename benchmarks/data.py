@@ -1,6 +1,6 @@
 """A large firm in a database of its own: ``python -m benchmarks.data --rows 1000000``.
 
-Public surface: :func:`create`, :func:`fill`.
+Public surface: :func:`create`, :func:`fill`, :func:`dsn`.
 
 Everything comes by COPY, two processes side by side, into tables without secondary indexes, which are built afterwards.
 The same seed on the same day gives the same firm. The engine does not run here: no work of it is due to a real system.
@@ -55,17 +55,17 @@ def create(name: str) -> str:
 
     if not name.endswith("bench"):
         raise SystemExit(f"{name!r} would be dropped: the name of a bench's database ends with “bench”.")
-    with psycopg.connect(_dsn("postgres"), autocommit=True) as server:
+    with psycopg.connect(dsn("postgres"), autocommit=True) as server:
         server.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
         server.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
     connection.close()
     connection.settings_dict["NAME"] = name
     call_command("migrate", verbosity=0)
     call_command("createcachetable", verbosity=0)
-    return _dsn(name)
+    return dsn(name)
 
 
-def _dsn(name: str) -> str:
+def dsn(name: str) -> str:
     """libpq's words for a database of the configured server."""
     from django.db import connection
 
@@ -90,6 +90,7 @@ def fill(
     from apps.core import clock
     from apps.journal import counters
     from apps.journal.partitions import ensure_partitions
+    from apps.triage import rollups
     from benchmarks.rows import TABLES
     from benchmarks.rows_base import CODES
 
@@ -97,17 +98,17 @@ def fill(
     ensure_partitions(months_behind=12)
     firm_ = firm.make(rows, seed, firm.newest_midnight(clock.now()), codes=len(CODES))
     lines = _small_tables(firm_, thin=thin)
-    dsn = _dsn(str(connection.settings_dict["NAME"]))
+    address = dsn(str(connection.settings_dict["NAME"]))
     clocked("the firm")
     chosen = [table for table in TABLES if tables is None or table in tables]
-    with psycopg.connect(dsn, autocommit=True) as own:
+    with psycopg.connect(address, autocommit=True) as own:
         taken = bulk.bare(own, chosen)
     connections.close_all()
-    counts = _load(dsn, lines, chosen)
+    counts = _load(address, lines, chosen)
     clocked("COPY")
-    taken.restore(dsn)
+    taken.restore(address)
     clocked("indexes and keys")
-    with psycopg.connect(dsn, autocommit=True) as own:
+    with psycopg.connect(address, autocommit=True) as own:
         for table in chosen:
             if table != "sync_body":
                 bulk.bump(own, table)
@@ -116,9 +117,18 @@ def fill(
     for counter in counters.counters():
         counters.recount(counter)
     counters.fold()
-    taken.settle(dsn)
+    rollups.rebuild()
+    taken.settle(address)
+    _settle_figures(address)
     clocked("statistics")
     return counts
+
+
+def _settle_figures(dsn: str) -> None:
+    """What was folded, with the statistics and the visibility map that autovacuum gives it in a living database."""
+    tables = "journal_count, journal_countdelta, triage_touched, triage_heldsubject, triage_heldtotal, triage_grouptotal"
+    with psycopg.connect(dsn, autocommit=True) as own:
+        own.execute(f"VACUUM (ANALYZE) {tables}".encode())
 
 
 class _Clock:

@@ -1,7 +1,7 @@
 """Counter tables: how many rows a table has of each kind, kept by triggers, read without counting.
 
 Public surface: :class:`Counter`, :func:`declare`, :func:`counted_by`, :func:`totals`, :class:`Total`,
-:func:`summed`, :func:`count_moment`, :func:`fold`, :func:`recount`, :class:`Drift`.
+:func:`sums`, :func:`summed`, :func:`count_moment`, :func:`fold`, :func:`recount`, :class:`Drift`.
 
 A statement that changes rows appends one delta for each kind that it changes, in its own transaction: a rollback takes it
 along, and since nobody updates a shared row, nobody waits for another. A follower folds deltas into the totals; readers add up
@@ -13,11 +13,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import pgtrigger
 from django.db import connection, transaction
-from django.db.models import Count, Q, QuerySet
+from django.db.models import Count, Q, QuerySet, TextField, Value
 
 from apps.core import statements
 from apps.core.scope import Scope
@@ -29,19 +29,25 @@ _FOLD = 20_000
 
 @dataclass(frozen=True)
 class Counter:
-    """Rows of ``table`` by legal entity and by the text columns ``keys``; ``name`` is what the totals are kept under."""
+    """Rows of ``table`` by legal entity and by ``keys``, which are text columns or expressions.
+
+    ``name`` is what the totals are kept under; ``where`` leaves rows out.
+    """
 
     name: str
     table: str
     keys: tuple[str, ...]
+    where: str = ""
 
     @property
     def kind(self) -> str:
         return f"legal_entity_id, ARRAY[{', '.join(self.keys)}]::text[]"
 
+    def of(self, rows: str) -> str:
+        return f"{rows} WHERE {self.where}" if self.where else rows
 
-@dataclass(frozen=True)
-class Total:
+
+class Total(NamedTuple):
     """``keys`` in the order of the counter's."""
 
     legal_entity_id: int | None
@@ -73,19 +79,13 @@ def counters() -> list[Counter]:
 # ---- Triggers --------------------------------------------------------------------------------------------------------
 
 
-def counted_by(counter: Counter) -> list[pgtrigger.Trigger]:
-    """For ``Meta.triggers`` of the model: one statement, one delta a kind, however many rows it changes."""
+def counted_by(*wanted: Counter) -> list[pgtrigger.Trigger]:
+    """For ``Meta.triggers`` of the model: one statement, one delta a kind, however many rows it changes. Several counters of a
+    table share its triggers."""
     append = "INSERT INTO journal_countdelta (name, legal_entity_id, keys, n) "
-    name = counter.name
-    rows = {
-        "insert": f"SELECT '{name}', {counter.kind}, count(*) FROM new_rows GROUP BY 2, 3",  # noqa: S608
-        "delete": f"SELECT '{name}', {counter.kind}, -count(*) FROM old_rows GROUP BY 2, 3",  # noqa: S608
-        "update": (
-            f"SELECT '{name}', entity, kind, sum(n) FROM ("  # noqa: S608
-            f"SELECT {counter.kind}, -1 FROM old_rows UNION ALL SELECT {counter.kind}, 1 FROM new_rows"
-            ") AS changed (entity, kind, n) GROUP BY 2, 3 HAVING sum(n) <> 0"
-        ),
-    }
+    name = wanted[0].name
+    changes = [_changes(counter) for counter in wanted]
+    rows = {verb: " UNION ALL ".join(one[verb] for one in changes) for verb in ("insert", "delete", "update")}
     tables = {
         "insert": pgtrigger.Referencing(new="new_rows"),
         "delete": pgtrigger.Referencing(old="old_rows"),
@@ -105,6 +105,20 @@ def counted_by(counter: Counter) -> list[pgtrigger.Trigger]:
     ]
 
 
+def _changes(counter: Counter) -> dict[str, str]:
+    """What a statement of each kind adds, as a query over its transition tables."""
+    name, new, old = counter.name, counter.of("new_rows"), counter.of("old_rows")
+    return {
+        "insert": f"SELECT '{name}', {counter.kind}, count(*) FROM {new} GROUP BY 2, 3",  # noqa: S608
+        "delete": f"SELECT '{name}', {counter.kind}, -count(*) FROM {old} GROUP BY 2, 3",  # noqa: S608
+        "update": (
+            f"SELECT '{name}', entity, kind, sum(n) FROM ("  # noqa: S608
+            f"SELECT {counter.kind}, -1 FROM {old} UNION ALL SELECT {counter.kind}, 1 FROM {new}"
+            ") AS changed (entity, kind, n) GROUP BY 2, 3 HAVING sum(n) <> 0"
+        ),
+    }
+
+
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
 _TOTALS = """
@@ -112,12 +126,26 @@ SELECT legal_entity_id, keys, sum(n)::bigint FROM (
     SELECT name, legal_entity_id, keys, n FROM journal_count
     UNION ALL
     SELECT name, legal_entity_id, keys, n FROM journal_countdelta
-) AS both_of_them WHERE name = %(name)s AND (%(all)s OR legal_entity_id = ANY(%(entities)s)) GROUP BY 1, 2 HAVING sum(n) <> 0
+) AS both_of_them
+WHERE name = %(name)s AND (%(all)s OR legal_entity_id = ANY(%(entities)s)) GROUP BY 1, 2 HAVING sum(n) <> 0
+"""
+
+_TOTALS_AMONG = """
+SELECT legal_entity_id, ARRAY['']::text[] || keys[2:], sum(n)::bigint FROM (
+    SELECT name, legal_entity_id, keys, n FROM journal_count
+    UNION ALL
+    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
+) AS both_of_them
+WHERE name = %(name)s AND keys[1] = ANY(%(among)s) AND (%(all)s OR legal_entity_id = ANY(%(entities)s))
+GROUP BY 1, 2 HAVING sum(n) <> 0
 """
 
 
-def totals(counter: Counter, scope: Scope, rows: QuerySet[Any]) -> list[Total]:
-    """How many rows of each kind the scope may see.
+def totals(
+    counter: Counter, scope: Scope, rows: QuerySet[Any], *, among: Sequence[str] | None = None
+) -> list[Total]:
+    """How many rows of each kind the scope may see. With ``among`` only those whose first key is one of these, added up over
+    it: the first key is "" then.
 
     ``rows`` are all rows of the table: those of engagements outside the scope's legal entities (a project manager's own) are
     few, and counted by their index.
@@ -126,14 +154,44 @@ def totals(counter: Counter, scope: Scope, rows: QuerySet[Any]) -> list[Total]:
     if scope.everything or scope.entity_ids:
         with connection.cursor() as cursor:
             entities = sorted(scope.entity_ids)
-            cursor.execute(_TOTALS, {"name": counter.name, "all": scope.everything, "entities": entities})
+            given = {
+                "name": counter.name,
+                "all": scope.everything,
+                "entities": entities,
+                "among": list(among or ()),
+            }
+            cursor.execute(_TOTALS if among is None else _TOTALS_AMONG, given)
             found = [Total(entity, tuple(keys), number) for entity, keys, number in cursor.fetchall()]
     if scope.everything or not scope.engagement_keys:
         return found
     own = rows.filter(engagement_key__in=scope.engagement_keys)
     own = own.filter(Q(legal_entity_id=None) | ~Q(legal_entity_id__in=scope.entity_ids))
-    grouped = own.order_by().values_list("legal_entity_id", *counter.keys).annotate(Count("pk"))
+    keys: list[Any] = list(counter.keys)
+    if among is not None:
+        own = own.filter(**{f"{keys[0]}__in": among})
+        keys[0] = Value("", output_field=TextField())
+    grouped = own.order_by().values_list("legal_entity_id", *keys).annotate(Count("pk"))
     return found + [Total(line[0], tuple(line[1:-1]), line[-1]) for line in grouped]
+
+
+_SUMS = """
+SELECT keys, sum(n)::bigint FROM (
+    SELECT name, legal_entity_id, keys, n FROM journal_count
+    UNION ALL
+    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
+) AS both_of_them
+WHERE name = %(name)s AND keys >= %(first)s::text[] AND (%(all)s OR legal_entity_id = ANY(%(entities)s))
+GROUP BY 1 HAVING sum(n) <> 0
+"""
+
+
+def sums(counter: Counter, scope: Scope, *, first: str = "") -> dict[tuple[str, ...], int]:
+    """How many rows of each kind there are in the scope's legal entities together, of those whose first key is not before
+    ``first``. What a project manager sees of other entities is not part of it."""
+    given = {"name": counter.name, "all": scope.everything, "entities": sorted(scope.entity_ids)}
+    with connection.cursor() as cursor:
+        cursor.execute(_SUMS, {**given, "first": [first] if first else []})
+        return {tuple(keys): number for keys, number in cursor.fetchall()}
 
 
 def summed(
@@ -197,7 +255,7 @@ def recount(counter: Counter) -> list[Drift]:
     One statement, so one snapshot of rows, totals and deltas; what is wrong is corrected by a delta. Writers go on meanwhile.
     """
     statement = f"""
-        WITH truth AS (SELECT {counter.kind} AS keys, count(*) AS n FROM {counter.table} GROUP BY 1, 2),
+        WITH truth AS (SELECT {counter.kind} AS keys, count(*) AS n FROM {counter.of(counter.table)} GROUP BY 1, 2),
         told AS (
             SELECT legal_entity_id, keys, sum(n) AS n FROM (
                 SELECT legal_entity_id, keys, n FROM journal_count WHERE name = %(name)s

@@ -255,6 +255,8 @@ class Count(models.Model):
                 fields=["name", "legal_entity_id", "keys"], name="journal_count_once", nulls_distinct=False
             )
         ]
+        # A range of kinds (hours, say), whatever the entity.
+        indexes = [models.Index(fields=["name", "keys"], name="journal_count_kinds")]
 
 
 class CountDelta(models.Model):

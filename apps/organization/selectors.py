@@ -2,7 +2,7 @@
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`,
 :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
-:func:`user_by_email`, :func:`convert`, :func:`invoice_run_due`.
+:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`invoice_run_due`, :func:`invoice_runs_due`.
 """
 
 from __future__ import annotations
@@ -10,21 +10,22 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from functools import wraps
+from functools import lru_cache, wraps
 from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
+from django.db import connection
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.canonical.money import Money
 from apps.core.errors import NotAllowed, NotFound
 from apps.core.scope import EVERYTHING, NOTHING, Scope
-from apps.organization.models import ExchangeRate, Grant, LegalEntity, Routing, System, User
+from apps.organization.models import ClosedDay, ExchangeRate, Grant, LegalEntity, Routing, System, User
 from apps.organization.permissions import VERBS, Role, roles_with
 
 
@@ -260,6 +261,36 @@ def convert(money: Money, to_currency: str, on: dt.date) -> tuple[Money, dt.date
     return Money.of(money.amount * rate, to_currency), rate_on
 
 
+_RATES = """
+SELECT wanted.code, found.base, found.rate FROM unnest(%(codes)s::text[]) AS wanted (code) CROSS JOIN LATERAL (
+    (SELECT base, rate, "on" FROM organization_exchangerate
+        WHERE base = wanted.code AND quote = %(target)s AND "on" <= %(day)s ORDER BY "on" DESC LIMIT 1)
+    UNION ALL
+    (SELECT base, rate, "on" FROM organization_exchangerate
+        WHERE base = %(target)s AND quote = wanted.code AND "on" <= %(day)s ORDER BY "on" DESC LIMIT 1)
+    ORDER BY "on" DESC LIMIT 1
+) AS found
+"""
+
+
+def rates_into(target: str, currencies: Collection[str], on: dt.date) -> dict[str, Decimal]:
+    """What one unit of each currency is worth in ``target``, as :func:`convert` finds it; absent without a rate. One query for
+    all pairs, one more for each currency that needs another between."""
+    rates = {target: Decimal(1)} if target in currencies else {}
+    wanted = sorted(set(currencies) - {target})
+    if not wanted:
+        return rates
+    with connection.cursor() as cursor:
+        cursor.execute(_RATES, {"codes": wanted, "target": target, "day": on})
+        for code, base, rate in cursor.fetchall():
+            rates[code] = rate if base == code else 1 / rate
+    for code in wanted:
+        crossed = _cross_rate(code, target, on) if code not in rates else None
+        if crossed:
+            rates[code] = crossed[0]
+    return rates
+
+
 def _rate(base: str, quote: str, on: dt.date) -> tuple[Decimal, dt.date] | None:
     pair = Q(base=base, quote=quote) | Q(base=quote, quote=base)
     row = ExchangeRate.objects.filter(pair, on__lte=on).order_by("-on").first()
@@ -288,31 +319,50 @@ def _cross_rate(base: str, quote: str, on: dt.date) -> tuple[Decimal, dt.date] |
 # ---- Calendar of the close ----------------------------------------------------------------------------------------
 def working_days(legal_entity: LegalEntity, year: int, month: int) -> list[dt.date]:
     """The entity's working days of a month: no weekend, public holiday of its country, or company-closed day."""
-    public = _public_holidays(legal_entity.country, year)
-    closed = set(legal_entity.closed_days.filter(on__year=year, on__month=month).values_list("on", flat=True))
+    closed = legal_entity.closed_days.filter(on__year=year, on__month=month).values_list("on", flat=True)
+    return _working_days(legal_entity, year, month, set(closed))
+
+
+def _working_days(legal_entity: LegalEntity, year: int, month: int, closed: set[dt.date]) -> list[dt.date]:
+    off = _public_holidays(legal_entity.country, year)
     day, days = dt.date(year, month, 1), []
     while day.month == month:
-        if day.weekday() < 5 and day not in public and day not in closed:
+        if day.weekday() < 5 and day not in off and day not in closed:
             days.append(day)
         day += dt.timedelta(days=1)
     return days
 
 
-def _public_holidays(country: str, year: int) -> set[dt.date]:
+@lru_cache(maxsize=256)
+def _public_holidays(country: str, year: int) -> frozenset[dt.date]:
     """Public holidays by the ``holidays`` package; none for a country that it does not know."""
     try:
-        return set(holidays.country_holidays(country, years=year))
+        return frozenset(holidays.country_holidays(country, years=year))
     except NotImplementedError:
-        return set()
+        return frozenset()
 
 
 def invoice_run_due(legal_entity: LegalEntity, at: dt.datetime) -> dt.datetime:
     """The next invoice-run deadline at or after ``at``, aware UTC: the entity's n-th working day, its local time."""
+    return invoice_runs_due([legal_entity], at)[legal_entity.pk]
+
+
+def invoice_runs_due(legal_entities: Sequence[LegalEntity], at: dt.datetime) -> dict[int, dt.datetime]:
+    """:func:`invoice_run_due` of several entities, by their ids; one query."""
+    closed: dict[int, set[dt.date]] = {one.pk: set() for one in legal_entities}
+    since = at.date() - dt.timedelta(days=32)  # the month in which it is "now" somewhere began since then
+    rows = ClosedDay.objects.filter(legal_entity_id__in=closed, on__gte=since)
+    for entity_id, on in rows.values_list("legal_entity_id", "on"):
+        closed[entity_id].add(on)
+    return {one.pk: _run_due(one, at, closed[one.pk]) for one in legal_entities}
+
+
+def _run_due(legal_entity: LegalEntity, at: dt.datetime, closed: set[dt.date]) -> dt.datetime:
     zone = ZoneInfo(legal_entity.timezone)
     local = at.astimezone(zone)
     year, month = local.year, local.month
     while True:
-        days = working_days(legal_entity, year, month)
+        days = _working_days(legal_entity, year, month, closed)
         if days:
             on = days[min(legal_entity.invoice_run_day, len(days)) - 1]
             due = dt.datetime.combine(on, legal_entity.invoice_run_time, tzinfo=zone)

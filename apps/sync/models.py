@@ -19,6 +19,15 @@ from apps.journal.transitions import Arrows
 
 #: How many transactions of each state and flow, for the list's facets and the home screen.
 TRANSACTIONS = counters.declare(counters.Counter("transaction", "sync_transaction", ("state", "flow")))
+#: How many ended in which hour of UTC (``2026-11-25T16``), for the figures of a day in anybody's zone.
+ENDED = counters.declare(
+    counters.Counter(
+        "ended",
+        "sync_transaction",
+        ("to_char(finished_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24')", "state"),
+        where="finished_at IS NOT NULL",
+    )
+)
 
 
 class Subject(models.Model):
@@ -190,7 +199,7 @@ class Transaction(models.Model):
             models.Index(fields=["correlation_id"], name="sync_tx_correlation"),
             models.Index(fields=["engagement_key", "-id"], name="sync_tx_engagement"),
         ]
-        triggers = counters.counted_by(TRANSACTIONS)
+        triggers = counters.counted_by(TRANSACTIONS, ENDED)
 
     def __str__(self) -> str:
         return self.ref

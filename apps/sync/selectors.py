@@ -1,7 +1,8 @@
 """Reads of sync for screens and other rooms: transactions, their waterfall, health.
 
 Public surface: :func:`transactions`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`, :func:`health`,
-:func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`, :func:`last_plan`, :func:`poll_state`.
+:func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`, :func:`last_plan`,
+:func:`poll_state`.
 """
 
 from __future__ import annotations
@@ -11,16 +12,16 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import Count, QuerySet
+from django.db.models import QuerySet
 
-from apps.core import clock
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
 from apps.journal import counters
 from apps.sync import payloads
+from apps.sync.figures import Health as Health
+from apps.sync.figures import ended as ended
+from apps.sync.figures import health as health
 from apps.sync.models import (
-    FINISHED,
-    OPEN,
     STATE_GROUPS,
     TRANSACTIONS,
     Action,
@@ -28,7 +29,6 @@ from apps.sync.models import (
     Payload,
     Plan,
     PollCursor,
-    State,
     Transaction,
 )
 
@@ -156,39 +156,6 @@ def facets(scope: Scope, *, state: str = "", flow: str = "", legal_entity_id: in
             entities[one.legal_entity_id] = entities.get(one.legal_entity_id, 0) + one.number
     total = sum(one.number for one in wanted if legal_entity_id in (None, one.legal_entity_id))
     return Facets({**states, **groups}, counters.summed(here, 1, given=given), entities, total)
-
-
-@dataclass(frozen=True)
-class Health:
-    """Counts of open transactions by state, and of those finished in the last 24 hours; latency in seconds."""
-
-    open: dict[str, int]
-    finished: dict[str, int]
-    median_seconds: float | None
-    p90_seconds: float | None
-
-
-def health(scope: Scope) -> Health:
-    """How the engine does, for the home screen. Three queries."""
-    rows = Transaction.objects.within(scope)
-    day = clock.now() - timedelta(hours=24)
-    states = counters.summed(counters.totals(TRANSACTIONS, scope, Transaction.objects.all()), 0)
-    open_counts = {state: number for state, number in states.items() if state in OPEN}
-    finished = dict(
-        rows.filter(state__in=FINISHED, finished_at__gte=day)
-        .values_list("state")
-        .annotate(Count("id"))
-        .order_by()
-    )
-    rows_done = rows.filter(state=State.SUCCEEDED, finished_at__gte=day).values_list(
-        "created_at", "finished_at"
-    )[:5000]
-    spans = sorted((end - start).total_seconds() for start, end in rows_done if end is not None)
-    return Health(open_counts, finished, _quantile(spans, 0.5), _quantile(spans, 0.9))
-
-
-def _quantile(values: list[float], share: float) -> float | None:
-    return values[min(len(values) - 1, int(len(values) * share))] if values else None
 
 
 def poll_state() -> list[PollCursor]:

@@ -11,12 +11,13 @@ from django.conf import settings
 from django.contrib.postgres.indexes import GinIndex
 from django.contrib.postgres.search import SearchVector
 from django.db import models
-from django.db.models import Q
+from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
 
 from apps.core.scope import ScopedQuerySet
 from apps.journal import counters
 from apps.journal.transitions import Arrows
+from apps.triage import rollups
 from apps.triage.catalogue import Severity
 
 #: How many cases of each state, severity and code, for the lists' facets.
@@ -50,6 +51,7 @@ OPEN_STATES = (
 #: A fix has been run or proposed for the case; another one has to wait for its end.
 UNDER_WAY = (CaseState.IN_PROGRESS, CaseState.AWAITING_APPROVAL)
 CLOSED_STATES = (CaseState.RESOLVED, CaseState.WAIVED)
+ALL_STATES = (*OPEN_STATES, *CLOSED_STATES)
 _OPEN = Q(state__in=[state.value for state in OPEN_STATES])
 
 #: One expression for the index and for the query, or PostgreSQL would not use the index.
@@ -177,14 +179,14 @@ class Case(models.Model):
             models.Index(fields=["due_at", "id"], name="triage_due"),
             models.Index(fields=["group", "due_at", "id"], name="triage_group_due"),
             models.Index(fields=["subject_kind", "subject_key", "flow"], name="triage_subject"),
-            models.Index(fields=["assignee", "due_at"], condition=_OPEN, name="triage_open_assignee"),
+            models.Index(fields=["assignee", "due_at", "id"], condition=_OPEN, name="triage_open_mine"),
             models.Index(fields=["engagement_key", "state"], name="triage_engagement"),
             models.Index(fields=["transaction_id"], name="triage_transaction"),
             models.Index(fields=["correlation_id"], name="triage_correlation"),
             models.Index(fields=["mapping_id"], condition=Q(mapping_id__isnull=False), name="triage_mapping"),
             GinIndex(SEARCH, name="triage_search"),
         ]
-        triggers = counters.counted_by(CASES)
+        triggers = [*counters.counted_by(CASES), *rollups.TRIGGERS]
 
     def __str__(self) -> str:
         return f"{self.ref} {self.code}"
@@ -281,3 +283,82 @@ class FixPreviewRow(models.Model):
 
     def __str__(self) -> str:
         return f"{self.case_id} {self.outcome}"
+
+
+class Touched(models.Model):
+    """A subject and a group of which a statement changed cases; appended by triggers, see :mod:`apps.triage.rollups`."""
+
+    subject_kind = models.CharField(max_length=40)
+    subject_key = models.CharField(max_length=200)
+    group_id = models.BigIntegerField()
+
+
+class HeldSubject(models.Model):
+    """What a subject holds under its oldest open blocking case, as far as it is folded into the totals. ``shared``: its cases
+    belong to several legal entities, and it is in no total."""
+
+    subject_kind = models.CharField(max_length=40)
+    subject_key = models.CharField(max_length=200)
+    legal_entity_id = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+    amount = models.DecimalField(max_digits=19, decimal_places=4, null=True)
+    shared = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["subject_kind", "subject_key"], name="triage_held_subject_once")
+        ]
+        indexes = [models.Index(fields=["id"], condition=Q(shared=True), name="triage_held_shared")]
+
+
+class HeldTotal(models.Model):
+    """Billing held of a legal entity in a currency, over all folded subjects."""
+
+    legal_entity_id = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+    total = models.DecimalField(max_digits=24, decimal_places=4)
+    unknown = models.BigIntegerField()
+    subjects = models.BigIntegerField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["legal_entity_id", "currency"], name="triage_held_total_once", nulls_distinct=False
+            )
+        ]
+
+
+class GroupTotal(models.Model):
+    """The open cases of a group in one currency, as far as they are folded; ``held``, ``unknown`` and ``blocking`` are about
+    blocking cases only."""
+
+    group_id = models.BigIntegerField()
+    legal_entity_id = models.BigIntegerField(null=True)
+    currency = models.CharField(max_length=3)
+    code = models.CharField(max_length=60)
+    cases = models.IntegerField()
+    oldest = models.DateTimeField()
+    due_at = models.DateTimeField(null=True)
+    first_id = models.BigIntegerField()
+    held = models.DecimalField(max_digits=24, decimal_places=4, null=True)
+    unknown = models.IntegerField()
+    blocking = models.IntegerField()
+    #: The only line of its group: what it holds is what the group holds.
+    alone = models.BooleanField()
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(
+                fields=["group_id", "legal_entity_id", "currency"],
+                name="triage_group_total_once",
+                nulls_distinct=False,
+            )
+        ]
+        indexes = [
+            models.Index(
+                F("currency"), F("held").desc(nulls_last=True), F("due_at").asc(nulls_last=True), F("group_id"),
+                name="triage_group_most", condition=Q(alone=True),
+            ),
+            models.Index(fields=["currency"], name="triage_group_currency"),
+            models.Index(fields=["group_id"], name="triage_group_several", condition=Q(alone=False)),
+        ]  # fmt: skip

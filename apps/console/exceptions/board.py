@@ -77,14 +77,11 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
     filtered = any(request.GET.get(name) for name in _FILTERS)
-    entities = organization.entities(scope=request.scope) if whole else []
+    entities = organization.entities(scope=request.scope)
     facets = _facets(request, entities)
     if view == "groups":
-        page = page_of(
-            request, triage.groups(rows, order=request.GET.get("order") or "money"), per_page=PER_PAGE
-        )
-        lines = [group_line(row) for row in triage.group_rows(page.object_list, rows)] if whole else []
-        parts: dict[str, Any] = {"groups": lines, "page": page}
+        page, found = _groups(request, rows, entities)
+        parts: dict[str, Any] = {"groups": [group_line(row) for row in found], "page": page}
     else:
         total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
         listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
@@ -102,12 +99,39 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
         assignees=ASSIGNEES,
         orders=ORDERS,
-        total=triage.open_count(request.scope),
+        total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         next_due=nearest.due_at if nearest else None,
         **parts,
     )
+
+
+def _groups(
+    request: ConsoleRequest, rows: Any, entities: Sequence[Any]
+) -> tuple[Page, Sequence[triage.GroupRow]]:
+    """A page of groups: from what is kept of all open cases; searched or narrowed to a person, from the cases themselves."""
+    order = request.GET.get("order") or "money"
+    narrowed = any(request.GET.get(name) for name in ("q", "assignee", "severity", "state"))
+    role, code = request.GET.get("role", ""), request.GET.get("entity", "")
+    if not narrowed and role in ("", *Role.values):
+        kept = triage.group_list(
+            request.scope,
+            order=order,
+            roles=[role] if role else None,
+            code=request.GET.get("code", "").strip(),
+            legal_entity_id=_entity_id(entities, code),
+        )
+        if kept is not None:
+            page = page_of(request, kept, per_page=PER_PAGE)
+            return page, page.object_list
+    page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
+    return page, triage.group_rows(page.object_list, rows)
+
+
+def _entity_id(entities: Sequence[Any], code: str) -> int | None:
+    """None for all; 0, which no entity has, for one that the reader does not see."""
+    return next((row.pk for row in entities if row.code == code), 0) if code else None
 
 
 def filtered_cases(request: ConsoleRequest) -> Any:
@@ -129,15 +153,13 @@ def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
 
 def _facets(request: ConsoleRequest, entities: Sequence[Any]) -> triage.Facets:
     """How many cases each choice leaves, of the states that the list shows."""
-    code = request.GET.get("entity", "")
-    chosen = next((row.pk for row in entities if row.code == code), 0) if code else None
     return triage.facets(
         request.scope,
         states=states_of(request.GET.get("state", "")),
         severity=request.GET.get("severity", ""),
         code=request.GET.get("code", ""),
         role=request.GET.get("role", ""),
-        legal_entity_id=chosen,
+        legal_entity_id=_entity_id(entities, request.GET.get("entity", "")),
     )
 
 

@@ -7,11 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Any
 
-from django.db.models import Count
-from django.db.models.functions import TruncDate
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -30,7 +28,7 @@ from apps.sync import selectors as sync
 from apps.triage import selectors as triage
 
 SHOWN = 8
-#: How many causes are looked through for those that the reader's roles resolve.
+#: How many causes of a project manager's engagements are looked through for those that their roles resolve.
 MOST_GROUPS = 100
 TREND_DAYS = 14
 _KINDS = {"prebill": gettext_lazy("Prebill"), "mapping": gettext_lazy("New mapping")}
@@ -138,11 +136,15 @@ def _queue(request: ConsoleRequest, scope: Scope) -> tuple[list[Any], int, list[
     if scope == NOTHING:
         return [], 0, []
     mine = triage.open_cases(scope).filter(assignee=request.user)
-    rows = triage.open_cases(scope)
     roles = permissions(request).roles
-    found = triage.group_rows(triage.groups(rows)[:MOST_GROUPS], rows)
-    groups = [group_line(row) for row in found if roles & set(row.resolvers)]
-    return list(mine[:SHOWN]), mine.count(), groups[:SHOWN]
+    kept = triage.group_list(scope, roles=roles)
+    if kept is not None:
+        found = kept[:SHOWN]
+    else:
+        rows = triage.open_cases(scope)
+        looked = triage.group_rows(triage.groups(rows)[:MOST_GROUPS], rows)
+        found = [row for row in looked if roles & set(row.resolvers)][:SHOWN]
+    return list(mine[:SHOWN]), mine.count(), [group_line(row) for row in found]
 
 
 def _deadlines(scope: Scope) -> list[Deadline]:
@@ -150,11 +152,14 @@ def _deadlines(scope: Scope) -> list[Deadline]:
     if scope == NOTHING:
         return []
     figures = triage.billing_held_by_entity(scope)
-    entities = {row.pk: row for row in organization.entities(active=None)} if figures else {}
+    held_by = {figure.legal_entity_id for figure in figures}
+    rows = [row for row in organization.entities(active=None) if row.pk in held_by] if figures else []
+    entities = {row.pk: row for row in rows}
+    due = organization.invoice_runs_due(rows, clock.now()) if rows else {}
     lines = [
         Deadline(
             entities[figure.legal_entity_id],
-            organization.invoice_run_due(entities[figure.legal_entity_id], clock.now()),
+            due[figure.legal_entity_id],
             [Money.of(held.amount, held.currency) for held in figure.held if held.currency],
             figure.subjects,
             sum(held.unknown for held in figure.held),
@@ -165,32 +170,20 @@ def _deadlines(scope: Scope) -> list[Deadline]:
 
 
 def _trend(scope: Scope) -> list[Day]:
-    """Transactions ended per day in the person's zone, the last two weeks; one query."""
-    if scope == NOTHING:
-        return []
-    since = clock.now() - timedelta(days=TREND_DAYS)
-    rows = (
-        sync.transactions(scope)
-        .filter(finished_at__gte=since)
-        .order_by()
-        .annotate(on=TruncDate("finished_at"))
-        .values_list("on", "state")
-        .annotate(count=Count("id"))
-    )
-    counts: dict[date, list[int]] = {}
-    for on, state, count in rows:
-        counts.setdefault(on, [0, 0])[state == "dead"] += count
-    if not counts:
-        return []
-    top = max(sum(pair) for pair in counts.values())
+    """Transactions ended per day in the person's zone, the last two weeks."""
     today = timezone.localdate()
-    days = []
-    for number in range(TREND_DAYS):
-        on = today - timedelta(days=TREND_DAYS - 1 - number)
-        good, bad = counts.get(on, [0, 0])
+    days = [today - timedelta(days=TREND_DAYS - 1 - number) for number in range(TREND_DAYS)]
+    zone = timezone.get_current_timezone()
+    found = sync.ended(scope, [datetime.combine(day, time.min, zone) for day in days])
+    counts = [(sum(states.values()) - states.get("dead", 0), states.get("dead", 0)) for states in found]
+    top = max(sum(pair) for pair in counts)
+    if not top:
+        return []
+    trend = []
+    for number, (on, (good, bad)) in enumerate(zip(days, counts, strict=True)):
         high, low = round(good / top * 96), round(bad / top * 96)
-        days.append(Day(on, good, bad, number * 20, 100 - high, high, 100 - high - low, low))
-    return days
+        trend.append(Day(on, good, bad, number * 20, 100 - high, high, 100 - high - low, low))
+    return trend
 
 
 def _systems() -> list[SystemLine]:

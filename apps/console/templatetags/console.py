@@ -17,8 +17,8 @@ from django import template
 from django.utils import formats, timezone
 from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language, ngettext
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 from tablericons import _render_icon
 
 from apps.canonical.money import minor_unit_exponent
@@ -109,7 +109,13 @@ def _distance(delta: timedelta) -> str:
 
 def _absolute(when: datetime) -> str:
     local = timezone.localtime(when)
-    return f"{formats.date_format(local, 'D j M Y H:i')} {local.tzname() or ''}".strip()
+    return _written(local.replace(tzinfo=None), local.tzname() or "", get_language() or "")
+
+
+@lru_cache(maxsize=4096)
+def _written(local: datetime, zone: str, language: str) -> str:
+    """Deadlines are few and stand in many rows. Without its zone in it: equal instants of two zones are equal to a cache."""
+    return f"{formats.date_format(local, 'D j M Y H:i')} {zone}".strip()
 
 
 @register.filter

@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("sync", "0007_lists_by_index")]
+    dependencies = [("sync", "0009_ended_from_the_start")]
 
     operations = [
         AddIndexConcurrently(

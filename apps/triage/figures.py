@@ -1,0 +1,319 @@
+"""Groups of equal problems and what the cases hold, in words and money.
+
+Public surface (through :mod:`apps.triage.selectors`): :func:`group_list`, :func:`groups`, :func:`group_rows`,
+:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`,
+:func:`in_reporting` and the row types.
+
+What everybody looks at, the groups and sums of all open cases, comes from :mod:`apps.triage.rollups`; a search, and what a
+project manager sees of single engagements, is counted from the cases.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import EmptyResultSet
+from django.db import connection
+from django.db.models import Case as When_
+from django.db.models import Count, DecimalField, F, Max, Min, Q, QuerySet, Sum, Value, When
+from django.db.models.functions import Cast
+
+from apps.canonical.money import Money
+from apps.core import clock
+from apps.core.scope import Scope
+from apps.organization import selectors as organization
+from apps.triage import rollups
+from apps.triage.catalogue import CATALOGUE, Entry, Severity, codes_for_role, entry
+from apps.triage.models import OPEN_STATES, Case, Group
+
+_MONEY = DecimalField(max_digits=24, decimal_places=4)
+
+
+@dataclass(frozen=True)
+class Held:
+    """Billing held in one currency; ``unknown`` counts what has no amount. ``reporting`` is None without a rate."""
+
+    currency: str
+    amount: Decimal
+    unknown: int
+    reporting: Money | None
+
+
+@dataclass(frozen=True)
+class GroupRow:
+    """One line of the exceptions list: equal problems, how many, what they hold, until when, who must act."""
+
+    id: int
+    entry: Entry
+    code: str
+    reason: str
+    value: str
+    flow: str
+    step: str
+    legal_entity_id: int | None
+    legal_entity: str
+    count: int
+    held: Sequence[Held]
+    oldest: datetime
+    due_at: datetime | None
+    first_ref: str
+
+    @property
+    def resolvers(self) -> tuple[str, ...]:
+        return self.entry.resolvers
+
+
+# ---- Groups ---------------------------------------------------------------------------------------------------------
+def reporting_currency() -> str:
+    return str(getattr(settings, "REPORTING_CURRENCY", "GBP"))
+
+
+def reporting_rates(rows: QuerySet[Case]) -> dict[str, Decimal]:
+    """What one unit of each currency of these cases is worth in the reporting currency; absent without a rate.
+
+    Taken from a large round sum, so that the rounding to minor units does not enter the rate.
+    """
+    return _rates(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
+
+
+def _rates(currencies: Iterable[str]) -> dict[str, Decimal]:
+    target, sample = reporting_currency(), 1_000_000
+    found = organization.rates_into(target, set(currencies) - {""}, clock.today())
+    return {name: Money.of(rate * sample, target).amount / sample for name, rate in sorted(found.items())}
+
+
+def in_reporting(rates: Mapping[str, Decimal]) -> Any:
+    """An expression: the held amount of a row in the reporting currency; NULL when amount or rate is unknown."""
+    whens = [When(currency=currency, then=F("held_amount") * Value(rate)) for currency, rate in rates.items()]
+    return When_(*whens, default=Cast(Value(None), _MONEY), output_field=_MONEY)
+
+
+def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
+    """Aggregate filtered cases into groups: dicts for :func:`group_rows`, ready for a paginator.
+
+    ``order``: ``money`` (largest in the reporting currency first; unknown last), ``due`` (nearest first), ``age`` (oldest
+    first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden.
+    """
+    rates = reporting_rates(rows)
+    aggregated = (
+        rows.order_by()
+        .values("group_id")
+        .annotate(
+            count=Count("id"),
+            oldest=Min("opened_at"),
+            due=Min("due_at"),
+            first=Min("id"),
+            newest=Max("id"),
+            worth=Sum(in_reporting(rates), filter=~Q(severity=Severity.WARNING), output_field=_MONEY),
+        )
+    )
+    orders = {
+        "money": [F("worth").desc(nulls_last=True), F("due").asc(nulls_last=True)],
+        "due": [F("due").asc(nulls_last=True), F("worth").desc(nulls_last=True)],
+        "age": [F("oldest").asc()],
+        "count": [F("count").desc()],
+    }
+    return aggregated.order_by(*orders.get(order, orders["money"]), "group_id")
+
+
+def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[GroupRow]:
+    """One page of :func:`groups` with words and money, in four queries whatever its length."""
+    page = list(page)
+    ids = [line["group_id"] for line in page]
+    found = Group.objects.select_related("legal_entity").in_bulk(ids)
+    held = _held_by_group(rows.filter(group_id__in=ids))
+    refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
+    return [_row(line, found[line["group_id"]], held, refs) for line in page]
+
+
+class GroupList:
+    """Groups of all open cases of a scope as rows, ready for a paginator: counted, and sliced in a fixed number of queries."""
+
+    def __init__(self, sums: rollups.GroupSums) -> None:
+        self._sums = sums
+
+    def count(self) -> int:
+        return self._sums.count()
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def __getitem__(self, wanted: slice) -> list[GroupRow]:
+        sums = self._sums.page(wanted.start or 0, wanted.stop)
+        found = Group.objects.select_related("legal_entity").in_bulk([one.group_id for one in sums])
+        refs = dict(Case.objects.filter(pk__in=[one.first_id for one in sums]).values_list("pk", "ref"))
+        rates = self._sums.rates
+        rows = []
+        for one in sums:
+            line = {"count": one.cases, "oldest": one.oldest, "due": one.due_at, "first": one.first_id}
+            names = ("currency", "total", "unknown")
+            held = [_held(dict(zip(names, part, strict=True)), rates) for part in one.held]
+            rows.append(_row(line, found[one.group_id], {one.group_id: held}, refs))
+        return rows
+
+
+def group_list(
+    scope: Scope,
+    *,
+    order: str = "money",
+    roles: Iterable[str] | None = None,
+    code: str = "",
+    legal_entity_id: int | None = None,
+) -> GroupList | None:
+    """What :func:`groups` and :func:`group_rows` say of all open cases, from totals that are kept: of one legal entity, one
+    code, or those that one of ``roles`` resolves. None where no totals are kept for such a scope."""
+    if not rollups.answers(scope):
+        return None
+    codes, but = _codes(roles, code)
+    currencies = rollups.currencies()
+    rates = _rates(currencies)
+    return GroupList(
+        rollups.GroupSums(
+            scope,
+            order=order,
+            rates=rates,
+            unrated=set(currencies) - set(rates),
+            entity_id=legal_entity_id,
+            codes=codes,
+            but=but,
+        )
+    )
+
+
+def _codes(roles: Iterable[str] | None, code: str) -> tuple[set[str] | None, set[str] | None]:
+    """The codes asked for, and beside them all but those of the catalogue where a role takes what it does not know."""
+    codes: set[str] | None = None
+    but: set[str] | None = None
+    if roles is not None:
+        codes = set()
+        for role in roles:
+            resolves, takes_unknown = codes_for_role(role)
+            codes |= resolves
+            but = set(CATALOGUE) if takes_unknown else but
+    if code:
+        known = next((one for one in CATALOGUE if one.lower() == code.lower()), code)
+        allowed = codes is None or known in codes or (but is not None and known not in but)
+        codes, but = ({known} if allowed else set()), None
+    return codes, but
+
+
+def _row(
+    line: Mapping[str, Any], found: Group, held: Mapping[int, Sequence[Held]], refs: Mapping[int, str]
+) -> GroupRow:
+    return GroupRow(
+        id=found.pk,
+        entry=entry(found.code),
+        code=found.code,
+        reason=found.reason,
+        value=found.value,
+        flow=found.flow,
+        step=found.step,
+        legal_entity_id=found.legal_entity_id,
+        legal_entity=found.legal_entity.code if found.legal_entity else "",
+        count=line["count"],
+        held=held.get(found.pk, []),
+        oldest=line["oldest"],
+        due_at=line["due"],
+        first_ref=refs[line["first"]],
+    )
+
+
+# ---- Money ----------------------------------------------------------------------------------------------------------
+def billing_held(scope: Scope) -> list[Held]:
+    """Billing held by open blocking cases, per currency; a subject with several cases counts once, under its oldest."""
+    if not rollups.answers(scope):
+        return held_of(Case.objects.within(scope).filter(state__in=OPEN_STATES))
+    found: dict[str, dict[str, Any]] = {}
+    for line in rollups.held_sums(scope):
+        known = found.setdefault(line["currency"], {**line, "total": 0, "unknown": 0})
+        known["total"] += line["total"]
+        known["unknown"] += line["unknown"]
+    rates = _rates(found)
+    return [_held(found[name], rates) for name in sorted(found)]
+
+
+def held_of(rows: QuerySet[Case]) -> list[Held]:
+    """The same over any set of cases: each subject once."""
+    sums = _once(rows, "currency")
+    rates = _rates(line["currency"] for line in sums)
+    return [_held(line, rates) for line in sums]
+
+
+@dataclass(frozen=True)
+class EntityHeld:
+    """Billing held of one legal entity: per currency, and by how many subjects."""
+
+    legal_entity_id: int
+    held: list[Held]
+    subjects: int
+
+
+def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
+    """:func:`billing_held`, entity by entity; what belongs to no entity yet is left out."""
+    if rollups.answers(scope):
+        sums = [line for line in rollups.held_sums(scope) if line["legal_entity_id"] is not None]
+    else:
+        rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, legal_entity__isnull=False)
+        sums = _once(rows, "legal_entity_id", "currency")
+    rates = _rates(line["currency"] for line in sums)
+    answer: dict[int, EntityHeld] = {}
+    for line in sums:
+        found = answer.setdefault(line["legal_entity_id"], EntityHeld(line["legal_entity_id"], [], 0))
+        held = [*found.held, _held(line, rates)]
+        answer[found.legal_entity_id] = EntityHeld(
+            found.legal_entity_id, held, found.subjects + line["subjects"]
+        )
+    return list(answer.values())
+
+
+def _once(rows: QuerySet[Case], *by: str) -> list[dict[str, Any]]:
+    """Sums over the oldest blocking case of each subject (its amount is held once, under its root cause): ``total``,
+    ``unknown`` and ``subjects`` for each value of ``by``. One pass over an index that holds all of it."""
+    once = (
+        rows.exclude(severity=Severity.WARNING)
+        .order_by("subject_kind", "subject_key", "id")
+        .distinct("subject_kind", "subject_key")
+        .values("legal_entity_id", "currency", "held_amount")
+    )
+    try:
+        sql, parameters = once.query.sql_with_params()
+    except EmptyResultSet:
+        return []
+    columns = ", ".join(by)  # names from the callers here
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"SELECT {columns}, sum(held_amount), count(*) FILTER (WHERE held_amount IS NULL), count(*)"  # noqa: S608
+            f" FROM ({sql}) AS once GROUP BY {columns} ORDER BY {columns}",
+            parameters,
+        )
+        return [
+            dict(zip((*by, "total", "unknown", "subjects"), line, strict=True)) for line in cursor.fetchall()
+        ]
+
+
+def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:
+    """A group holds at most one open case a subject, so plain sums count nothing twice."""
+    blocking = rows.order_by().exclude(severity=Severity.WARNING)
+    rates = reporting_rates(blocking)
+    answer: dict[int, list[Held]] = {}
+    for line in _sums(blocking.values("group_id", "currency")):
+        answer.setdefault(line["group_id"], []).append(_held(line, rates))
+    return answer
+
+
+def _sums(grouped: QuerySet[Any]) -> QuerySet[Any]:
+    return grouped.annotate(
+        total=Sum("held_amount"), unknown=Count("id", filter=Q(held_amount__isnull=True))
+    ).order_by("currency")
+
+
+def _held(line: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Held:
+    amount = line["total"] if line["total"] is not None else Decimal(0)
+    rate = rates.get(line["currency"])
+    reporting = Money.of(amount * rate, reporting_currency()) if rate is not None else None
+    return Held(line["currency"], amount, line["unknown"], reporting)

@@ -1,0 +1,402 @@
+"""Figures of the open cases that are kept and not counted at each look: billing held, and the groups of the list.
+
+Public surface: :func:`answers`, :func:`held_sums`, :func:`currencies`, :class:`GroupSums`, :class:`GroupSum`, :func:`fold`,
+:func:`rebuild`, :func:`drifts`, :data:`TRIGGERS`.
+
+A subject's amount is held once, under its oldest blocking case, so a sum cannot be kept by adding deltas: whether a case
+counts depends on its neighbours. Instead every statement that changes a case leaves a *touched* row of its subject and group,
+in its own transaction; a rollback takes it along, and nobody waits for another. What is touched is computed from the cases
+themselves by whoever reads, and everything else comes from the totals, all in one statement and so from one snapshot: figures
+are exact whether they are folded or not. A follower takes touched rows into the totals.
+
+Subjects with blocking cases in several legal entities are few. Who counts depends on what the reader may see, so they are
+never in the totals but always computed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+import pgtrigger
+from django.db import connection, transaction
+
+from apps.core.scope import Scope
+
+#: One folder or rebuilder at a time.
+_LOCK = 0x7073_6865_6C64
+_FOLD = 5_000
+_OPEN = "state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')"
+_BLOCKS = "severity <> 'warning'"
+
+# ---- Triggers --------------------------------------------------------------------------------------------------------
+
+_COUNTS = "legal_entity_id, group_id, subject_kind, subject_key, state, severity, currency, held_amount, opened_at, due_at"
+_OLD, _NEW = (", ".join(f"{row}.{name}" for name in _COUNTS.split(", ")) for row in ("o", "n"))
+_PLACE = "subject_kind, subject_key, group_id"
+_PLACES = f"SELECT DISTINCT {_PLACE} FROM "  # noqa: S608
+_TOUCH = f"INSERT INTO triage_touched ({_PLACE}) "
+_CHANGED = (
+    f"SELECT o.subject_kind, o.subject_key, o.group_id FROM old_rows o JOIN new_rows n USING (id)"  # noqa: S608
+    f" WHERE ({_OLD}) IS DISTINCT FROM ({_NEW})"
+    f" UNION SELECT n.subject_kind, n.subject_key, n.group_id FROM old_rows o JOIN new_rows n USING (id)"
+    f" WHERE ({_OLD}) IS DISTINCT FROM ({_NEW})"
+)
+
+
+def _trigger(verb: str, operation: Any, rows: str, **tables: str) -> pgtrigger.Trigger:
+    return pgtrigger.Trigger(
+        name=f"case_touched_{verb}",
+        level=pgtrigger.Statement,
+        when=pgtrigger.After,
+        operation=operation,
+        referencing=pgtrigger.Referencing(**tables),
+        func=f"{_TOUCH}{rows}; RETURN NULL;",
+    )
+
+
+#: For ``Meta.triggers`` of the case: one row a subject and group that a statement changes, nothing for other columns.
+TRIGGERS = [
+    _trigger("insert", pgtrigger.Insert, _PLACES + "new_rows", new="new_rows"),
+    _trigger("delete", pgtrigger.Delete, _PLACES + "old_rows", old="old_rows"),
+    _trigger("update", pgtrigger.Update, _CHANGED, old="old_rows", new="new_rows"),
+]
+
+# ---- Reading ---------------------------------------------------------------------------------------------------------
+
+_SEEN = "(%(all)s OR legal_entity_id = ANY(%(entities)s))"
+
+#: Every part looks up one subject at a time: how many were touched is nothing that the planner could know.
+_HELD = f"""
+WITH apart AS (
+    SELECT subject_kind, subject_key FROM triage_touched
+    UNION SELECT subject_kind, subject_key FROM triage_heldsubject WHERE shared
+)
+SELECT legal_entity_id, currency, sum(total), sum(unknown)::int, sum(subjects)::int FROM (
+    SELECT legal_entity_id, currency, total, unknown, subjects FROM triage_heldtotal WHERE {_SEEN}
+    UNION ALL
+    SELECT was.legal_entity_id, was.currency, -coalesce(was.amount, 0), -(was.amount IS NULL)::int, -1
+    FROM apart CROSS JOIN LATERAL (
+        SELECT legal_entity_id, currency, amount FROM triage_heldsubject h
+        WHERE h.subject_kind = apart.subject_kind AND h.subject_key = apart.subject_key AND NOT shared AND {_SEEN} LIMIT 1
+    ) AS was
+    UNION ALL
+    SELECT head.legal_entity_id, head.currency, coalesce(head.held_amount, 0), (head.held_amount IS NULL)::int, 1
+    FROM apart CROSS JOIN LATERAL (
+        SELECT legal_entity_id, currency, held_amount FROM triage_case c
+        WHERE c.subject_kind = apart.subject_kind AND c.subject_key = apart.subject_key AND {_OPEN} AND {_BLOCKS} AND {_SEEN}
+        ORDER BY c.id LIMIT 1
+    ) AS head
+) AS lines GROUP BY 1, 2 HAVING sum(subjects) <> 0 ORDER BY 1, 2
+"""  # noqa: S608
+
+_LINES = "group_id, legal_entity_id, currency, code, cases, oldest, due_at, first_id, held, unknown, blocking"
+_LIVE = f"""
+SELECT group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS cases, min(opened_at) AS oldest,
+    min(due_at) AS due_at, min(id) AS first_id, sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
+    (count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL))::int AS unknown,
+    (count(*) FILTER (WHERE {_BLOCKS}))::int AS blocking
+FROM triage_case c WHERE c.group_id = wanted.group_id AND {_OPEN}
+"""  # noqa: S608
+_WANTED = "(%(groups)s::bigint[] IS NULL OR group_id = ANY(%(groups)s::bigint[]))"
+_GROUPS = f"""
+WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched WHERE {_WANTED}),
+lines AS (
+    SELECT {_LINES} FROM triage_grouptotal t
+    WHERE {_SEEN} AND {_WANTED} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    UNION ALL
+    SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+)
+"""  # noqa: S608
+
+#: As ``_GROUPS``, but of groups with a single line in a currency with a rate only those that hold most: by an index.
+_MOST = f"""
+WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched),
+lines AS (
+    SELECT most.* FROM unnest(%(rated)s::text[]) AS rated (currency) CROSS JOIN LATERAL (
+        SELECT {_LINES} FROM triage_grouptotal t
+        WHERE alone AND t.currency = rated.currency AND {_SEEN} AND {{limited}}
+            AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+        ORDER BY held DESC NULLS LAST, due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s
+    ) AS most
+    UNION ALL
+    SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN}
+        AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    UNION ALL
+    SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN}
+        AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    UNION ALL
+    SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+)
+"""  # noqa: S608
+
+
+def answers(scope: Scope) -> bool:
+    """Whether the totals know what this scope sees: they are kept by legal entity, and not by engagement."""
+    return scope.everything or not scope.engagement_keys
+
+
+def _seen(scope: Scope) -> dict[str, Any]:
+    return {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+
+
+def held_sums(scope: Scope) -> list[dict[str, Any]]:
+    """Billing held by open blocking cases by legal entity and currency, each subject once: ``total``, ``unknown``,
+    ``subjects``. One query."""
+    with connection.cursor() as cursor:
+        cursor.execute(_HELD, _seen(scope))
+        names = ("legal_entity_id", "currency", "total", "unknown", "subjects")
+        return [dict(zip(names, line, strict=True)) for line in cursor.fetchall()]
+
+
+_CURRENCIES = f"""
+WITH RECURSIVE known AS (
+    (SELECT currency FROM triage_grouptotal ORDER BY currency LIMIT 1)
+    UNION ALL
+    SELECT (SELECT t.currency FROM triage_grouptotal t WHERE t.currency > known.currency ORDER BY t.currency LIMIT 1)
+    FROM known WHERE known.currency IS NOT NULL
+),
+wanted AS (SELECT DISTINCT group_id FROM triage_touched)
+SELECT currency FROM known WHERE currency IS NOT NULL
+UNION SELECT live.currency FROM wanted CROSS JOIN LATERAL (
+    SELECT DISTINCT currency FROM triage_case c WHERE c.group_id = wanted.group_id AND {_OPEN}
+) AS live
+"""  # noqa: S608
+
+
+def currencies() -> list[str]:
+    """All currencies of open cases, "" among them, by a walk over the first of each."""
+    with connection.cursor() as cursor:
+        cursor.execute(_CURRENCIES)
+        return [line[0] for line in cursor.fetchall()]
+
+
+@dataclass(frozen=True)
+class GroupSum:
+    """One group with its lines per currency: ``(currency, held or None, unknown)``, of blocking cases only."""
+
+    group_id: int
+    cases: int
+    oldest: datetime
+    due_at: datetime | None
+    first_id: int
+    held: Sequence[tuple[str, Decimal | None, int]]
+
+
+_ORDERS = {
+    "money": "worth DESC NULLS LAST, due_at ASC NULLS LAST",
+    "due": "due_at ASC NULLS LAST, worth DESC NULLS LAST",
+    "age": "oldest ASC",
+    "count": "cases DESC",
+}
+
+
+@dataclass(frozen=True)
+class GroupSums:
+    """Groups of the open cases that a scope sees, in an order, ready for a paginator: counted, and sliced, a query each.
+
+    ``entity_id`` is one legal entity or None. ``codes`` limits to groups of these catalogue codes, ``but`` to those of none of
+    these. ``rates``: what one unit of a currency is worth.
+    """
+
+    scope: Scope
+    order: str = "money"
+    rates: Mapping[str, Decimal] = field(default_factory=dict)
+    #: Currencies of open cases for which there is no rate.
+    unrated: Collection[str] = ()
+    entity_id: int | None = None
+    codes: Collection[str] | None = None
+    but: Collection[str] | None = None
+
+    def count(self) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"{_GROUPS} SELECT count(DISTINCT group_id) FROM lines WHERE {self._limited}",  # noqa: S608
+                self._given,
+            )
+            return int(cursor.fetchone()[0])
+
+    def page(self, first: int, last: int) -> list[GroupSum]:
+        """Those from ``first`` up to ``last`` (exclusive). Two queries: which they are, and what each holds."""
+        given = {**self._given, "limit": last - first, "offset": first}
+        whens = []
+        for number, (name, rate) in enumerate(self.rates.items()):
+            whens.append(f"WHEN %(currency{number})s THEN %(rate{number})s::numeric")
+            given |= {f"currency{number}": name, f"rate{number}": rate}
+        worth = f"sum(held * CASE currency {' '.join(whens)} END)" if whens else "NULL::numeric"
+        order = _ORDERS.get(self.order, _ORDERS["money"])
+        lines = _MOST.format(limited=self._limited) if order == _ORDERS["money"] else _GROUPS
+        statement = f"""{lines} SELECT group_id, sum(cases)::int AS cases, min(oldest) AS oldest, min(due_at) AS due_at,
+            min(first_id) AS first_id, {worth} AS worth
+            FROM lines WHERE {self._limited} GROUP BY group_id ORDER BY {order}, group_id LIMIT %(limit)s OFFSET %(offset)s
+        """  # noqa: S608
+        with connection.cursor() as cursor:
+            cursor.execute(statement, given)
+            found = cursor.fetchall()
+            held = self._held(cursor, [line[0] for line in found])
+        return [GroupSum(*line[:5], held.get(line[0], [])) for line in found]
+
+    def _held(self, cursor: Any, ids: list[int]) -> dict[int, list[tuple[str, Decimal | None, int]]]:
+        """Lines of blocking cases; a group's lines in one currency under several legal entities are one."""
+        statement = f"""{_GROUPS} SELECT group_id, currency, sum(held), sum(unknown)::int FROM lines
+            WHERE blocking > 0 GROUP BY 1, 2 ORDER BY 1, 2
+        """  # noqa: S608
+        cursor.execute(statement, {**self._given, "groups": ids})
+        held: dict[int, list[tuple[str, Decimal | None, int]]] = {}
+        for group_id, currency, amount, unknown in cursor.fetchall():
+            held.setdefault(group_id, []).append((currency, amount, unknown))
+        return held
+
+    @property
+    def _limited(self) -> str:
+        parts = []
+        if self.codes is not None:
+            parts.append("code = ANY(%(codes)s)")
+        if self.but is not None:
+            parts.append("NOT code = ANY(%(but)s)")
+        return f"({' OR '.join(parts)})" if parts else "true"
+
+    @property
+    def _given(self) -> dict[str, Any]:
+        seen = _seen(self.scope)
+        if self.entity_id is not None:
+            may = self.scope.allows(legal_entity_id=self.entity_id)
+            seen = {"all": False, "entities": [self.entity_id] if may else []}
+        return {
+            **seen, "groups": None, "codes": list(self.codes or ()), "but": list(self.but or ()),
+            "rated": list(self.rates), "unrated": list(self.unrated),
+        }  # fmt: skip
+
+
+# ---- Keeping ---------------------------------------------------------------------------------------------------------
+
+_FOLD_SQL = f"""
+WITH gone AS (
+    DELETE FROM triage_touched WHERE id = ANY(ARRAY(SELECT id FROM triage_touched ORDER BY id LIMIT %s))
+    RETURNING subject_kind, subject_key, group_id
+),
+subjects AS (SELECT DISTINCT subject_kind, subject_key FROM gone),
+was AS (
+    SELECT h.* FROM subjects s CROSS JOIN LATERAL (
+        SELECT * FROM triage_heldsubject h WHERE h.subject_kind = s.subject_kind AND h.subject_key = s.subject_key LIMIT 1
+    ) AS h
+),
+heads AS (
+    SELECT s.subject_kind, s.subject_key, h.* FROM subjects s CROSS JOIN LATERAL (
+        SELECT (array_agg(legal_entity_id ORDER BY id))[1] AS legal_entity_id,
+            (array_agg(currency ORDER BY id))[1] AS currency, (array_agg(held_amount ORDER BY id))[1] AS amount,
+            count(DISTINCT coalesce(legal_entity_id, 0)) > 1 AS shared
+        FROM triage_case c
+        WHERE c.subject_kind = s.subject_kind AND c.subject_key = s.subject_key AND {_OPEN} AND {_BLOCKS} HAVING count(*) > 0
+    ) AS h
+),
+put AS (
+    INSERT INTO triage_heldsubject (subject_kind, subject_key, legal_entity_id, currency, amount, shared)
+    SELECT subject_kind, subject_key, legal_entity_id, currency, amount, shared FROM heads
+    ON CONFLICT (subject_kind, subject_key) DO UPDATE SET legal_entity_id = excluded.legal_entity_id,
+        currency = excluded.currency, amount = excluded.amount, shared = excluded.shared
+),
+ended AS (
+    DELETE FROM triage_heldsubject h USING was WHERE h.id = was.id AND NOT EXISTS (
+        SELECT 1 FROM heads WHERE heads.subject_kind = was.subject_kind AND heads.subject_key = was.subject_key
+    )
+),
+summed AS (
+    INSERT INTO triage_heldtotal AS t (legal_entity_id, currency, total, unknown, subjects)
+    SELECT legal_entity_id, currency, sum(total), sum(unknown), sum(subjects) FROM (
+        SELECT legal_entity_id, currency, coalesce(amount, 0) AS total, (amount IS NULL)::int AS unknown, 1 AS subjects
+        FROM heads WHERE NOT shared
+        UNION ALL
+        SELECT legal_entity_id, currency, -coalesce(amount, 0), -(amount IS NULL)::int, -1 FROM was WHERE NOT shared
+    ) AS moved GROUP BY 1, 2 HAVING sum(total) <> 0 OR sum(unknown) <> 0 OR sum(subjects) <> 0
+    ON CONFLICT (legal_entity_id, currency) DO UPDATE
+    SET total = t.total + excluded.total, unknown = t.unknown + excluded.unknown, subjects = t.subjects + excluded.subjects
+),
+wanted AS (SELECT DISTINCT group_id FROM gone),
+lines AS (
+    SELECT live.*, count(*) OVER (PARTITION BY live.group_id) = 1 AS alone
+    FROM wanted CROSS JOIN LATERAL ({_LIVE} GROUP BY 1, 2, 3) AS live
+),
+put_lines AS (
+    INSERT INTO triage_grouptotal ({_LINES}, alone) SELECT {_LINES}, alone FROM lines
+    ON CONFLICT (group_id, legal_entity_id, currency) DO UPDATE SET cases = excluded.cases, oldest = excluded.oldest,
+        due_at = excluded.due_at, first_id = excluded.first_id, held = excluded.held, unknown = excluded.unknown,
+        blocking = excluded.blocking, alone = excluded.alone
+),
+ended_lines AS (
+    DELETE FROM triage_grouptotal t USING wanted WHERE t.group_id = wanted.group_id AND NOT EXISTS (
+        SELECT 1 FROM lines l WHERE l.group_id = t.group_id AND l.currency = t.currency
+            AND l.legal_entity_id IS NOT DISTINCT FROM t.legal_entity_id
+    )
+)
+SELECT count(*) FROM gone
+"""  # noqa: S608
+
+
+def fold() -> int:
+    """Take settled changes into the totals; returns how many. Nothing when another folder is at work."""
+    done = 0
+    while True:
+        with transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            if not cursor.fetchone()[0]:
+                return done
+            cursor.execute(_FOLD_SQL, [_FOLD])
+            folded = cursor.fetchone()[0]
+        done += folded
+        if folded < _FOLD:
+            return done
+
+
+def rebuild() -> int:
+    """Forget the totals and make them again while everything goes on; figures are exact, though slow, meanwhile."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
+        for table in ("triage_touched", "triage_heldsubject", "triage_heldtotal", "triage_grouptotal"):
+            cursor.execute(f"DELETE FROM {table}")  # noqa: S608
+        cursor.execute(
+            f"{_TOUCH} SELECT DISTINCT {_PLACE} FROM triage_case WHERE {_OPEN} ORDER BY group_id"  # noqa: S608
+        )
+    return fold()
+
+
+_DRIFTS = f"""
+WITH heads AS (
+    SELECT DISTINCT ON (subject_kind, subject_key) legal_entity_id, currency, held_amount
+    FROM triage_case WHERE {_OPEN} AND {_BLOCKS} ORDER BY subject_kind, subject_key, id
+),
+truth AS (
+    SELECT legal_entity_id, currency, sum(coalesce(held_amount, 0)) AS total,
+        count(*) FILTER (WHERE held_amount IS NULL) AS unknown, count(*) AS subjects FROM heads GROUP BY 1, 2
+),
+told AS (SELECT * FROM ({_HELD}) AS held (legal_entity_id, currency, total, unknown, subjects)),
+groups_told AS (
+    {_GROUPS} SELECT group_id, currency, sum(cases) AS cases, min(oldest) AS oldest, min(due_at) AS due_at,
+        min(first_id) AS first_id, sum(held) AS held, sum(unknown) AS unknown, sum(blocking) AS blocking
+    FROM lines GROUP BY 1, 2
+),
+groups_true AS (
+    SELECT group_id, currency, count(*) AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,
+        sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
+        count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL) AS unknown, count(*) FILTER (WHERE {_BLOCKS}) AS blocking
+    FROM triage_case WHERE {_OPEN} GROUP BY 1, 2
+)
+SELECT 'held', to_jsonb(truth), to_jsonb(told) FROM truth FULL JOIN told
+    ON truth.currency = told.currency AND coalesce(truth.legal_entity_id, 0) = coalesce(told.legal_entity_id, 0)
+    WHERE (truth.total, truth.unknown, truth.subjects) IS DISTINCT FROM (told.total, told.unknown, told.subjects)
+UNION ALL
+SELECT 'group', to_jsonb(g), to_jsonb(t) FROM groups_true g FULL JOIN groups_told t
+    ON g.group_id = t.group_id AND g.currency = t.currency
+    WHERE (g.cases, g.oldest, g.due_at, g.first_id, g.held, g.unknown, g.blocking)
+        IS DISTINCT FROM (t.cases, t.oldest, t.due_at, t.first_id, t.held, t.unknown, t.blocking)
+"""  # noqa: S608
+
+
+def drifts() -> list[tuple[str, Any, Any]]:
+    """``(what, true, told)`` where the figures differ from the cases, in one snapshot; an empty list means nowhere."""
+    with connection.cursor() as cursor:
+        cursor.execute(_DRIFTS, {"all": True, "entities": [], "groups": None})
+        return list(cursor.fetchall())
