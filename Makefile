@@ -4,7 +4,7 @@ BIN := .venv/bin
 WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
-.PHONY: help install demo test check lock faults soak bench-sync bench-intake bench-profile bench-report bench-lock bench-data
+.PHONY: help install demo test check lock faults faults-report soak bench-sync bench-intake bench-profile bench-report bench-lock bench-data
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
@@ -28,6 +28,9 @@ test: install  ## Run the tests (ARGS="tests/house -k floors", WORKERS=4)
 
 faults: install  ## Kill, cut, wipe and fill real processes, sockets, brokers and disks (SEED=1, ARGS="-k broker")
 	SEED=$(or $(SEED),1) $(BIN)/pytest -s -m "fault or long_fault" tests/faults $(ARGS)
+
+faults-report: install  ## Write the figures of the last runs of faults and soak into docs/faults.md (FOLDERS="… …")
+	$(BIN)/python -m tests.faults.report $(FOLDERS)
 
 soak: install  ## One fault after the other under a steady load (SEED=1, MINUTES=60, BROKERS="redis rabbitmq")
 	SEED=$(or $(SEED),1) MINUTES=$(or $(MINUTES),60) BROKERS="$(or $(BROKERS),redis rabbitmq)" $(BIN)/pytest -s -m soak tests/faults/test_soak.py
