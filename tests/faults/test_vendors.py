@@ -106,7 +106,6 @@ def test_connections_that_hang_break_and_drip_are_survived(site: Site, drill: Ca
     assert met(site) >= 5
 
 
-@pytest.mark.long_fault
 def test_the_same_key_with_another_body_is_refused(site: Site, drill: Callable[..., Drill]):
     """Fault 17. The vendor refuses a second write under a used key and makes nothing; at our door the first body counts."""
     site.only("web", "worker", "beat")
@@ -145,7 +144,6 @@ def customer_push(name: str) -> Push:
     return Push("customer", "create", "cus-crm-001Faults", "faults-17-key", body)
 
 
-@pytest.mark.long_fault
 def test_a_key_older_than_the_vendors_window_is_not_trusted(site: Site, drill: Callable[..., Drill]):
     """Fault 18. The worker dies between a write and its journal; the vendor forgets its idempotency keys before it is back."""
     site.only("web", "beat")
