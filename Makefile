@@ -5,7 +5,7 @@ WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lock faults soak screenshots bench-sync bench-intake bench-scale bench-profile bench-report
-.PHONY: bench-lock bench-data bench-screens bench-growth bench-figures
+.PHONY: bench-lock bench-data bench-screens bench-growth bench-figures faults-report
 export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
@@ -32,6 +32,9 @@ faults: install  ## Kill, cut, wipe and fill real processes, sockets, brokers an
 
 screenshots: install  ## Pictures of a running demo, light, dark and phone, into test-artefacts/screens (ARGS=--keep renews docs/screenshots)
 	$(BIN)/python -m tests.browser.screenshots --url http://127.0.0.1:$(WEB_PORT) $(ARGS)
+
+faults-report: install  ## Write the figures of the last runs of faults and soak into docs/faults.md (FOLDERS="… …")
+	$(BIN)/python -m tests.faults.report $(FOLDERS)
 
 soak: install  ## One fault after the other under a steady load (SEED=1, MINUTES=60, BROKERS="redis rabbitmq")
 	SEED=$(or $(SEED),1) MINUTES=$(or $(MINUTES),60) BROKERS="$(or $(BROKERS),redis rabbitmq)" $(BIN)/pytest -s -m soak tests/faults/test_soak.py
@@ -78,9 +81,6 @@ bench-growth: install  ## Pages, an event and a workflow at 10,000, 100,000 and 
 
 bench-profile: install  ## Where the time goes (WHAT=engine or door, N=100, TIMER=wall or cpu)
 	$(BIN)/python -m benchmarks.profile $(if $(WHAT),--what $(WHAT)) $(if $(N),--n $(N)) $(if $(TIMER),--timer $(TIMER))
-
-bench-figures: install  ## Figures of Home beside their roll-ups, on the database of bench-data (ROUNDS=5 DATABASE=…)
-	$(BIN)/python -m benchmarks.figures $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(DATABASE),--database $(DATABASE))
 
 bench-report: install  ## Renew the figures in docs/performance.md
 	$(BIN)/python -m benchmarks.report

@@ -69,7 +69,11 @@ class Drill:
         while not ids <= self.inspector.statuses() and time.monotonic() < until:
             time.sleep(0.25)
         self._quiet()
-        return self.inspector.look(self.jobs)
+        found, until = self.inspector.look(self.jobs), time.monotonic() + self.site.polled_every * 5
+        while set(found.doubled) - set(found.told) and time.monotonic() < until:
+            time.sleep(0.5)
+            found = self.inspector.look(self.jobs)
+        return found
 
     def _quiet(self, *, seconds: float = 2.0) -> None:
         """Leases are 3 s long: whoever still had something to write would do it within that."""

@@ -45,6 +45,7 @@ class Site(World):
         self.broker = broker
         self.env |= {"CELERY_BROKER_URL": broker.url(), **ENV, **env}
         self.secret = ""
+        self.polled_every = 0  # seconds; 0: not at all
 
     def __enter__(self) -> Site:
         self.broker.start()
@@ -69,6 +70,20 @@ class Site(World):
             if name.startswith("worker"):
                 self.wait(lambda name=name, size=size: self._is_ready(name, size), what=f"{name} is up")
 
+    def only_polled(self, *names: str, every: int) -> None:
+        """The same, with workers that poll the systems every so many seconds; :meth:`only` ends it."""
+        self.only(*[name for name in names if not name.startswith("worker")])
+        self.polled_every = every
+        for name in names:
+            if name.startswith("worker"):
+                size = self._log_size(name)
+                self.start(name, SYNC_POLL_SECONDS=str(every))
+                self.wait(lambda name=name, size=size: self._is_ready(name, size), what=f"{name} is up")
+        with (
+            self.database.connect() as server
+        ):  # the site was set up not to poll: its cursors are due tomorrow
+            server.execute("UPDATE sync_pollcursor SET due_at = now()")
+
     def log_count(self, event: str) -> int:
         """How often the workers have said so."""
         return sum(
@@ -92,6 +107,9 @@ class Site(World):
 
     def only(self, *names: str) -> None:
         """Exactly these processes run, and they are up; the database and the broker as well."""
+        if self.polled_every:
+            self.polled_every = 0
+            self.down(*[name for name in self.processes if name.startswith("worker")])
         self.down(*[name for name in self.processes if name not in names])
         for name in [name for name, process in self.processes.items() if process.poll() is not None]:
             self.down(name)

@@ -54,17 +54,12 @@ def copies(job: Job) -> list[Job]:
 def test_missed_events_are_found_by_polling(site: Site, drill: Callable[..., Drill]):
     """Fault 24. Two of three events never come; what the CRM has closed counts as acknowledged all the same."""
     site.only("web")
-    polling = {"SYNC_POLL_SECONDS": "1"}
     run = drill(site, 24, "two of three events never sent, polled every second")
     jobs = run.deals(12)
     sent = [job for job in jobs if run.chance.random() < 1 / 3]
     Sender(site, sent).join()
     for job in jobs:
         job.acknowledged_at = job.acknowledged_at or clock.now()
-    for name in ("worker", "beat"):
-        site.start(name, **polling)
-    with site.database.connect() as server:  # the site was set up not to poll: its cursors are due tomorrow
-        server.execute("UPDATE sync_pollcursor SET due_at = now()")
+    site.only_polled("web", "worker", "beat", every=1)
     run.end(missed=len(jobs) - len(sent))
-    site.down("worker", "beat")
     assert len(sent) < len(jobs)
