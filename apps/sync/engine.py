@@ -42,7 +42,7 @@ MOST_AHEAD = 100
 
 
 def pump() -> int:
-    """Work for at most ``SYNC_PUMP_SECONDS``. Returns how many transactions were worked on."""
+    """Work for ``SYNC_PUMP_SECONDS`` and up to a tenth more. Returns how many transactions were worked on."""
     slot = None if stopping.requested() else leases.take_slot()
     return 0 if slot is None else _Pump(slot).run()
 
@@ -53,7 +53,7 @@ class _Pump:
     def __init__(self, slot: leases.Seat) -> None:
         self.slot = slot
         # Not all to the same second: those that began together would end together, and nobody be there until the next bell.
-        self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS * random.uniform(0.8, 1.0)  # noqa: S311
+        self.until = time.monotonic() + settings.SYNC_PUMP_SECONDS * random.uniform(1.0, 1.1)  # noqa: S311
         self.ahead: queues.Queue[Lease | None] = queues.Queue()
         self.held: dict[int, Lease] = {}
         self.lock = threading.Lock()

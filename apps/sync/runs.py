@@ -21,8 +21,8 @@ from apps.sync.models import State, Subject, Transaction
 _BEGIN = """
 WITH held AS (SELECT s.* FROM sync_subject s WHERE s.id = %(subject)s AND s.lease_token = %(fence)s),
 first AS (
-    SELECT t.* FROM sync_transaction t JOIN held ON t.subject_id = held.id
-    WHERE t.state IN ('pending', 'running', 'retrying') ORDER BY t.id LIMIT 1
+    SELECT t.* FROM sync_transaction t WHERE t.subject_id = %(subject)s AND EXISTS (SELECT 1 FROM held)
+        AND t.state IN ('pending', 'running', 'retrying') ORDER BY t.id LIMIT 1
 ), given AS (SELECT id, state FROM first WHERE not_before IS NULL OR not_before <= %(due)s), {moved}
 SELECT {subject}, {transaction} FROM held, (
     SELECT * FROM moved

@@ -152,6 +152,33 @@ def test_a_keeper_passes_permits_between_its_threads_without_asking_the_database
             assert cursor.fetchone() == (0,), "given back at the end"
 
 
+def test_what_a_keeper_has_no_use_for_another_that_waits_has_at_once(billing):
+    def held() -> int:
+        return _one_value("SELECT count(*) FROM connectors_permit WHERE owner <> ''")
+
+    with RawServer(Counting()) as server:
+        connect(billing, server, max_concurrency=2)
+        services.start()
+        try:
+            look(billing)
+            assert held() == 1, "kept for the next call"
+            with connection.cursor() as cursor:  # as another process says that it waits
+                cursor.execute(
+                    "INSERT INTO connectors_demand (system_id, owner, until)"
+                    " VALUES (%s, 'another', now() + interval '1 hour')",
+                    [billing.pk],
+                )
+            services.keep()
+            look(billing)
+            assert held() == 0
+            with connection.cursor() as cursor:
+                cursor.execute("DELETE FROM connectors_demand")
+            look(billing)
+            assert held() == 1, "nobody waits any more"
+        finally:
+            services.leave()
+
+
 def test_new_work_is_turned_away_while_many_wait_and_what_is_begun_waits(billing, settings):
     settings.SYNC_PUMP_THREADS = 4
     gate = threading.Event()
@@ -303,6 +330,12 @@ def _until(condition) -> None:
     while not condition():
         assert time.monotonic() < ends_at
         time.sleep(0.01)
+
+
+def _one_value(sql: str) -> int:
+    with connection.cursor() as cursor:
+        cursor.execute(sql)
+        return cursor.fetchone()[0]
 
 
 def _pass_time(column: str) -> None:

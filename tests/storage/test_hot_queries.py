@@ -25,10 +25,11 @@ from apps.journal import selectors as journal_reads
 from apps.journal import services as journal
 from apps.journal.counters import counters, totals
 from apps.journal.retention import retire
-from apps.organization.models import LegalEntity, User
-from apps.sync import engine, leases, ledger, queue
+from apps.organization.models import LegalEntity, System, User
+from apps.sync import engine, leases, ledger, queue, runs
 from apps.sync import selectors as sync
 from apps.sync.models import TRANSACTIONS, Transaction
+from apps.sync.plans import PlannedAction
 from apps.triage import selectors as triage
 from benchmarks import data
 
@@ -140,9 +141,32 @@ def _one() -> Transaction:
     return Transaction.objects.filter(state="held").select_related("subject").order_by("-id")[0]
 
 
+def _a_run() -> None:
+    """From its beginning over an outcome to its end."""
+    lease = _claimed()
+    begun = runs.begin(lease)
+    assert begun is not None
+    action = PlannedAction(
+        "erp.project", "push", "why", 1, "erp", "engagement", "create", begun.transaction.ref
+    )
+    system_id = System.objects.order_by("id").values_list("id", flat=True)[0]
+    link = {
+        "object_type": "engagement",
+        "key": begun.transaction.ref,
+        "system_id": system_id,
+        "linked_by": "push",
+    }
+    entry = ledger.Entry("succeeded", clock.now(), external_id="X-1", exchange={"url": "/x"})
+    made = link | {"external_id": "X-1", "evidence": {}}
+    ledger.append(lease, begun.transaction, None, 1, action, entry, link=made)
+    _in_transaction(lambda: ledger.append(lease, begun.transaction, None, 2, action, entry, link=made))
+    runs.succeed(lease, begun.transaction, reason="Done.")
+
+
 ENGINE: dict[str, Callable[[], Any]] = {
     "claim": lambda: leases.claim(limit=100),
     "claim a suspect": lambda: leases.claim_suspect(),
+    "a run": _a_run,
     "renew and release": lambda: [leases.renew(lease := _claimed()), leases.release(lease)],
     "ask for work": lambda: queue.enqueue(
         kind="deal", key=_one().subject.key, flow="deal.provision", trigger="test", params={"x": 1}
