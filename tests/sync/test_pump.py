@@ -329,7 +329,7 @@ def test_a_pump_stays_on_its_seat_for_its_whole_time(steps: Steps, settings):
     settings.SYNC_PUMP_SECONDS, settings.SYNC_PUMP_THREADS = 3, 2
     started = time.monotonic()
     engine.pump()
-    assert time.monotonic() - started >= 3 * 0.8, "its keeper has kept the seat that its main thread took"
+    assert time.monotonic() - started >= 3, "its keeper has kept the seat that its main thread took"
 
 
 # ---- suspects --------------------------------------------------------------------------------------------------------
