@@ -124,7 +124,7 @@ def _groups(
         )
         if kept is not None:
             page = page_of(request, kept, per_page=PER_PAGE)
-            return page, page.object_list
+            return page, list(page.object_list)
     page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
     return page, triage.group_rows(page.object_list, rows)
 
