@@ -154,7 +154,7 @@ def totals(
     if scope.everything or scope.entity_ids:
         with connection.cursor() as cursor:
             entities = sorted(scope.entity_ids)
-            given = {
+            given: dict[str, Any] = {
                 "name": counter.name,
                 "all": scope.everything,
                 "entities": entities,
