@@ -154,7 +154,7 @@ def totals(
     if scope.everything or scope.entity_ids:
         with connection.cursor() as cursor:
             entities = sorted(scope.entity_ids)
-            given = {
+            given: dict[str, Any] = {
                 "name": counter.name,
                 "all": scope.everything,
                 "entities": entities,
@@ -188,7 +188,11 @@ GROUP BY 1 HAVING sum(n) <> 0
 def sums(counter: Counter, scope: Scope, *, first: str = "") -> dict[tuple[str, ...], int]:
     """How many rows of each kind there are in the scope's legal entities together, of those whose first key is not before
     ``first``. What a project manager sees of other entities is not part of it."""
-    given = {"name": counter.name, "all": scope.everything, "entities": sorted(scope.entity_ids)}
+    given: dict[str, Any] = {
+        "name": counter.name,
+        "all": scope.everything,
+        "entities": sorted(scope.entity_ids),
+    }
     with connection.cursor() as cursor:
         cursor.execute(_SUMS, {**given, "first": [first] if first else []})
         return {tuple(keys): number for keys, number in cursor.fetchall()}

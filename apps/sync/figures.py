@@ -62,7 +62,7 @@ def ended(scope: Scope, bounds: Sequence[datetime]) -> list[dict[str, int]]:
         return [{} for _ in bounds]
     found: list[dict[str, int]] = [{} for _ in bounds]
     if scope.engagement_keys and not scope.everything:
-        rows = Transaction.objects.within(scope).filter(finished_at__gte=bounds[0])
+        rows: Any = Transaction.objects.within(scope).filter(finished_at__gte=bounds[0])
         for at, state in rows.values_list("finished_at", "state"):
             _add(found[bisect_right(bounds, at) - 1], state, 1)
         return found

@@ -237,7 +237,10 @@ class GroupSums:
             cursor.execute(statement, given)
             found = cursor.fetchall()
             held = self._held(cursor, [line[0] for line in found])
-        return [GroupSum(*line[:5], held.get(line[0], [])) for line in found]
+        return [
+            GroupSum(key, cases, oldest, due, first_id, held.get(key, []))
+            for key, cases, oldest, due, first_id, _ in found
+        ]
 
     def _held(self, cursor: Any, ids: list[int]) -> dict[int, list[tuple[str, Decimal | None, int]]]:
         """Lines of blocking cases; a group's lines in one currency under several legal entities are one."""

@@ -24,12 +24,14 @@ from apps.journal import delivery as outbox
 from apps.journal import selectors as journal_reads
 from apps.journal import services as journal
 from apps.journal.counters import counters, totals
+from apps.journal.counters import fold as counters_fold
 from apps.journal.retention import retire
 from apps.organization.models import LegalEntity, System, User
 from apps.sync import engine, leases, ledger, queue, runs
 from apps.sync import selectors as sync
 from apps.sync.models import TRANSACTIONS, Transaction
 from apps.sync.plans import PlannedAction
+from apps.triage import rollups
 from apps.triage import selectors as triage
 from benchmarks import data
 
@@ -37,6 +39,8 @@ pytestmark = pytest.mark.slow(minutes=2)
 
 ROWS = 1_000_000
 BIG = 10_000
+#: One row a cause: the list of all causes in an order that no index has is computed from the whole of it.
+ROLLUPS = {"triage_grouptotal"}
 TABLES = frozenset(
     {
         "sync_subject", "sync_transaction", "sync_dependency", "sync_action", "triage_group", "triage_case",
@@ -56,7 +60,7 @@ def big(module_database, django_db_blocker) -> Iterator[set[str]]:
             cursor.execute(
                 "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND reltuples > %s", [BIG]
             )
-            found = {row[0] for row in cursor.fetchall()}
+            found = {row[0] for row in cursor.fetchall()} - ROLLUPS
         assert {
             "sync_transaction",
             "sync_subject",
@@ -196,6 +200,13 @@ ENGINE: dict[str, Callable[[], Any]] = {
     "seal": lambda: journal.seal_batch(limit=500),
     "keys that are forgotten": lambda: journal.inbox_keys_prune(),
     "retention": retire,
+    "fold": counters_fold,
+    "fold of cases": rollups.fold,
+    "billing held": lambda: triage.billing_held_by_entity(EVERYTHING),
+    "causes": lambda: triage.group_list(EVERYTHING)[:8],
+    "ended": lambda: sync.ended(
+        EVERYTHING, [clock.now() - timedelta(days=14), clock.now() - timedelta(minutes=7)]
+    ),
     "totals": lambda: [totals(counter, EVERYTHING, Transaction.objects.all()) for counter in counters()],
 }
 

@@ -84,6 +84,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         parts: dict[str, Any] = {"groups": [group_line(row) for row in found], "page": page}
     else:
         total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
+        # A row says nothing of its group.
+        rows = rows.prefetch_related(None)
         listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
         parts = {"cases": list(listed.object_list), "page": listed}
     if not whole:
@@ -124,7 +126,7 @@ def _groups(
         )
         if kept is not None:
             page = page_of(request, kept, per_page=PER_PAGE)
-            return page, page.object_list
+            return page, list(page.object_list)
     page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
     return page, triage.group_rows(page.object_list, rows)
 
