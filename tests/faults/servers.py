@@ -212,11 +212,14 @@ def _end(process: subprocess.Popen[bytes] | None) -> None:
     """``kill -9`` of a process and its children (a script may have started the server)."""
     if process is None or process.poll() is not None:
         return
-    family = psutil.Process(process.pid)
-    for one in [family, *family.children(recursive=True)]:
+    parent = psutil.Process(process.pid)
+    family = [parent, *parent.children(recursive=True)]
+    for one in family:
         with contextlib.suppress(psutil.NoSuchProcess):
             one.kill()
     process.wait(timeout=10)
+    _, left = psutil.wait_procs(family, timeout=10)  # what still ends may still write
+    assert not left, left
 
 
 def _wait_for_port(port: int) -> None:
