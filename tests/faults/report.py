@@ -78,7 +78,7 @@ def soak(told: Mapping[str, Any]) -> str:
         f"{told['deals']} deals (events: {ways}).",
         f"Acknowledged {told['acknowledged']}, lost {len(told['lost'])}, half done {len(told['half'])}, doubled {doubled}.",
         f"Sums: {total['acknowledged']} acknowledged, {total['psa']} in the PSA, {total['erp']} in the ERP.",
-        f"From acknowledgement to done p50 / max {seconds(told['until done'])} s, with every fault in between; "
+        f"From acknowledgement to the last call on behalf of it p50 / max {seconds(told['until done'])} s; "
         f"processes that ended by themselves: {', '.join(told['ended by themselves']) or 'none'}.",
     ]
     rows = [[name, fault["times"], seconds(fault["recovery"])] for name, fault in told["faults"].items()]
