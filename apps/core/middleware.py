@@ -48,7 +48,9 @@ class DoorMiddleware:
             return self.get_response(request)
         request.get_host()  # refuses a host that is not ours, as the middleware of pages does
         found = resolve(request.path_info)
-        return found.func(request, *found.args, **found.kwargs)
+        response = found.func(request, *found.args, **found.kwargs)
+        response["Content-Length"] = str(len(response.content))  # else it would be sent in chunks
+        return response
 
 
 class NoStoreMiddleware:

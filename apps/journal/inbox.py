@@ -80,8 +80,11 @@ class InboxRow:
 
 
 def _kept(headers: Mapping[str, str]) -> dict[str, str]:
-    kept = {name.lower(): str(value)[:500] for name, value in headers.items()}
-    return {name: _printable(value) for name, value in kept.items() if name in _KEPT_HEADERS}
+    return {
+        kept: _printable(str(value)[:500])
+        for name, value in headers.items()
+        if (kept := name.lower()) in _KEPT_HEADERS
+    }
 
 
 def _printable(text: str) -> str:

@@ -29,6 +29,11 @@ def test_an_event_sets_no_cookie_and_has_the_safety_headers_of_every_answer(door
     assert response["X-Correlation-Id"]
 
 
+def test_an_answer_says_its_length_so_that_the_connection_can_be_used_again(door):
+    response = post(door, deal_changed())
+    assert response["Content-Length"] == str(len(response.content))
+
+
 def test_a_foreign_host_name_is_refused_here_as_anywhere(door):
     body = json.dumps(deal_changed()).encode()
     headers = {**signed(body), "host": "elsewhere.example"}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from apps.sync import services as sync
 
@@ -31,6 +32,7 @@ def test_an_open_page_renews_itself_only_when_something_has_moved(console, visit
     assert _ask(page) == 204
     assert page.locator("[data-fresh][data-mine]").count() == 1
     with django_db_blocker.unblock():
+        connections.close_all()  # beside Playwright's loop Django has a connection of its own, perhaps of an earlier module
         sync.enqueue(kind="deal", key=f"crm:polled{address}", flow="deal.provision", trigger="event")
     assert _ask(page) == 200
     page.locator("[data-fresh]:not([data-mine])").wait_for(state="attached")

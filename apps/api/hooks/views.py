@@ -7,7 +7,7 @@ rejects; no input leads to a 500.
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from collections.abc import Mapping
 from typing import Any
 
 import structlog
@@ -76,13 +76,14 @@ def webhook(request: HttpRequest, system_code: str) -> HttpResponse:
 
 def _receive(request: HttpRequest, system_code: str) -> bool:
     body = _body(request)
-    event_id, changes = _verified(system_code, request, body)
+    headers = {name.lower(): value for name, value in request.headers.items()}
+    event_id, changes = _verified(system_code, headers, body)
     event: dict[str, Any] = {
         "source": system_code,
         "event_id": event_id,
-        "headers": request.headers,
+        "headers": headers,
         "body": body,
-        "changes": [asdict(change) for change in changes],
+        "changes": [dict(vars(change)) for change in changes],
         "correlation_id": correlation.current(),
         "pushed_at": max((change.occurred_at for change in changes if change.occurred_at), default=None),
     }
@@ -119,12 +120,12 @@ def _body(request: HttpRequest) -> bytes:
     return body
 
 
-def _verified(system_code: str, request: HttpRequest, body: bytes) -> tuple[str, Any]:
+def _verified(system_code: str, headers: Mapping[str, str], body: bytes) -> tuple[str, Any]:
     # A NUL in the path would reach the database as an error rather than as "no such system".
     if not system_code.isprintable():
         raise _Refused("unknown_system", _("No system is known by this address."), body)
     try:
-        return connectors.receive(system_code=system_code, headers=request.headers, body=body)
+        return connectors.receive(system_code=system_code, headers=headers, body=body)
     except WebhookRefused as refused:
         raise _Refused(refused.reason, refused.message, body) from refused
     except NotFound as error:
