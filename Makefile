@@ -6,9 +6,10 @@ UV := uv==0.13.9
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lock faults soak screenshots bench-sync bench-intake bench-scale bench-profile bench-report
 .PHONY: bench-lock bench-data bench-screens bench-growth bench-figures faults-report
-export WEB_PORT SANDBOX_PORT
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
+# After the defaults: exporting a name first would define it as empty.
+export WEB_PORT SANDBOX_PORT
 
 help:  ## List the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## */\t/' | expand -t 10

@@ -108,7 +108,7 @@ def _engine(site: Site, stub: Stub, *, n: int, prefix: str) -> float:
         )
 
         def finished() -> bool:
-            row = own.execute(done, [f"{prefix}%"]).fetchone()
+            row = own.execute(done, [f"crm:{prefix}%"]).fetchone()
             return row is not None and row[0] == n
 
         try:

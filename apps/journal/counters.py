@@ -1,7 +1,7 @@
 """Counter tables: how many rows a table has of each kind, kept by triggers, read without counting.
 
 Public surface: :class:`Counter`, :func:`declare`, :func:`counted_by`, :func:`totals`, :class:`Total`,
-:func:`sums`, :func:`summed`, :func:`count_moment`, :func:`fold`, :func:`recount`, :class:`Drift`.
+:func:`sums`, :func:`summed`, :func:`count_moment`, :func:`fold`, :func:`fold_in_batches`, :func:`recount`, :class:`Drift`.
 
 A statement that changes rows appends one delta for each kind that it changes, in its own transaction: a rollback takes it
 along, and since nobody updates a shared row, nobody waits for another. A follower folds deltas into the totals; readers add up
@@ -240,16 +240,22 @@ SELECT count(*), CASE WHEN count(*) > 0 THEN nextval('journal_countdelta_id_seq'
 
 def fold() -> int:
     """Add settled deltas to the totals; returns how many. Nothing when another folder is at work."""
+    return fold_in_batches(_FOLD_SQL, batch=_FOLD, lock=_LOCK)
+
+
+def fold_in_batches(statement: str, *, batch: int, lock: int) -> int:
+    """Carry out ``statement``, whose one parameter is ``batch`` and whose first value says how many it took, until it takes
+    fewer; each time in a transaction of its own. One folder at a time holds ``lock``. Returns how many were taken."""
     done = 0
     while True:
         with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
+            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [lock])
             if not cursor.fetchone()[0]:
                 return done
-            cursor.execute(_FOLD_SQL, [_FOLD])
-            folded = cursor.fetchone()[0]
+            cursor.execute(statement, [batch])
+            folded: int = cursor.fetchone()[0]
         done += folded
-        if folded < _FOLD:
+        if folded < batch:
             return done
 
 

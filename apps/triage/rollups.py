@@ -25,6 +25,7 @@ import pgtrigger
 from django.db import connection, transaction
 
 from apps.core.scope import Scope
+from apps.journal.counters import fold_in_batches
 
 #: One folder or rebuilder at a time.
 _LOCK = 0x7073_6865_6C64
@@ -341,17 +342,7 @@ SELECT count(*) FROM gone
 
 def fold() -> int:
     """Take settled changes into the totals; returns how many. Nothing when another folder is at work."""
-    done = 0
-    while True:
-        with transaction.atomic(), connection.cursor() as cursor:
-            cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_LOCK])
-            if not cursor.fetchone()[0]:
-                return done
-            cursor.execute(_FOLD_SQL, [_FOLD])
-            folded = cursor.fetchone()[0]
-        done += folded
-        if folded < _FOLD:
-            return done
+    return fold_in_batches(_FOLD_SQL, batch=_FOLD, lock=_LOCK)
 
 
 def rebuild() -> int:
