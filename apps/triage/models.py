@@ -362,3 +362,7 @@ class GroupTotal(models.Model):
             models.Index(fields=["currency"], name="triage_group_currency"),
             models.Index(fields=["group_id"], name="triage_group_several", condition=Q(alone=False)),
         ]  # fmt: skip
+
+
+from apps.triage.job_models import Job as Job  # noqa: E402 - Django finds the models of a room in this module
+from apps.triage.job_models import JobRow as JobRow  # noqa: E402

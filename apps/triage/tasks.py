@@ -1,4 +1,4 @@
-"""Bells of triage; each is safe to run twice. Public surface: task ``triage.fold_held``."""
+"""Bells of triage; each is safe to run twice. Public surface: tasks ``triage.fold_held``, ``triage.jobs``."""
 
 from __future__ import annotations
 
@@ -6,8 +6,14 @@ from celery import shared_task
 
 from apps.core.tasks import BellTask
 from apps.triage import rollups
+from apps.triage.jobs.work import work
 
 
 @shared_task(base=BellTask, name="triage.fold_held")
 def fold_held() -> int:
     return rollups.fold()
+
+
+@shared_task(base=BellTask, name="triage.jobs")
+def work_on_jobs() -> int:
+    return work()
