@@ -14,8 +14,9 @@ from tests.people import PASSWORD, stranger
 
 PLACES = {"ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1}
 WRITES = {
-    "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "transaction-run", "mapping-decide",
-    "prebill-approve", "prebill-send-back", "prebill-submit",
+    "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "job-plan",
+    "job-run", "job-stop", "job-drop", "transaction-run", "mapping-decide", "prebill-approve",
+    "prebill-send-back", "prebill-submit",
 }  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """The list on the left: groups by cause, or cases.
 
-Public surface: :func:`board_of`, :class:`Board`, :class:`GroupLine`, :func:`role_words`.
+Public surface: :func:`board_of`, :func:`cases_of`, :func:`scope_words`, :class:`Board`, :class:`GroupLine`,
+:func:`role_words`.
 """
 
 from __future__ import annotations
@@ -14,9 +15,9 @@ from django.core.paginator import Page
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from apps.console.access import ConsoleRequest
+from apps.console.access import ConsoleRequest, permissions
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
-from apps.core.scope import Scope
+from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role
 from apps.triage import selectors as triage
@@ -65,6 +66,8 @@ class Board:
     held: Sequence[tuple[Any, str]] = ()
     unknown: int = 0
     next_due: datetime | None = None
+    #: The reader may act on several cases at once.
+    choosing: bool = False
 
     @property
     def refs(self) -> list[str]:
@@ -87,7 +90,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         # A row says nothing of its group.
         rows = rows.prefetch_related(None)
         listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
-        parts = {"cases": list(listed.object_list), "page": listed}
+        choosing = permissions(request).scope("transaction.replay") != NOTHING
+        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing}
     if not whole:
         return Board(view=view, **parts)
     if group_id:
@@ -137,8 +141,13 @@ def _entity_id(entities: Sequence[Any], code: str) -> int | None:
 
 
 def filtered_cases(request: ConsoleRequest) -> Any:
+    """:func:`cases_of` of the request's own address."""
+    return cases_of(request, request.GET)
+
+
+def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
     """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
-    data = request.GET.copy()
+    data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
         data.pop("state")
@@ -147,6 +156,17 @@ def filtered_cases(request: ConsoleRequest) -> Any:
         if data.get("group") and not _filtered(request, data).exists():
             data.pop("state")
     return _filtered(request, data)
+
+
+def scope_words(query: QueryDict) -> str:
+    """What an address of the list chooses, in words: ``All that match: Billing analyst, OST-BE``."""
+    role = query.get("role") or ""
+    parts = [str(query.get(name)) for name in ("q", "entity", "code", "severity") if query.get(name)]
+    parts += [str(Role(role).label)] if role in Role.values else []
+    parts += [str(label) for value, label in ASSIGNEES if query.get("assignee") == value]
+    if query.get("group"):
+        parts.append(_("one cause"))
+    return _("All that match: %(filters)s") % {"filters": ", ".join(parts)} if parts else _("All open cases")
 
 
 def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:

@@ -19,7 +19,8 @@ from apps.triage.job_models import Job, JobRow, JobState, Outcome, Result
 
 @dataclass(frozen=True)
 class Progress:
-    """A job in figures. ``outcomes`` and ``results`` count cases; ``planned``, ``begun`` and ``verified`` of ``total``.
+    """A job in figures. ``outcomes`` and ``results`` count cases; ``planned`` of ``total``; ``settled`` of ``runnable`` have
+    come to an end, ``accepted`` were taken by the engine and ``verified`` of these have been looked at since.
 
     ``held`` is what all its cases held when it was planned, ``released`` what those hold that would clear, ``cleared`` what
     those held that did: ``(amount, currency)``; ``unknown`` counts the cases whose amount nobody knows.
@@ -28,7 +29,8 @@ class Progress:
     total: int
     planned: int
     runnable: int
-    begun: int
+    settled: int
+    accepted: int
     verified: int
     outcomes: Mapping[str, int]
     results: Mapping[str, int]
@@ -83,8 +85,9 @@ def progress(of: Job) -> Progress:
         total=of.total,
         planned=sum(outcomes.values()),
         runnable=sum(line["runnable"] for line in lines),
-        begun=begun,
-        verified=begun - results[Result.ACCEPTED],
+        settled=begun - results[Result.ACCEPTED],
+        accepted=begun - results[Result.SKIPPED],
+        verified=begun - results[Result.SKIPPED] - results[Result.ACCEPTED] - results[Result.GOES_ON],
         outcomes=outcomes,
         results=results,
         held=_money(lines),
