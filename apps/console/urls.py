@@ -9,8 +9,19 @@ from apps.console.home.urls import urlpatterns as home
 from apps.console.jobs.urls import urlpatterns as jobs
 from apps.console.mappings.urls import urlpatterns as mappings
 from apps.console.prebills.urls import urlpatterns as prebills
+from apps.console.savedviews.urls import urlpatterns as savedviews
 from apps.console.transactions.urls import urlpatterns as transactions
 
 app_name = "console"
 
-urlpatterns = [*home, *exceptions, *jobs, *transactions, *engagements, *prebills, *mappings, *audit]
+urlpatterns = [
+    *home,
+    *exceptions,
+    *jobs,
+    *transactions,
+    *engagements,
+    *prebills,
+    *mappings,
+    *savedviews,
+    *audit,
+]

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
+from apps.console.savedviews.presenters import Shelf, shelf_of
 from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role
@@ -68,6 +69,7 @@ class Board:
     next_due: datetime | None = None
     #: The reader may act on several cases at once.
     choosing: bool = False
+    shelf: Shelf | None = None
 
     @property
     def refs(self) -> list[str]:
@@ -109,6 +111,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         next_due=nearest.due_at if nearest else None,
+        shelf=shelf_of(request, "exceptions"),
         **parts,
     )
 

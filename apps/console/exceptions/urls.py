@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.console.exceptions import views
+from apps.console.exceptions import export, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
+    path("exceptions/export.<str:kind>", export.export, name="exceptions-export"),
     path("exceptions/<str:ref>/", views.case, name="case"),
     path("exceptions/<str:ref>/take", views.take, name="case-take"),
     path("exceptions/<str:ref>/assign", views.assign, name="case-assign"),
