@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework_api_key.models import AbstractAPIKey
 
 from apps.core import clock
-from apps.organization.permissions import Role
+from apps.organization.permissions import Audience, Role
 
 _Model = TypeVar("_Model", bound=models.Model)
 
@@ -219,14 +219,6 @@ class ClosedDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.on} {self.label}"
-
-
-class Audience(models.TextChoices):
-    """Who finds a saved view in the list of views."""
-
-    ME = "me", _("Only me")
-    ROLE = "role", _("Everyone with my role")
-    EVERYONE = "everyone", _("Everyone")
 
 
 class SavedView(models.Model):

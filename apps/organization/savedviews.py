@@ -15,7 +15,8 @@ from django.utils.translation import gettext as _
 
 from apps.core import clock
 from apps.core.errors import InvalidInput, NotFound
-from apps.organization.models import Audience, SavedView, User
+from apps.organization.models import SavedView, User
+from apps.organization.permissions import Audience
 
 #: Views of one person on one screen; more are no help to anybody.
 MOST = 50

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django import forms
 
-from apps.triage.job_models import Pace
+from apps.triage.jobs.selectors import Pace
 
 
 class PlanForm(forms.Form):

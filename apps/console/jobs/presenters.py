@@ -15,8 +15,8 @@ from django.utils.translation import ngettext
 from apps.console.access import ConsoleRequest
 from apps.console.pages import Listed, keyed_page_of
 from apps.core import clock
-from apps.triage.job_models import Job, JobState, Outcome, Pace, Result
 from apps.triage.jobs import selectors as jobs
+from apps.triage.jobs.selectors import Job, JobState, Outcome, Pace, Result
 
 PER_PAGE = 50
 #: The tone of a result, as a state that has it: what is accepted is not done.

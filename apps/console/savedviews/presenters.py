@@ -14,8 +14,7 @@ from django.urls import reverse
 
 from apps.console.access import ConsoleRequest, permissions
 from apps.organization import savedviews
-from apps.organization.models import Audience
-from apps.organization.permissions import Role
+from apps.organization.permissions import Audience, Role
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from apps.console.savedviews.presenters import SCREENS, kept_query
 from apps.core.errors import InvalidInput, NotAllowed
 from apps.core.scope import NOTHING
 from apps.organization import savedviews
-from apps.organization.models import Audience
+from apps.organization.permissions import Audience
 
 
 class ViewForm(forms.Form):

@@ -1,6 +1,7 @@
 """Reads of jobs for screens: a person's own, how far one has come, its cases.
 
-Public surface: :func:`mine`, :func:`job`, :func:`progress`, :func:`rows`, :func:`under_way`, :class:`Progress`.
+Public surface: :func:`mine`, :func:`job`, :func:`progress`, :func:`rows`, :func:`under_way`, :class:`Progress`; the words of
+a job: :class:`JobState`, :class:`Outcome`, :class:`Result`, :class:`Pace`.
 """
 
 from __future__ import annotations
@@ -14,7 +15,12 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from apps.core.errors import NotFound
-from apps.triage.job_models import Job, JobRow, JobState, Outcome, Result
+from apps.triage.job_models import Job as Job
+from apps.triage.job_models import JobRow
+from apps.triage.job_models import JobState as JobState
+from apps.triage.job_models import Outcome as Outcome
+from apps.triage.job_models import Pace as Pace
+from apps.triage.job_models import Result as Result
 
 
 @dataclass(frozen=True)
