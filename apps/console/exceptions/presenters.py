@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.console.access import ConsoleRequest, Permission, permitted
 from apps.console.exceptions.board import Board, role_words
+from apps.console.exceptions.deciding import DecideView, decide_view
 from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours, neighbours
 from apps.console.transactions import presenters as transactions
@@ -141,6 +142,8 @@ class CasePage:
     assignable: Sequence[Any]
     grid: Grid
     fix: FixView | None
+    decide: DecideView | None
+    edits: Sequence[Any]
     steps: Sequence[Step]
     running: Progress | None
     transaction: Any = None
@@ -149,7 +152,12 @@ class CasePage:
 
 
 def case_page(
-    request: ConsoleRequest, ref: str, board: Board, *, preview: PreviewView | None = None
+    request: ConsoleRequest,
+    ref: str,
+    board: Board,
+    *,
+    preview: PreviewView | None = None,
+    decided: tuple[str, Any] = ("", None),
 ) -> CasePage:
     """One case for one reader; not found outside the scope. Each tab reads only what it shows."""
     detail = triage.case_detail(request.scope, ref)
@@ -175,6 +183,10 @@ def case_page(
         assignable=_assignable(case) if may_fix and case.is_open else [],
         grid=grid_of(case, entry) if overview else Grid(),
         fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,
+        decide=decide_view(request, case, chosen=decided[0], preview=decided[1])
+        if overview and case.is_open
+        else None,
+        edits=triage.edits_of(case) if overview else [],
         steps=_steps(case, entry) if overview else [],
         running=progress_of(case) if overview and case.mapping_id else None,
     )
