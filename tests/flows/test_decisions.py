@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from apps.core.errors import InvalidInput, NotAllowed, Stale
+from apps.core.errors import InvalidInput, NotAllowed, Stale, Unavailable, WrongState
 from apps.journal.models import Audit
 from apps.organization import selectors as organization
 from apps.records import selectors as records
@@ -133,6 +133,34 @@ def test_a_missing_legal_entity_is_filled_in_until_the_source_says_another(bench
     bench.poll(("crm", "deal"))
     assert not triage.edits_of(case)[0].counts, "the source is right"
     assert ("AMD-UNAPPROVED", "open") in bench.cases(key), "its own word is held like any change of terms"
+
+
+def test_what_is_said_to_be_fixed_is_looked_up_before_it_counts(bench: Bench):
+    deal_id = without_entity(bench)
+    case, owen = case_of(f"crm:{deal_id}"), acts.person("owen")
+    with pytest.raises(InvalidInput, match="has no deal with the id"):
+        triage_services.case_assert(case=case, external_id="006000000000000", by=owen)
+    with pytest.raises(WrongState, match="would still stop"):
+        triage_services.case_assert(case=case, external_id=deal_id, by=owen)
+    case.refresh_from_db()
+    assert (case.state, case.fixed_by) == ("open", None)
+    bench.control.patch("crm", "Opportunity", deal_id, {"Contracting_Entity__c": "MER-UK"})
+    triage_services.case_assert(case=case, external_id=deal_id, by=owen, why="Sales has corrected it.")
+    bench.settle()
+    assert bench.cases(f"crm:{deal_id}") == [("CUS-LE-MISSING", "resolved")]
+    assert bench.provisioning(deal_id).state == "succeeded"
+    case.refresh_from_db()
+    assert (case.how, case.fixed_by) == ("manual", owen)
+    assert case.events.filter(note__contains=f"record {deal_id}. Sales has corrected it.").exists()
+
+
+def test_a_system_that_does_not_answer_proves_nothing(bench: Bench):
+    deal_id = without_entity(bench)
+    case = case_of(f"crm:{deal_id}")
+    bench.control.fault("crm", "status", status=503, times=20)
+    with pytest.raises(Unavailable, match="could not be asked"):
+        triage_services.case_assert(case=case, external_id=deal_id, by=acts.person("owen"))
+    assert case_of(f"crm:{deal_id}").state == "open"
 
 
 def test_who_may_not_fix_may_not_decide_and_a_preview_is_one_persons(bench: Bench):

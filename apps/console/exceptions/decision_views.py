@@ -1,6 +1,6 @@
 """Decide about a case: previewed, then kept and run.
 
-Public surface: the views :func:`preview` and :func:`decide`.
+Public surface: the views :func:`preview`, :func:`decide` and :func:`assert_fixed`.
 """
 
 from __future__ import annotations
@@ -23,6 +23,13 @@ from apps.triage import services as triage_services
 
 class DecideForm(forms.Form):
     token = forms.CharField(max_length=100_000)
+    why = forms.CharField(max_length=500, required=False)
+
+
+class AssertForm(forms.Form):
+    """``record`` is the id of the record in the system that is right."""
+
+    record = forms.CharField(max_length=100)
     why = forms.CharField(max_length=500, required=False)
 
 
@@ -62,4 +69,21 @@ def decide(request: ConsoleRequest, ref: str) -> HttpResponse:
         case=row, token=form.cleaned_data["token"], by=request.user, why=form.cleaned_data["why"]
     )
     messages.success(request, _("Decided; %(ref)s runs again.") % {"ref": row.transaction_ref})
+    return redirect("console:case", ref)
+
+
+@require_POST
+@screen("exception.view")
+def assert_fixed(request: ConsoleRequest, ref: str) -> HttpResponse:
+    """Look up the record that is said to fix it, and run what clears with it."""
+    row = triage.case_detail(request.scope, ref).case
+    form = AssertForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput(_("Name the record by its id, of at most 100 characters."))
+    triage_services.case_assert(
+        case=row, external_id=form.cleaned_data["record"], by=request.user, why=form.cleaned_data["why"]
+    )
+    messages.success(
+        request, _("Found; %(ref)s runs again and is verified by its end.") % {"ref": row.transaction_ref}
+    )
     return redirect("console:case", ref)

@@ -25,6 +25,7 @@ from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
+from apps.triage import services as triage_services
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -144,6 +145,8 @@ class CasePage:
     fix: FixView | None
     decide: DecideView | None
     edits: Sequence[Any]
+    #: The system whose record may be named as the fix; "" where there is none to be asked.
+    asked: str
     steps: Sequence[Step]
     running: Progress | None
     transaction: Any = None
@@ -187,6 +190,7 @@ def case_page(
         if overview and case.is_open
         else None,
         edits=triage.edits_of(case) if overview else [],
+        asked=_asked(case) if overview and case.is_open and may_fix else "",
         steps=_steps(case, entry) if overview else [],
         running=progress_of(case) if overview and case.mapping_id else None,
     )
@@ -199,6 +203,11 @@ def _with_technical(page: CasePage) -> CasePage:
     except NotFound:
         return page
     return replace(page, transaction=row, plan=sync.last_plan(row), bars=transactions.bars(row))
+
+
+def _asked(case: Any) -> str:
+    system = triage_services.asked_system(case)
+    return system.name if system is not None and case.state != "in_progress" else ""
 
 
 def _assignable(case: Any) -> list[Any]:

@@ -15,6 +15,7 @@ urlpatterns = [
     path("exceptions/<str:ref>/fix", views.fix, name="case-fix"),
     path("exceptions/<str:ref>/decide/preview", decision_views.preview, name="case-decide-preview"),
     path("exceptions/<str:ref>/decide", decision_views.decide, name="case-decide"),
+    path("exceptions/<str:ref>/assert", decision_views.assert_fixed, name="case-assert"),
     path("exceptions/<str:ref>/progress", views.progress, name="case-progress"),
     path("exceptions/<str:ref>/retry/preview", views.retry_preview, name="case-retry-preview"),
     path("exceptions/<str:ref>/retry", views.retry, name="case-retry"),
