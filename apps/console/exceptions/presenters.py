@@ -147,6 +147,8 @@ class CasePage:
     edits: Sequence[Any]
     #: The system whose record may be named as the fix; "" where there is none to be asked.
     asked: str
+    #: Steps that were sent and nobody knows what became of; nothing is run again before they are looked up.
+    in_doubt: str
     steps: Sequence[Step]
     running: Progress | None
     transaction: Any = None
@@ -190,6 +192,9 @@ def case_page(
         if overview and case.is_open
         else None,
         edits=triage.edits_of(case) if overview else [],
+        in_doubt=", ".join(sync.in_doubt([case.transaction_id]).get(case.transaction_id, []))
+        if overview
+        else "",
         asked=_asked(case) if overview and case.is_open and may_fix else "",
         steps=_steps(case, entry) if overview else [],
         running=progress_of(case) if overview and case.mapping_id else None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from apps.core.scope import EVERYTHING
+from apps.sync.models import Subject
 from apps.triage import selectors as triage
 from tests.console.texts import text_of
 from tests.people import hire
@@ -103,3 +104,14 @@ def test_an_auditor_reads_the_case_and_is_told_why_the_fix_is_not_theirs(world, 
     page = text_of(signed_in("otto").get(f"/exceptions/{case.ref}/"))
     assert "You may not add mappings here. Ask Ana Lindqvist." in page
     assert "Take it" not in page
+
+
+def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_in):
+    case = world.broken_deal(1, code="INV-UNKNOWN", value="", field="")
+    client = signed_in("ana")
+    assert "Preview a run" in text_of(client.get(f"/exceptions/{case.ref}/"))
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    page = text_of(client.get(f"/exceptions/{case.ref}/"))
+    assert "What became of erp.invoice is not known" in page
+    assert "Look it up now" in page
+    assert "Preview a run" not in page
