@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from apps.canonical.money import Money
 from apps.core.scope import EVERYTHING
 from apps.sync.models import Subject
 from apps.triage import selectors as triage
@@ -115,3 +116,22 @@ def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_i
     assert "What became of erp.invoice is not known" in page
     assert "Look it up now" in page
     assert "Preview a run" not in page
+
+
+def test_what_differs_from_the_terms_last_agreed_comes_first(world, signed_in):
+    world.engagement(number="00007", amount=Money.of("90000", "GBP"))
+    case = world.broken_deal(
+        7,
+        entity=world.uk,
+        code="AMD-UNAPPROVED",
+        object_type="deal",
+        field="amount",
+        value="120000",
+        amount="120000",
+    )
+    page = text_of(signed_in("carla").get(f"/exceptions/{case.ref}/"))
+    assert "Last agreed (000)" in page
+    grid = page[page.index("Last agreed (000)") :]
+    assert grid.index("Amount") < grid.index("Legal entity"), "the field in question first"
+    assert "GBP 90,000.00" in grid
+    assert "GBP 120,000.00" in grid
