@@ -104,8 +104,8 @@ class Case(models.Model):
     legal_entity = models.ForeignKey(
         "organization.LegalEntity", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
     )
-    ref = models.CharField(max_length=32, unique=True)
-    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="cases")
+    ref = models.CharField(max_length=32)
+    group = models.ForeignKey(Group, on_delete=models.PROTECT, related_name="cases", db_index=False)
     transaction_id = models.BigIntegerField()
     transaction_ref = models.CharField(max_length=32)
     correlation_id = models.UUIDField(default=uuid.uuid4)
@@ -152,6 +152,8 @@ class Case(models.Model):
 
     class Meta:
         constraints = [
+            # Not ``unique=True``, which would keep a second index for searches by the beginning.
+            models.UniqueConstraint(fields=["ref"], name="triage_case_ref_key"),
             models.UniqueConstraint(
                 fields=["group", "subject_kind", "subject_key"], condition=_OPEN, name="triage_one_open_case"
             ),
