@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from apps.console.templatetags.console import ago, stamp
-from apps.console.templatetags.rows import case_rows, transaction_rows
+from apps.console.templatetags.rows import case_rows, options, transaction_rows
 
 NASTY = "<script>\"'&</script>"
 ESCAPED = "&lt;script&gt;&quot;&#x27;&amp;&lt;/script&gt;"
@@ -22,8 +22,8 @@ AT = datetime(2026, 11, 25, 23, 30, tzinfo=UTC)
 
 def transaction(**fields: Any) -> Any:
     values = {
-        "ref": "TX-1", "label": NASTY, "subject": SimpleNamespace(key=NASTY), "reason": "", "customer": NASTY, "flow": NASTY,
-        "state": "held", "legal_entity_id": 1, "legal_entity": SimpleNamespace(code=NASTY), "amount": None, "currency": "",
+        "ref": "TX-1", "label": NASTY, "subject__key": NASTY, "reason": "", "customer": NASTY, "flow": NASTY,
+        "state": "held", "legal_entity__code": NASTY, "amount": None, "currency": "",
         "attempts": 2, "created_at": AT,
     }  # fmt: skip
     return SimpleNamespace(**{**values, **fields})
@@ -32,9 +32,8 @@ def transaction(**fields: Any) -> Any:
 def case(**fields: Any) -> Any:
     values = {
         "ref": "EX-1", "label": NASTY, "subject_key": NASTY, "reason": NASTY, "customer_name": NASTY, "state": "open",
-        "get_state_display": lambda: NASTY, "legal_entity_id": 1, "legal_entity": SimpleNamespace(code=NASTY),
-        "assignee_id": 1, "assignee": NASTY, "is_open": True, "currency": "", "held_amount": None, "due_at": AT,
-        "resolved_at": None,
+        "legal_entity__code": NASTY, "assignee__first_name": NASTY, "assignee__last_name": "", "assignee__email": "",
+        "assignee__username": NASTY, "currency": "", "held_amount": None, "due_at": AT, "resolved_at": None,
     }  # fmt: skip
     return SimpleNamespace(**{**values, **fields})
 
@@ -47,7 +46,16 @@ def cases(*rows: Any, query: str = "", current: str = "", group: Any = None) -> 
 
 
 @pytest.mark.parametrize(
-    "written", [transaction_rows([transaction(), transaction(reason=NASTY * 20)]), cases(case())]
+    "written",
+    [
+        transaction_rows([transaction(label=""), transaction(reason=NASTY * 20)]),
+        transaction_rows([transaction(ref=NASTY)]),
+        cases(case(label="")),
+        cases(case(ref=NASTY, assignee__first_name="", assignee__email=NASTY)),
+        cases(case(), group=True),
+        options([(NASTY, NASTY)]),
+        options([(NASTY, NASTY)], NASTY),
+    ],
 )
 def test_what_people_typed_is_text(written):
     assert "<script" not in written
@@ -68,6 +76,29 @@ def test_the_open_case_is_marked_and_unknown_money_is_said():
     assert ("aria-current" in first, "aria-current" in second) == (False, True)
     assert "unknown" in first
     assert "12" in second
+
+
+def test_who_has_a_case_is_called_by_name_else_address_else_log_in_name():
+    names = [
+        ("Ana", "Ruiz", "ana@x.example", "ana"),
+        ("", "", "ana@x.example", "ana"),
+        ("", "", "", "ana"),
+    ]
+    fields = ("assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username")
+    written = [cases(case(**dict(zip(fields, one, strict=True)))) for one in names]
+    assert [
+        f"<span>{who}</span>" in row
+        for who, row in zip(("Ana Ruiz", "ana@x.example", "ana"), written, strict=True)
+    ] == ([True] * 3)
+    nobody = dict.fromkeys(fields)
+    assert "nobody yet" in cases(case(**nobody))
+    assert "nobody yet" not in cases(case(state="resolved", resolved_at=AT, **nobody))
+
+
+def test_of_choices_only_the_chosen_one_is_selected():
+    written = options([("a", "A (1)"), ("b", "B (2)")], "b")
+    assert written == '<option value="a">A (1)</option><option value="b" selected>B (2)</option>'
+    assert "selected" not in options([("a", "A")], None)
 
 
 def test_equal_instants_are_written_in_each_readers_zone():

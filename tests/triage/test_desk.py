@@ -139,7 +139,11 @@ def test_running_again_wakes_the_transaction_of_the_case(uk):
     ana = hire("ana", uk)
     case = opened(uk)
     answer = services.case_retry(case=case, by=ana, why="The item is active again.")
-    assert answer == {"replayed": [case.transaction_id], "skipped": []}
+    assert answer == {
+        "replayed": [case.transaction_id],
+        "skipped": [],
+        "runs": {case.transaction_id: case.transaction_id},
+    }
     assert Transaction.objects.get(pk=case.transaction_id).state == "pending"
     assert case.events.latest("id").note == "The item is active again."
 
@@ -174,7 +178,11 @@ def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_dat
 
     assert together(as_a_worker, run_again) == [
         "took the case",
-        {"replayed": [case.transaction_id], "skipped": []},
+        {
+            "replayed": [case.transaction_id],
+            "skipped": [],
+            "runs": {case.transaction_id: case.transaction_id},
+        },
     ]
 
 

@@ -59,7 +59,7 @@ class Board:
     page: Page | Listed | None = None
     group: GroupLine | None = None
     filtered: bool = False
-    entities: Sequence[Any] = ()
+    entities: Sequence[tuple[str, str]] = ()
     roles: Sequence[tuple[str, Any]] = ()
     assignees: Sequence[tuple[str, Any]] = ()
     orders: Sequence[tuple[str, Any]] = ()
@@ -82,16 +82,14 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
     filtered = any(request.GET.get(name) for name in _FILTERS)
-    entities = organization.entities(scope=request.scope)
+    entities = organization.entity_choices(request.scope)
     facets = _facets(request, entities)
     if view == "groups":
         page, found = _groups(request, rows, entities)
         parts: dict[str, Any] = {"groups": [group_line(row) for row in found], "page": page}
     else:
         total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
-        # A row says nothing of its group.
-        rows = rows.prefetch_related(None)
-        listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
+        listed = keyed_page_of(request, triage.listed(rows), total=total, by="due_at", per_page=PER_PAGE)
         choosing = permissions(request).scope("transaction.replay") != NOTHING
         parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing}
     if not whole:
@@ -99,25 +97,24 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     if group_id:
         parts["group"] = _group(request.scope, group_id)
     held = triage.billing_held(request.scope)
-    nearest = triage.open_cases(request.scope).filter(due_at__isnull=False).first()
     return Board(
         view=view,
         filtered=filtered,
-        entities=[(row, with_count(row.code, facets.entities.get(row.pk, 0))) for row in entities],
+        entities=[(code, with_count(code, facets.entities.get(pk, 0))) for pk, code in entities],
         roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
         assignees=ASSIGNEES,
         orders=ORDERS,
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
-        next_due=nearest.due_at if nearest else None,
+        next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
         **parts,
     )
 
 
 def _groups(
-    request: ConsoleRequest, rows: Any, entities: Sequence[Any]
+    request: ConsoleRequest, rows: Any, entities: Sequence[tuple[int, str]]
 ) -> tuple[Page, Sequence[triage.GroupRow]]:
     """A page of groups: from what is kept of all open cases; searched or narrowed to a person, from the cases themselves."""
     order = request.GET.get("order") or "money"
@@ -138,9 +135,9 @@ def _groups(
     return page, triage.group_rows(page.object_list, rows)
 
 
-def _entity_id(entities: Sequence[Any], code: str) -> int | None:
+def _entity_id(entities: Sequence[tuple[int, str]], code: str) -> int | None:
     """None for all; 0, which no entity has, for one that the reader does not see."""
-    return next((row.pk for row in entities if row.code == code), 0) if code else None
+    return next((pk for pk, its_code in entities if its_code == code), 0) if code else None
 
 
 def filtered_cases(request: ConsoleRequest) -> Any:
@@ -150,6 +147,8 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
     """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
+    if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
+        return triage.open_cases(request.scope)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
@@ -176,7 +175,7 @@ def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[Any]) -> triage.Facets:
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets:
     """How many cases each choice leaves, of the states that the list shows."""
     return triage.facets(
         request.scope,
