@@ -13,7 +13,7 @@ the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,9 +76,15 @@ _LISTED = (
 )  # fmt: skip
 
 
-def listed(rows: QuerySet[Case]) -> QuerySet[Any]:
-    """The same cases as named tuples of what a list shows: no model is made of a row that is only read."""
-    return rows.prefetch_related(None).values_list(*_LISTED, named=True)
+#: What a row shows besides when its reader wants it.
+EXTRA_COLUMNS = ("code", "customer_name", "opened_at", "engagement_key", "transaction_ref")
+
+
+def listed(rows: QuerySet[Case], *, extra: Collection[str] = ()) -> QuerySet[Any]:
+    """The same cases as named tuples of what a list shows, with some of :data:`EXTRA_COLUMNS`: no model is made of a row that
+    is only read."""
+    more = [name for name in EXTRA_COLUMNS if name in extra and name not in _LISTED]
+    return rows.prefetch_related(None).values_list(*_LISTED, *more, named=True)
 
 
 def state_words(state: str) -> str:

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.paginator import Page
 from django.http import QueryDict
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
@@ -25,6 +26,14 @@ from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
+#: Columns that may be added to the list of cases (``?cols=``), by the names of ``triage.selectors.EXTRA_COLUMNS``.
+COLUMNS = (
+    ("code", gettext_lazy("Code")),
+    ("customer_name", gettext_lazy("Client")),
+    ("opened_at", gettext_lazy("Opened")),
+    ("engagement_key", gettext_lazy("Engagement")),
+    ("transaction_ref", gettext_lazy("Transaction")),
+)
 _FILTERS = ("q", "role", "entity", "assignee", "severity", "code")
 
 
@@ -70,6 +79,9 @@ class Board:
     #: The reader may act on several cases at once.
     choosing: bool = False
     shelf: Shelf | None = None
+    #: What the reader wants to see of each case besides.
+    extra: tuple[str, ...] = ()
+    columns: Sequence[tuple[str, Any]] = ()
 
     @property
     def refs(self) -> list[str]:
@@ -89,9 +101,11 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         parts: dict[str, Any] = {"groups": [group_line(row) for row in found], "page": page}
     else:
         total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
-        listed = keyed_page_of(request, triage.listed(rows), total=total, by="due_at", per_page=PER_PAGE)
+        extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
+        shown = triage.listed(rows, extra=extra)
+        listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
         choosing = permissions(request).scope("transaction.replay") != NOTHING
-        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing}
+        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing, "extra": extra}
     if not whole:
         return Board(view=view, **parts)
     if group_id:
@@ -109,6 +123,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         unknown=sum(line.unknown for line in held),
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
+        columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
 

@@ -95,6 +95,18 @@ def choice_box(ref: str) -> str:
     )
 
 
+def _extra(row: Any, names: Iterable[str], moments: Moments) -> str:
+    """The columns that the reader has added; what is empty is left out."""
+    parts = []
+    for name in names:
+        value = getattr(row, name)
+        if name == "opened_at":
+            parts.append(f"<span>{escape(_('opened'))} {moments.ago(value)}</span>")
+        elif value:
+            parts.append(f'<span class="{"" if name == "customer_name" else "ref"}">{escape(value)}</span>')
+    return "".join(parts)
+
+
 @register.simple_tag(takes_context=True)
 def case_rows(context: template.Context, board: Any, current: str = "") -> SafeString:
     """``<li>`` of each case of the board (``triage.selectors.listed``); the one whose reference is ``current`` is marked."""
@@ -123,12 +135,13 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
             else f'<span class="soft">{moments.ago(row.resolved_at)}</span>'
         )
         choice = choice_box(row.ref) if board.choosing else ""
+        more = _extra(row, board.extra, moments) if board.extra else ""
         css, here = (" is-current", ' aria-current="true"') if current == row.ref else ("", "")
         written.append(
             f'<li class="row-item{css}" data-row="{ref}">{choice}'
             f'<a href="{link}" hx-get="{link}" hx-target="#detail" hx-push-url="true"{here}>'
             f'<span class="reason">{escape(row.label or row.subject_key)}</span><span class="meta">{about}</span>'
-            f'<span class="meta">{states[row.state]}<span class="ref">{ref}</span>{entity}<span>{who}</span></span>'
+            f'<span class="meta">{states[row.state]}<span class="ref">{ref}</span>{entity}<span>{who}</span>{more}</span>'
             f'<span class="aside"><span class="strong">{held}</span>{when}</span></a></li>'
         )
     return mark_safe("\n".join(written))  # noqa: S308 - every text was escaped above
