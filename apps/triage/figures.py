@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case as When_
-from django.db.models import Count, DecimalField, F, Max, Min, Q, QuerySet, Sum, Value, When
+from django.db.models import Count, DecimalField, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Cast
 
 from apps.canonical.money import Money
@@ -30,6 +30,7 @@ from apps.organization import selectors as organization
 from apps.triage import rollups
 from apps.triage.catalogue import CATALOGUE, Entry, Severity, codes_for_role, entry
 from apps.triage.models import OPEN_STATES, Case, Group
+from apps.triage.states import HIDDEN
 
 _MONEY = DecimalField(max_digits=24, decimal_places=4)
 
@@ -62,6 +63,7 @@ class GroupRow:
     oldest: datetime
     due_at: datetime | None
     first_ref: str
+    state: str
 
     @property
     def resolvers(self) -> tuple[str, ...]:
@@ -121,6 +123,22 @@ def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
     return aggregated.order_by(*orders.get(order, orders["money"]), "group_id")
 
 
+def with_status(rows: QuerySet[Case], status: str) -> QuerySet[Case]:
+    """Cases of groups in a state of the desk; "" leaves out what is snoozed or ignored, ``any`` nothing."""
+    if status == "any":
+        return rows
+    if status == "":
+        return rows.exclude(group_id__in=Group.objects.filter(state__in=HIDDEN).values("pk"))
+    return rows.filter(group_id__in=Group.objects.filter(state=status).values("pk"))
+
+
+def put_aside(scope: Scope) -> dict[str, int]:
+    """How many groups with open cases that the scope sees are snoozed and ignored; states without any are absent."""
+    seen = Case.objects.within(scope).filter(state__in=OPEN_STATES, group_id=OuterRef("pk"))
+    found = Group.objects.filter(Exists(seen), state__in=HIDDEN).values_list("state")
+    return dict(found.annotate(number=Count("pk")).order_by())
+
+
 def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[GroupRow]:
     """One page of :func:`groups` with words and money, in four queries whatever its length."""
     page = list(page)
@@ -164,9 +182,11 @@ def group_list(
     roles: Iterable[str] | None = None,
     code: str = "",
     legal_entity_id: int | None = None,
+    status: str = "",
 ) -> GroupList | None:
     """What :func:`groups` and :func:`group_rows` say of all open cases, from totals that are kept: of one legal entity, one
-    code, or those that one of ``roles`` resolves. None where no totals are kept for such a scope."""
+    code, or those that one of ``roles`` resolves, and of one ``status`` as :func:`with_status` takes it. None where no totals
+    are kept for such a scope."""
     if not rollups.answers(scope):
         return None
     codes, but = _codes(roles, code)
@@ -181,6 +201,7 @@ def group_list(
             entity_id=legal_entity_id,
             codes=codes,
             but=but,
+            status=status,
         )
     )
 
@@ -220,6 +241,7 @@ def _row(
         oldest=line["oldest"],
         due_at=line["due"],
         first_ref=refs[line["first"]],
+        state=found.state,
     )
 
 

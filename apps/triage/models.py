@@ -19,6 +19,7 @@ from apps.journal import counters
 from apps.journal.transitions import Arrows
 from apps.triage import rollups
 from apps.triage.catalogue import Severity
+from apps.triage.states import GROUP_ARROWS, HIDDEN, GroupState, Treatment
 
 #: How many cases of each state, severity and code, for the lists' facets.
 CASES = counters.declare(counters.Counter("case", "triage_case", ("state", "severity", "code")))
@@ -68,7 +69,12 @@ class How(models.TextChoices):
 
 
 class Group(models.Model):
-    """Cases with the same cause. The fingerprint covers legal entity, flow, step, code, object type, field and value."""
+    """Cases with the same cause. The fingerprint covers legal entity, flow, step, code, object type, field and value.
+
+    ``until``, ``treatment``, ``note``, ``moved_by`` and ``moved_at`` are about the present state; ``version`` counts moves."""
+
+    ARROWS = GROUP_ARROWS
+    AUDIT_TYPE = "case_group"
 
     legal_entity = models.ForeignKey(
         "organization.LegalEntity", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -82,9 +88,30 @@ class Group(models.Model):
     value = models.CharField(max_length=300, blank=True, default="")
     #: The sentence of the newest case, shown for the whole group.
     reason = models.TextField()
+    state = models.CharField(
+        max_length=16, choices=GroupState.choices, default=GroupState.OPEN, db_default="open"
+    )
+    version = models.PositiveIntegerField(default=0, db_default=0)
+    until = models.DateTimeField(null=True, blank=True)
+    treatment = models.CharField(
+        max_length=12, choices=Treatment.choices, blank=True, default="", db_default=""
+    )
+    note = models.TextField(blank=True, default="", db_default="")
+    moved_at = models.DateTimeField(null=True, blank=True)
+    moved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
     created_at = models.DateTimeField()
 
     objects = ScopedQuerySet.as_manager()
+
+    class Meta:
+        indexes = [
+            # Few rows: what lists leave out, and what the sweeper wakes.
+            models.Index(
+                fields=["until", "id"], condition=Q(state__in=[s.value for s in HIDDEN]), name="triage_hidden"
+            )
+        ]
 
     def __str__(self) -> str:
         return f"{self.code} {self.value}"
@@ -362,3 +389,9 @@ class GroupTotal(models.Model):
             models.Index(fields=["currency"], name="triage_group_currency"),
             models.Index(fields=["group_id"], name="triage_group_several", condition=Q(alone=False)),
         ]  # fmt: skip
+
+
+# The tables of the desk are in a module of their own.
+from apps.triage.desk_models import GroupEvent as GroupEvent  # noqa: E402
+from apps.triage.desk_models import Undo as Undo  # noqa: E402
+from apps.triage.desk_models import Unsettled as Unsettled  # noqa: E402

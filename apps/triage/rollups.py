@@ -194,13 +194,21 @@ _ORDERS = {
     "count": "cases DESC",
 }
 
+#: By partial index what lists leave out; few groups are in any of these states.
+_STATUS = {
+    "": "NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE state IN ('snoozed', 'ignored')))",
+    "any": "true",
+}
+_ONLY = "group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE state = %(status)s))"
+
 
 @dataclass(frozen=True)
 class GroupSums:
     """Groups of the open cases that a scope sees, in an order, ready for a paginator: counted, and sliced, a query each.
 
     ``entity_id`` is one legal entity or None. ``codes`` limits to groups of these catalogue codes, ``but`` to those of none of
-    these. ``rates``: what one unit of a currency is worth.
+    these. ``rates``: what one unit of a currency is worth. ``status`` is a state of groups; "" leaves out what is snoozed or
+    ignored, ``any`` nothing.
     """
 
     scope: Scope
@@ -211,6 +219,7 @@ class GroupSums:
     entity_id: int | None = None
     codes: Collection[str] | None = None
     but: Collection[str] | None = None
+    status: str = ""
 
     def count(self) -> int:
         with connection.cursor() as cursor:
@@ -261,7 +270,8 @@ class GroupSums:
             parts.append("code = ANY(%(codes)s)")
         if self.but is not None:
             parts.append("NOT code = ANY(%(but)s)")
-        return f"({' OR '.join(parts)})" if parts else "true"
+        codes = f"({' OR '.join(parts)})" if parts else "true"
+        return f"{codes} AND {_STATUS.get(self.status, _ONLY)}"
 
     @property
     def _given(self) -> dict[str, Any]:
@@ -270,7 +280,7 @@ class GroupSums:
             may = self.scope.allows(legal_entity_id=self.entity_id)
             seen = {"all": False, "entities": [self.entity_id] if may else []}
         return {
-            **seen, "groups": None, "codes": list(self.codes or ()), "but": list(self.but or ()),
+            **seen, "status": self.status, "groups": None, "codes": list(self.codes or ()), "but": list(self.but or ()),
             "rated": list(self.rates), "unrated": list(self.unrated),
         }  # fmt: skip
 
@@ -324,6 +334,10 @@ lines AS (
     SELECT live.*, count(*) OVER (PARTITION BY live.group_id) = 1 AS alone
     FROM wanted CROSS JOIN LATERAL ({_LIVE} GROUP BY 1, 2, 3) AS live
 ),
+unsettled AS (
+    INSERT INTO triage_unsettled (group_id) SELECT g.id FROM wanted JOIN triage_group g ON g.id = wanted.group_id
+    WHERE (g.state = 'resolved') = EXISTS (SELECT 1 FROM lines l WHERE l.group_id = g.id)
+),
 put_lines AS (
     INSERT INTO triage_grouptotal ({_LINES}, alone) SELECT {_LINES}, alone FROM lines
     ON CONFLICT (group_id, legal_entity_id, currency) DO UPDATE SET cases = excluded.cases, oldest = excluded.oldest,
@@ -347,6 +361,12 @@ def fold() -> int:
 
 def rebuild() -> int:
     """Forget the totals and make them again while everything goes on; figures are exact, though slow, meanwhile."""
+    touch_all()
+    return fold()
+
+
+def touch_all() -> None:
+    """Forget the totals; the folder makes them again from the cases."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         for table in ("triage_touched", "triage_heldsubject", "triage_heldtotal", "triage_grouptotal"):
@@ -354,7 +374,6 @@ def rebuild() -> int:
         cursor.execute(
             f"{_TOUCH} SELECT DISTINCT {_PLACE} FROM triage_case WHERE {_OPEN} ORDER BY group_id"  # noqa: S608
         )
-    return fold()
 
 
 _DRIFTS = f"""

@@ -2,7 +2,8 @@
 
 Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`facets`, :func:`case_detail`,
 :func:`cases_of_engagement`, :func:`cases_of_transaction`, :func:`cleared_by_mappings` ·
-:func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group` ·
+:func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`with_status`,
+:func:`put_aside` ·
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
 :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
@@ -34,12 +35,24 @@ from apps.triage.figures import group_rows as group_rows
 from apps.triage.figures import groups as groups
 from apps.triage.figures import held_of as held_of
 from apps.triage.figures import in_reporting as in_reporting
+from apps.triage.figures import put_aside as put_aside
 from apps.triage.figures import reporting_currency as reporting_currency
 from apps.triage.figures import reporting_rates as reporting_rates
+from apps.triage.figures import with_status as with_status
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
-from apps.triage.models import ALL_STATES, CASES, OPEN_STATES, Case, CaseEvent, Comment, Group, How
+from apps.triage.models import (
+    ALL_STATES,
+    CASES,
+    OPEN_STATES,
+    Case,
+    CaseEvent,
+    Comment,
+    Group,
+    GroupEvent,
+    How,
+)
 from apps.triage.ranking import Candidate, ranked
 
 
@@ -149,10 +162,19 @@ def cleared_by_mappings(mapping_ids: Iterable[int]) -> dict[int, int]:
 def group(scope: Scope, group_id: int) -> Group:
     """One group of which the scope sees at least one case; :class:`NotFound` otherwise."""
     visible = Case.objects.within(scope).filter(group_id=group_id)
-    found = Group.objects.select_related("legal_entity").filter(pk__in=visible.values("group_id")).first()
+    found = (
+        Group.objects.select_related("legal_entity", "moved_by")
+        .filter(pk__in=visible.values("group_id"))
+        .first()
+    )
     if found is None:
         raise NotFound(_("There is no such group of cases, or you may not see it."))
     return found
+
+
+def group_history(found: Group) -> list[GroupEvent]:
+    """Every move of a group, oldest first."""
+    return list(found.events.select_related("by"))
 
 
 # ---- The fix form ---------------------------------------------------------------------------------------------------

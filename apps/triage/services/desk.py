@@ -15,7 +15,7 @@ from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.sync import services as sync
-from apps.triage.models import OPEN_STATES, Case, CaseState, Comment
+from apps.triage.models import OPEN_STATES, Case, CaseState, Comment, Group
 from apps.triage.services import moves
 
 _LONGEST_COMMENT = 5000
@@ -116,6 +116,19 @@ def require(case: Case, by: Any, verb: str) -> None:
         raise NotAllowed(
             _("%(ref)s has no legal entity yet; it needs a role in all of them.") % {"ref": case.ref}
         )
+
+
+def require_group(group: Group, by: Any) -> None:
+    """Raise :class:`NotAllowed` unless ``by`` may fix every open case of the group."""
+    scope = organization.scope_of(by, "exception.fix")
+    if scope.allows(legal_entity_id=group.legal_entity_id):
+        return
+    stands = Case.objects.filter(group_id=group.pk, state__in=OPEN_STATES)
+    mine = Case.objects.within(scope).filter(group_id=group.pk)
+    if stands.exists() and not stands.exclude(pk__in=mine.values("pk")).exists():
+        return
+    organization.require(by, "exception.fix", legal_entity_id=group.legal_entity_id)
+    raise NotAllowed(_("It reaches beyond what you may fix, so that you cannot decide about all of it."))
 
 
 def actionable(case: Case, by: Any, verb: str) -> list[Case]:

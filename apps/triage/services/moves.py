@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.billing import services as billing
 from apps.core import clock, correlation
+from apps.journal import services as journal
 from apps.journal import transitions
 from apps.triage.catalogue import Severity
-from apps.triage.models import Case, CaseEvent, CaseState
+from apps.triage.models import Case, CaseEvent, CaseState, Group, GroupEvent
+from apps.triage.states import GroupState
+from apps.triage.words import at_words
 
 
 def source_ref(case: Case) -> str:
@@ -51,6 +56,58 @@ def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", 
         ],
         batch_size=1000,
     )
+
+
+def move_group(group: Group, *, to: GroupState, by: Any, note: str, said: str = "", **fields: Any) -> bool:
+    """Move a group that the caller has locked, with its history (``said``: in these words); a second decision for the same
+    state renews what it says.
+
+    ``fields``: ``until``, ``treatment``, and for an undo ``moved_at`` and ``moved_by_id``."""
+    former, now = str(group.state), clock.now()
+    values = {
+        "note": note,
+        "until": None,
+        "treatment": "",
+        "moved_at": now,
+        "moved_by_id": by.pk if by else None,
+        "version": group.version + 1,
+        **fields,
+    }
+    if former == to:
+        for name, value in values.items():
+            setattr(group, name, value)
+        group.save(update_fields=list(values))
+        journal.record(
+            verb="case_group.renewed",
+            object_type="case_group",
+            object_ref=str(group.pk),
+            by=by,
+            legal_entity_id=group.legal_entity_id,
+            new={"state": former, "note": note, "until": values["until"], "treatment": values["treatment"]},
+        )
+    elif not transitions.move(group, to=to, by=by, why=said or note, **values):
+        return False
+    GroupEvent.objects.create(
+        group=group,
+        what="moved",
+        old=former,
+        new=to.value,
+        note=said or _told(group),
+        by=by,
+        correlation_id=correlation.current(),
+        created_at=now,
+    )
+    return True
+
+
+def _told(group: Group) -> str:
+    """Why, until when, and what happens to the billing."""
+    parts = [group.note] if group.note else []
+    if group.until:
+        parts.append(_("Until %(when)s.") % {"when": at_words(group.until, group.legal_entity)})
+    if group.treatment:
+        parts.append(_("Billing past the run: %(treatment)s.") % {"treatment": group.get_treatment_display()})
+    return " ".join(parts)
 
 
 def event(case: Case, *, what: str, by: Any, old: str = "", new: str = "", note: str = "") -> None:
