@@ -5,7 +5,7 @@ Public surface: :func:`board_of`, :class:`Board`, :class:`GroupLine`, :func:`rol
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -15,14 +15,15 @@ from django.http import QueryDict
 from django.utils.translation import gettext as _
 
 from apps.console.access import ConsoleRequest
+from apps.console.exceptions.causes import STATUSES, Cause, cause_of
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
-from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role
 from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
+_BADGES = ("acknowledged", "snoozed", "ignored")
 _FILTERS = ("q", "role", "entity", "assignee", "severity", "code")
 
 
@@ -45,6 +46,8 @@ class GroupLine:
     oldest: datetime | None
     due: datetime | None
     first_ref: str
+    #: A state of the desk that is worth a badge, "" for one that is simply open.
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,6 +59,9 @@ class Board:
     cases: list[Any] = field(default_factory=list)
     page: Page | Listed | None = None
     group: GroupLine | None = None
+    cause: Cause | None = None
+    statuses: Sequence[tuple[str, Any]] = ()
+    aside: Mapping[str, int] = field(default_factory=dict)
     filtered: bool = False
     entities: Sequence[Any] = ()
     roles: Sequence[tuple[str, Any]] = ()
@@ -91,7 +97,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     if not whole:
         return Board(view=view, **parts)
     if group_id:
-        parts["group"] = _group(request.scope, group_id)
+        parts["group"], parts["cause"] = _group(request, group_id)
     held = triage.billing_held(request.scope)
     nearest = triage.open_cases(request.scope).filter(due_at__isnull=False).first()
     return Board(
@@ -101,6 +107,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
         assignees=ASSIGNEES,
         orders=ORDERS,
+        statuses=STATUSES,
+        aside=triage.put_aside(request.scope) if view == "groups" else {},
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
@@ -115,6 +123,8 @@ def _groups(
     """A page of groups: from what is kept of all open cases; searched or narrowed to a person, from the cases themselves."""
     order = request.GET.get("order") or "money"
     narrowed = any(request.GET.get(name) for name in ("q", "assignee", "severity", "state"))
+    status = request.GET.get("status", "")
+    status = status if status in dict(STATUSES) else ""
     role, code = request.GET.get("role", ""), request.GET.get("entity", "")
     if not narrowed and role in ("", *Role.values):
         kept = triage.group_list(
@@ -123,10 +133,12 @@ def _groups(
             roles=[role] if role else None,
             code=request.GET.get("code", "").strip(),
             legal_entity_id=_entity_id(entities, code),
+            status=status,
         )
         if kept is not None:
             page = page_of(request, kept, per_page=PER_PAGE)
             return page, list(page.object_list)
+    rows = triage.with_status(rows, status)
     page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
     return page, triage.group_rows(page.object_list, rows)
 
@@ -165,14 +177,17 @@ def _facets(request: ConsoleRequest, entities: Sequence[Any]) -> triage.Facets:
     )
 
 
-def _group(scope: Scope, group_id: int) -> GroupLine | None:
-    """The head of one group: its open cases, or all of them once every one is closed."""
-    found = triage.group(scope, group_id)
-    rows = triage.open_cases(scope).filter(group_id=found.pk)
-    if not rows.exists():
-        rows = triage.cases(scope).filter(group_id=found.pk)
+def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Cause]:
+    """The head of one group (its open cases, or all of them once every one is closed) and what was decided about it."""
+    found = triage.group(request.scope, group_id)
+    rows = triage.open_cases(request.scope).filter(group_id=found.pk)
+    stands = rows.exists()
+    if not stands:
+        rows = triage.cases(request.scope).filter(group_id=found.pk)
     lines = triage.group_rows(triage.groups(rows), rows)
-    return group_line(lines[0]) if lines else None
+    head = group_line(lines[0]) if lines else None
+    warns = head is not None and head.severity == "warning"
+    return head, cause_of(request, found, stands=stands, warns=warns)
 
 
 def group_line(row: triage.GroupRow) -> GroupLine:
@@ -193,6 +208,7 @@ def group_line(row: triage.GroupRow) -> GroupLine:
         oldest=row.oldest,
         due=row.due_at,
         first_ref=row.first_ref,
+        state=row.state if row.state in _BADGES else "",
     )
 
 

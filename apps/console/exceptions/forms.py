@@ -21,3 +21,12 @@ class FixForm(forms.Form):
     target = forms.CharField(max_length=200)
     previewed = forms.CharField(required=False, max_length=200)
     token = forms.CharField(required=False, max_length=100_000)
+
+
+class CauseForm(forms.Form):
+    """A decision about a cause: the version seen, why, until when (in the person's zone), and what happens to the billing."""
+
+    seen = forms.IntegerField(min_value=0)
+    why = forms.CharField(required=False, max_length=2000)
+    until = forms.DateTimeField(required=False)
+    treatment = forms.CharField(required=False, max_length=12)

@@ -128,6 +128,7 @@ class Progress:
 class CasePage:
     case: Any
     entry: Any
+    alike: int
     who: str
     owner: str
     tab: str
@@ -138,6 +139,7 @@ class CasePage:
     may_replay: Permission
     comments: Sequence[Any]
     events: Sequence[Any]
+    cause_events: Sequence[Any]
     assignable: Sequence[Any]
     grid: Grid
     fix: FixView | None
@@ -162,6 +164,7 @@ def case_page(
     page = CasePage(
         case=case,
         entry=entry,
+        alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
         owner=_owner(case, entry),
         tab=tab,
@@ -172,6 +175,7 @@ def case_page(
         may_replay=permitted(request, "transaction.replay", **place),
         comments=detail.comments,
         events=list(reversed(detail.events)),
+        cause_events=list(reversed(triage.group_history(case.group))) if tab == "activity" else [],
         assignable=_assignable(case) if may_fix and case.is_open else [],
         grid=grid_of(case, entry) if overview else Grid(),
         fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,

@@ -2,10 +2,12 @@
 
 from django.urls import path
 
-from apps.console.exceptions import views
+from apps.console.exceptions import cause_views, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
+    path("exceptions/undo/<str:token>", cause_views.undo, name="undo"),
+    path("exceptions/groups/<int:group_id>/<str:verb>", cause_views.decide, name="cause"),
     path("exceptions/<str:ref>/", views.case, name="case"),
     path("exceptions/<str:ref>/take", views.take, name="case-take"),
     path("exceptions/<str:ref>/assign", views.assign, name="case-assign"),
