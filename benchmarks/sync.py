@@ -274,7 +274,7 @@ def _contenders(sync: Sync, *, quick: bool) -> tuple[list[Contender], list[Conte
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.sync", description=__doc__)
-    parser.add_argument("--n", type=int, default=200)
+    parser.add_argument("--n", type=int, default=800)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--only", default="", help="only contenders whose name holds this; nothing is kept")
     given = parser.parse_args()

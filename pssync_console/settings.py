@@ -313,6 +313,7 @@ CELERY_BEAT_SCHEDULE = {
     "journal.fold_counts": {"task": "journal.fold_counts", "schedule": 5.0, "options": {"expires": 15}},
     "triage.fold_held": {"task": "triage.fold_held", "schedule": 5.0, "options": {"expires": 15}},
     "triage.wake": {"task": "triage.wake", "schedule": 15.0, "options": {"expires": 30}},
+    "triage.jobs": {"task": "triage.jobs", "schedule": 1.0, "options": {"expires": 5}},
     "journal.seal": {"task": "journal.seal", "schedule": 60.0, "options": {"expires": 120}},
     "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
     "journal.retention": {"task": "journal.retention", "schedule": crontab(hour="1", minute="17")},

@@ -2,12 +2,12 @@
 
 Public surface: :func:`transactions`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`, :func:`health`,
 :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`, :func:`last_plan`,
-:func:`poll_state`.
+:func:`at_rest`, :func:`in_doubt`, :func:`poll_state`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -29,6 +29,7 @@ from apps.sync.models import (
     Payload,
     Plan,
     PollCursor,
+    State,
     Transaction,
 )
 
@@ -126,6 +127,19 @@ def for_subject(kind: str, key: str, flow: str = "") -> Transaction | None:
         .order_by("-id")
     )
     return (rows.filter(flow=flow) if flow else rows).first()
+
+
+def at_rest(ids: Collection[int]) -> set[int]:
+    """Those of these transactions that do not go on by themselves."""
+    moving = (State.PENDING, State.RUNNING, State.WAITING, State.RETRYING)
+    rows = Transaction.objects.filter(pk__in=ids).exclude(state__in=moving)
+    return set(rows.values_list("pk", flat=True))
+
+
+def in_doubt(ids: Collection[int]) -> dict[int, list[str]]:
+    """Of these transactions, those whose subject has writes with an unknown outcome, with the names of these steps."""
+    rows = Transaction.objects.filter(pk__in=ids).exclude(subject__in_doubt=[])
+    return dict(rows.values_list("pk", "subject__in_doubt"))
 
 
 @dataclass(frozen=True)

@@ -129,10 +129,11 @@ def replay(
 ) -> dict[str, Any]:
     """Run again, oldest first. With ``tokens`` (transaction id → plan digest) only if the plan is still the one previewed.
 
-    A finished transaction gets a successor for the same subject. Returns ``{"replayed": [ids], "skipped": [{…, reason}]}``;
+    A finished transaction gets a successor for the same subject. Returns ``{"replayed": [ids], "skipped": [{…, reason}],
+    "runs": {asked for: what runs for it}}``;
     what cannot run is skipped and said, never silently. All in one database transaction and, but for
     successors, in a fixed number of statements."""
-    answer: dict[str, Any] = {"replayed": [], "skipped": []}
+    answer: dict[str, Any] = {"replayed": [], "skipped": [], "runs": {}}
     why = why or "Replayed by a person."
     with transaction.atomic():
         locked = queue.lock_all(transaction_ids)
@@ -160,6 +161,7 @@ def replay(
                 current = _successor(row, digest, by=by, why=why)
             open_ones[row.subject_id, row.flow] = current
             answer["replayed"].append(current.pk)
+            answer["runs"][row.pk] = current.pk
         queue.resume(list(resumed.values()), by=by, why=why, digests=digests)
     return answer
 

@@ -391,7 +391,9 @@ class GroupTotal(models.Model):
         ]  # fmt: skip
 
 
-# The tables of the desk are in a module of their own.
+# Django finds the models of a room in this module.
 from apps.triage.desk_models import GroupEvent as GroupEvent  # noqa: E402
 from apps.triage.desk_models import Undo as Undo  # noqa: E402
 from apps.triage.desk_models import Unsettled as Unsettled  # noqa: E402
+from apps.triage.job_models import Job as Job  # noqa: E402
+from apps.triage.job_models import JobRow as JobRow  # noqa: E402

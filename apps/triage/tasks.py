@@ -1,4 +1,7 @@
-"""Bells of triage; each is safe to run twice. Public surface: tasks ``triage.fold_held``, ``triage.wake``."""
+"""Bells of triage; each is safe to run twice.
+
+Public surface: tasks ``triage.fold_held``, ``triage.wake``, ``triage.jobs``.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ from celery import shared_task
 
 from apps.core.tasks import BellTask
 from apps.triage import rollups, services
+from apps.triage.jobs.work import work
 
 
 @shared_task(base=BellTask, name="triage.fold_held")
@@ -18,3 +22,8 @@ def fold_held() -> int:
 @shared_task(base=BellTask, name="triage.wake")
 def wake() -> int:
     return services.groups_wake()
+
+
+@shared_task(base=BellTask, name="triage.jobs")
+def work_on_jobs() -> int:
+    return work()

@@ -1,6 +1,7 @@
 """The fix in place: give a value its missing partner, see what that would do, run exactly that.
 
-Public surface: :func:`fix_preview`, :func:`case_fix_mapping`, :func:`cases_follow_mapping`.
+Public surface: :func:`fix_preview`, :func:`case_fix_mapping`, :func:`cases_follow_mapping`; for jobs :func:`why_not`,
+:func:`release_skipped`, :func:`back_to_desk`.
 
 The preview freezes on the server what it showed (person, group, proposed mapping, cases, plan digests); its token names it.
 Running takes the token: cases that were not in it are never touched, those that changed since are skipped and said. All
@@ -10,7 +11,7 @@ three verbs take a fixed number of statements a thousand cases.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from django.db import transaction
@@ -92,7 +93,7 @@ def case_fix_mapping(
         answer = sync.replay(
             transaction_ids=list(digests), by=by, tokens=digests, why=_("Fix of %(ref)s.") % {"ref": case.ref}
         )
-        _release_skipped(cases, answer["skipped"])
+        release_skipped(cases, answer["skipped"])
     case.refresh_from_db()
     skipped = [*skipped, *answer["skipped"]]
     return {**result, "replayed": answer["replayed"], "skipped_stale": skipped, "waiting": 0}
@@ -113,7 +114,7 @@ def cases_follow_mapping(*, mapping_id: int, state: str) -> int:
                 transaction_ids=[case.transaction_id for case in cases], trigger="mapping", why=note
             )
         else:
-            _back_to_desk(cases, _("The proposed mapping was refused."))
+            back_to_desk(cases, _("The proposed mapping was refused."))
     return len(cases)
 
 
@@ -147,7 +148,7 @@ def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int,
     cases, digests, skipped = [], {}, []
     for case in Case.objects.select_for_update().within(scope).filter(pk__in=list(shown)).order_by("id"):
         transaction_id, digest = shown[case.pk]
-        reason = _why_not(case, transaction_id)
+        reason = why_not(case, transaction_id)
         if reason:
             told_as = {"ref": case.transaction_ref, "label": case.label, "reason": reason}
             skipped.append({"transaction_id": transaction_id, **told_as})
@@ -157,7 +158,8 @@ def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int,
     return cases, digests, skipped
 
 
-def _why_not(case: Case, transaction_id: int) -> str:
+def why_not(case: Case, transaction_id: int) -> str:
+    """Why a case is no longer what a preview showed of it; "" when it is."""
     if not case.is_open:
         return _("It was closed after the preview.")
     if case.state in UNDER_WAY:
@@ -173,7 +175,7 @@ def _mark(cases: list[Case], state: CaseState, mapping: Any, by: Any, note: str)
     moves.move_many(cases, to=state, by=by, note=said, fixed_by=by, mapping_id=mapping.pk)
 
 
-def _release_skipped(cases: Iterable[Case], skipped: Iterable[Mapping[str, Any]]) -> None:
+def release_skipped(cases: Iterable[Case], skipped: Iterable[Mapping[str, Any]]) -> None:
     """What was not run goes back to the desk with the reason."""
     reasons = {row["transaction_id"]: row["reason"] for row in skipped}
     parts: dict[str, list[int]] = defaultdict(list)
@@ -181,10 +183,10 @@ def _release_skipped(cases: Iterable[Case], skipped: Iterable[Mapping[str, Any]]
         if case.transaction_id in reasons:
             parts[reasons[case.transaction_id]].append(case.pk)
     for reason, ids in parts.items():
-        _back_to_desk(list(Case.objects.filter(pk__in=ids).order_by("id")), reason)
+        back_to_desk(list(Case.objects.filter(pk__in=ids).order_by("id")), reason)
 
 
-def _back_to_desk(cases: list[Case], note: str) -> None:
+def back_to_desk(cases: Sequence[Case], note: str) -> None:
     """To whoever has it, or to the queue; the fix is none of theirs any more."""
     for back in (CaseState.ASSIGNED, CaseState.OPEN):
         part = [case for case in cases if bool(case.assignee_id) == (back == CaseState.ASSIGNED)]

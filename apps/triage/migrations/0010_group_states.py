@@ -17,7 +17,7 @@ SELECT '', '', g.id FROM triage_group g WHERE NOT EXISTS (
 class Migration(migrations.Migration):
     dependencies = [
         ("organization", "0001_initial"),
-        ("triage", "0008_mine_in_order"),
+        ("triage", "0009_jobs"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
