@@ -1,6 +1,6 @@
 """Reads of the organization: who may do what and where, entities, routing, rates, deadlines.
 
-Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`,
+Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
 :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
 :func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`invoice_run_due`, :func:`invoice_runs_due`.
 """
@@ -125,6 +125,16 @@ def who_can(verb: str, legal_entity_id: int | None = None, *, engagement_key: st
         if grant.user_id not in nearest or entry[:2] < nearest[grant.user_id][:2]:
             nearest[grant.user_id] = entry
     return [entry[2] for entry in sorted(nearest.values(), key=lambda entry: entry[:2])]
+
+
+def anyone_with(role: str, *, legal_entity_id: int | None = None, engagement_key: str = "") -> bool:
+    """Whether an active person holds the role there; without entity and engagement: everywhere."""
+    place = Q(legal_entity_id=None, engagement_key="") & ~Q(role=Role.PROJECT_MANAGER)
+    if legal_entity_id is not None:
+        place |= Q(legal_entity_id=legal_entity_id, engagement_key="") & ~Q(role=Role.PROJECT_MANAGER)
+    if engagement_key:
+        place |= Q(engagement_key=engagement_key)
+    return Grant.objects.filter(place, role=role, user__is_active=True).exists()
 
 
 def user_by_email(email: str) -> User | None:

@@ -85,12 +85,14 @@ class CaseFilter(django_filters.FilterSet):
         return queryset.filter(wanted)
 
     def by_assignee(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
-        """``me``, ``nobody``, or a person's user name."""
+        """``me``, ``nobody``, ``role:`` and a role for its queue, or a person's user name."""
         if value == "nobody":
             return queryset.filter(assignee__isnull=True)
         if value == "me":
             user = getattr(self.request, "user", None)
             return queryset.filter(assignee=user) if user and user.is_authenticated else queryset.none()
+        if value.startswith("role:"):
+            return queryset.filter(queue=value.removeprefix("role:")).exclude(queue="")
         return queryset.filter(assignee__username=value)
 
     def by_order(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:

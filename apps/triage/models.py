@@ -18,7 +18,7 @@ from apps.core.scope import ScopedQuerySet
 from apps.journal import counters
 from apps.journal.transitions import Arrows
 from apps.triage import rollups
-from apps.triage.catalogue import Severity
+from apps.triage.catalogue import Exposure, Severity
 from apps.triage.states import GROUP_ARROWS, HIDDEN, GroupState, Treatment
 
 #: How many cases of each state, severity and code, for the lists' facets.
@@ -158,6 +158,16 @@ class Case(models.Model):
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    #: The role in whose queue it waits, where a person has put it into one.
+    queue = models.CharField(max_length=30, blank=True, default="", db_default="")
+    #: When its deadline came near and nobody held it, and the role that was told.
+    escalated_at = models.DateTimeField(null=True, blank=True)
+    escalated_to = models.CharField(max_length=30, blank=True, default="", db_default="")
+    #: What was or might be billed too much, or twice; the amount is in ``currency``, empty means unknown.
+    exposure = models.CharField(
+        max_length=12, choices=Exposure.choices, blank=True, default="", db_default=""
+    )
+    exposure_amount = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     #: The person whose fix is under way, and the mapping it added; they say how the case ended.
     fixed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -207,6 +217,21 @@ class Case(models.Model):
             models.Index(fields=["group", "due_at", "id"], name="triage_group_due"),
             models.Index(fields=["subject_kind", "subject_key", "flow"], name="triage_subject"),
             models.Index(fields=["assignee", "due_at", "id"], condition=_OPEN, name="triage_open_mine"),
+            models.Index(
+                fields=["queue", "due_at", "id"], condition=_OPEN & ~Q(queue=""), name="triage_open_queue"
+            ),
+            models.Index(fields=["legal_entity", "opened_at"], condition=_OPEN, name="triage_open_age"),
+            models.Index(
+                fields=["legal_entity", "severity", "due_at"],
+                condition=_OPEN & Q(assignee=None, escalated_at=None),
+                name="triage_to_escalate",
+            ),
+            models.Index(
+                fields=["exposure", "subject_kind", "subject_key", "id"],
+                include=["legal_entity", "currency", "exposure_amount"],
+                condition=_OPEN & ~Q(exposure=""),
+                name="triage_open_exposure",
+            ),
             models.Index(fields=["engagement_key", "state"], name="triage_engagement"),
             models.Index(fields=["transaction_id"], name="triage_transaction"),
             models.Index(fields=["correlation_id"], name="triage_correlation"),
@@ -221,6 +246,11 @@ class Case(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def seen(self) -> str:
+        """Where it stands with the desk: a verb that is given another text than this one's finds that it was moved since."""
+        return f"{self.state}.{self.assignee_id or ''}.{self.queue}"
 
 
 class CaseEvent(models.Model):

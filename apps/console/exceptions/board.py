@@ -14,11 +14,11 @@ from django.core.paginator import Page
 from django.http import QueryDict
 from django.utils.translation import gettext as _
 
-from apps.console.access import ConsoleRequest
+from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
 from apps.organization import selectors as organization
-from apps.organization.permissions import Role
+from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
@@ -105,7 +105,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         filtered=filtered,
         entities=[(row, with_count(row.code, facets.entities.get(row.pk, 0))) for row in entities],
         roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
-        assignees=ASSIGNEES,
+        assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
         aside=triage.put_aside(request.scope) if view == "groups" else {},
@@ -141,6 +141,16 @@ def _groups(
     rows = triage.with_status(rows, status)
     page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
     return page, triage.group_rows(page.object_list, rows)
+
+
+def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
+    """The queues of the reader's own roles that cases can be put into."""
+    able = roles_with("exception.fix")
+    return [
+        (f"role:{role.value}", _("Queue: %(role)s") % {"role": role.label})
+        for role in Role
+        if role in permissions(request).roles and role in able
+    ]
 
 
 def _entity_id(entities: Sequence[Any], code: str) -> int | None:

@@ -57,7 +57,7 @@ def decide(request: ConsoleRequest, group_id: int, verb: str) -> HttpResponse:
     if not form.is_valid():
         raise InvalidInput(
             _("Something in the form cannot be read; look at it again."),
-            fields={name: " ".join(errors) for name, errors in form.errors.items()},
+            fields={name: " ".join(map(str, errors)) for name, errors in form.errors.items()},
         )
     given = form.cleaned_data
     try:

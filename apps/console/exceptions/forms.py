@@ -10,9 +10,12 @@ class CommentForm(forms.Form):
 
 
 class AssignForm(forms.Form):
-    """``to`` is a person's id; empty gives the case back to the queue."""
+    """``to`` is a person's id, or ``role:`` and a role whose queue it goes into; empty gives it back to whoever takes it.
+    ``seen`` is the place of the case as the page showed it."""
 
-    to = forms.IntegerField(required=False)
+    to = forms.RegexField(r"^(\d{1,15}|role:\w+)$", required=False)
+    note = forms.CharField(required=False, max_length=2000)
+    seen = forms.CharField(required=False, max_length=80)
 
 
 class FixForm(forms.Form):

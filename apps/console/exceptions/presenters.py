@@ -21,6 +21,7 @@ from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
+from apps.organization.permissions import Role, roles_with
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
@@ -141,6 +142,8 @@ class CasePage:
     events: Sequence[Any]
     cause_events: Sequence[Any]
     assignable: Sequence[Any]
+    queues: Sequence[tuple[str, Any]]
+    queue: str
     grid: Grid
     fix: FixView | None
     steps: Sequence[Step]
@@ -176,6 +179,8 @@ def case_page(
         comments=detail.comments,
         events=list(reversed(detail.events)),
         cause_events=list(reversed(triage.group_history(case.group))) if tab == "activity" else [],
+        queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
+        queue=str(Role(case.queue).label) if case.queue else "",
         assignable=_assignable(case) if may_fix and case.is_open else [],
         grid=grid_of(case, entry) if overview else Grid(),
         fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,

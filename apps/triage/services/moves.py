@@ -37,16 +37,23 @@ def move(case: Case, *, to: CaseState, by: Any, note: str = "", **fields: Any) -
 def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", **fields: Any) -> None:
     """Move cases that the caller has locked, with their events, in a fixed number of statements. ``cases`` themselves keep
     the values that they were read with."""
+    if not cases:
+        return
     rows = Case.objects.filter(pk__in=[case.pk for case in cases])
     transitions.move_many(rows, to=to, by=by, why=note, **fields)
+    event_many(cases, what="moved", new=to.value, by=by, note=note)
+
+
+def event_many(cases: Sequence[Case], *, what: str, by: Any, new: str = "", note: str = "") -> None:
+    """One event each; the old value is the state of a case that moves, else who had it."""
     now, trace = clock.now(), correlation.current()
     CaseEvent.objects.bulk_create(
         [
             CaseEvent(
                 case=case,
-                what="moved",
-                old=str(case.state),
-                new=to.value,
+                what=what,
+                old=str(case.state) if what == "moved" else _holder(case),
+                new=new[:120],
                 note=note,
                 by=by,
                 correlation_id=trace,
@@ -56,6 +63,10 @@ def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", 
         ],
         batch_size=1000,
     )
+
+
+def _holder(case: Case) -> str:
+    return case.assignee.display_name[:120] if case.assignee else case.queue
 
 
 def move_group(group: Group, *, to: GroupState, by: Any, note: str, said: str = "", **fields: Any) -> bool:
