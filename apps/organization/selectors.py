@@ -334,7 +334,7 @@ def working_days(legal_entity: LegalEntity, year: int, month: int) -> list[dt.da
 
 
 def _working_days(legal_entity: LegalEntity, year: int, month: int, closed: set[dt.date]) -> list[dt.date]:
-    off = _public_holidays(legal_entity.country, year)
+    off = public_holidays(legal_entity.country, year)
     day, days = dt.date(year, month, 1), []
     while day.month == month:
         if day.weekday() < 5 and day not in off and day not in closed:
@@ -344,7 +344,7 @@ def _working_days(legal_entity: LegalEntity, year: int, month: int, closed: set[
 
 
 @lru_cache(maxsize=256)
-def _public_holidays(country: str, year: int) -> frozenset[dt.date]:
+def public_holidays(country: str, year: int) -> frozenset[dt.date]:
     """Public holidays by the ``holidays`` package; none for a country that it does not know."""
     try:
         return frozenset(holidays.country_holidays(country, years=year))

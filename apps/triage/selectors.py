@@ -7,6 +7,7 @@ Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`fa
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
 :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
+:data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
@@ -24,6 +25,11 @@ from apps.governance import selectors as governance
 from apps.journal import counters
 from apps.organization import selectors as organization
 from apps.records import selectors as records
+from apps.triage.ages import AGES as AGES
+from apps.triage.ages import age_bounds as age_bounds
+from apps.triage.ages import age_of as age_of
+from apps.triage.ages import ages as ages
+from apps.triage.ages import of_age as of_age
 from apps.triage.catalogue import Entry, entry
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow

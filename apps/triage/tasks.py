@@ -1,6 +1,6 @@
 """Bells of triage; each is safe to run twice.
 
-Public surface: tasks ``triage.fold_held``, ``triage.wake``, ``triage.jobs``.
+Public surface: tasks ``triage.fold_held``, ``triage.wake``, ``triage.escalate``, ``triage.jobs``.
 """
 
 from __future__ import annotations
@@ -22,6 +22,11 @@ def fold_held() -> int:
 @shared_task(base=BellTask, name="triage.wake")
 def wake() -> int:
     return services.groups_wake()
+
+
+@shared_task(base=BellTask, name="triage.escalate")
+def escalate() -> int:
+    return services.cases_escalate()
 
 
 @shared_task(base=BellTask, name="triage.jobs")

@@ -24,7 +24,7 @@ from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
 _BADGES = ("acknowledged", "snoozed", "ignored")
-_FILTERS = ("q", "role", "entity", "assignee", "severity", "code")
+_FILTERS = ("age", "q", "role", "entity", "assignee", "severity", "code")
 
 
 @dataclass(frozen=True)
@@ -46,6 +46,8 @@ class GroupLine:
     oldest: datetime | None
     due: datetime | None
     first_ref: str
+    #: How old its oldest case is, in business days; "" where it was not asked for or has no calendar.
+    age: str = ""
     #: A state of the desk that is worth a badge, "" for one that is simply open.
     state: str = ""
 
@@ -61,6 +63,7 @@ class Board:
     group: GroupLine | None = None
     cause: Cause | None = None
     statuses: Sequence[tuple[str, Any]] = ()
+    ages: Sequence[tuple[str, Any]] = ()
     aside: Mapping[str, int] = field(default_factory=dict)
     filtered: bool = False
     entities: Sequence[Any] = ()
@@ -87,9 +90,11 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     facets = _facets(request, entities)
     if view == "groups":
         page, found = _groups(request, rows, entities)
-        parts: dict[str, Any] = {"groups": [group_line(row) for row in found], "page": page}
+        parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
     else:
-        total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
+        total = (
+            None if any(request.GET.get(name) for name in ("q", "assignee", "group", "age")) else facets.total
+        )
         # A row says nothing of its group.
         rows = rows.prefetch_related(None)
         listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
@@ -108,6 +113,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
+        ages=_ages(request, filtered=filtered),
         aside=triage.put_aside(request.scope) if view == "groups" else {},
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
@@ -122,7 +128,7 @@ def _groups(
 ) -> tuple[Page, Sequence[triage.GroupRow]]:
     """A page of groups: from what is kept of all open cases; searched or narrowed to a person, from the cases themselves."""
     order = request.GET.get("order") or "money"
-    narrowed = any(request.GET.get(name) for name in ("q", "assignee", "severity", "state"))
+    narrowed = any(request.GET.get(name) for name in ("q", "assignee", "severity", "state", "age"))
     status = request.GET.get("status", "")
     status = status if status in dict(STATUSES) else ""
     role, code = request.GET.get("role", ""), request.GET.get("entity", "")
@@ -200,7 +206,21 @@ def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Ca
     return head, cause_of(request, found, stands=stands, warns=warns)
 
 
-def group_line(row: triage.GroupRow) -> GroupLine:
+def _with_ages(rows: Sequence[triage.GroupRow]) -> list[GroupLine]:
+    entity_ids = {row.legal_entity_id for row in rows if row.legal_entity_id is not None}
+    bounds = triage.age_bounds(entity_ids)
+    return [group_line(row, age=triage.age_of(row.legal_entity_id, row.oldest, bounds)) for row in rows]
+
+
+def _ages(request: ConsoleRequest, *, filtered: bool) -> Sequence[tuple[str, Any]]:
+    """The choices of age, with how many open cases each leaves where nothing else narrows the list."""
+    if filtered or request.GET.get("state"):
+        return triage.AGES
+    counts = triage.ages(request.scope)
+    return [(name, with_count(label, counts[name])) for name, label in triage.AGES]
+
+
+def group_line(row: triage.GroupRow, *, age: str = "") -> GroupLine:
     """One group in words."""
     return GroupLine(
         id=row.id,
@@ -218,6 +238,7 @@ def group_line(row: triage.GroupRow) -> GroupLine:
         oldest=row.oldest,
         due=row.due_at,
         first_ref=row.first_ref,
+        age=age,
         state=row.state if row.state in _BADGES else "",
     )
 

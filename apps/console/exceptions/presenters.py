@@ -130,6 +130,8 @@ class CasePage:
     case: Any
     entry: Any
     alike: int
+    age: str
+    escalated_to: str
     who: str
     owner: str
     tab: str
@@ -167,6 +169,10 @@ def case_page(
     page = CasePage(
         case=case,
         entry=entry,
+        age=triage.age_of(
+            case.legal_entity_id, case.opened_at, triage.age_bounds([case.legal_entity_id or 0])
+        ),
+        escalated_to=_escalated_to(case),
         alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
         owner=_owner(case, entry),
@@ -196,6 +202,12 @@ def _with_technical(page: CasePage) -> CasePage:
     except NotFound:
         return page
     return replace(page, transaction=row, plan=sync.last_plan(row), bars=transactions.bars(row))
+
+
+def _escalated_to(case: Any) -> str:
+    """The role that was told of a case that still nobody holds."""
+    told = case.is_open and case.escalated_at and case.assignee_id is None
+    return str(Role(case.escalated_to).label) if told and case.escalated_to in Role.values else ""
 
 
 def _assignable(case: Any) -> list[Any]:

@@ -3,12 +3,13 @@
 Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of the engine) · :func:`case_assign`,
 :func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry` (a person's moves) · :func:`fix_preview`,
 :func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`group_acknowledge`, :func:`group_snooze`,
-:func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen` (a cause), :func:`groups_settle`, :func:`groups_wake` (the
-sweeper's) · :func:`undo`.
+:func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen` (a cause), :func:`groups_settle`, :func:`groups_wake`,
+:func:`cases_escalate` (the sweeper's) · :func:`undo`.
 """
 
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
 from apps.triage.services.desk import case_comment, case_retry
+from apps.triage.services.escalation import cases_escalate
 from apps.triage.services.fixes import case_fix_mapping, cases_follow_mapping, fix_preview
 from apps.triage.services.groups import (
     group_acknowledge,
@@ -29,6 +30,7 @@ __all__ = [
     "case_retry",
     "case_take",
     "cases_assign",
+    "cases_escalate",
     "cases_follow_mapping",
     "cases_reconcile",
     "fix_preview",

@@ -196,7 +196,7 @@ def _open(fact: Fact, problem: Fact, group: Group, *, phase: str, due: dict[int 
     )
     renewed = {**_facts_of(fact, problem), "phase": phase, "due_at": _due(fact.get("legal_entity_id"), due)}
     if former is not None:
-        cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None}
+        cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None, "escalated_at": None}
         note = _("The problem came back with %(ref)s.") % _ref(fact)
         reopened = former.reopened + 1
         if moves.move(former, to=CaseState.OPEN, by=None, note=note, reopened=reopened, **renewed, **cleared):

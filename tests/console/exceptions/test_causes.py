@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from apps.core import clock
-from apps.triage.models import Group
+from apps.triage import services
+from apps.triage.models import Case, Group
 from tests.console.queries import assert_rows_cost_nothing
 from tests.console.texts import text_of
 
@@ -122,3 +123,39 @@ def test_a_longer_history_takes_no_more_queries(world, signed_in):
 
     client.get("/exceptions/")
     assert_rows_cost_nothing(client, f"/exceptions/?group={case.group_id}", more)
+
+
+def test_age_in_business_days_is_a_column_and_a_filter(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    page = text_of(client.get("/exceptions/"))
+    assert "up to 1 business day (1)" in page
+    assert "over 14 business days (0)" in page
+    row = f'data-row="group-{case.group_id}"'
+    assert row in client.get("/exceptions/?age=0-1").content.decode()
+    assert row not in client.get("/exceptions/?age=14").content.decode()
+    assert case.ref in client.get("/exceptions/?view=cases&age=0-1").content.decode()
+    assert "open for up to 1 business day" in text_of(client.get(f"/exceptions/{case.ref}/"))
+
+
+def test_an_escalated_case_has_a_badge_until_somebody_takes_it(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    Case.objects.filter(pk=case.pk).update(due_at=clock.now() + timedelta(minutes=1))
+    services.cases_escalate()
+    assert "Escalated: Controller" in text_of(client.get(f"/exceptions/{case.ref}/"))
+    assert case.ref in client.get("/exceptions/?view=cases&assignee=escalated").content.decode()
+    client.post(f"/exceptions/{case.ref}/take")
+    assert "Escalated: Controller" not in text_of(client.get(f"/exceptions/{case.ref}/"))
+
+
+def test_a_case_is_put_into_the_queue_of_a_role_with_a_note(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    data = {"to": "role:billing_analyst", "note": "Who knows the item?", "seen": case.seen}
+    page = text_of(client.post(f"/exceptions/{case.ref}/assign", data, follow=True))
+    assert "Queue: Billing analyst" in page
+    assert case.ref in client.get("/exceptions/?view=cases&assignee=role:billing_analyst").content.decode()
+    assert "Who knows the item?" in text_of(client.get(f"/exceptions/{case.ref}/?tab=activity"))
+    page = text_of(client.post(f"/exceptions/{case.ref}/assign", data, follow=True))
+    assert "has changed since you looked: Ana Lindqvist" in page
+    for nonsense in ("role:auditor", "role:x", "x", "-1", "999999"):
+        answer = client.post(f"/exceptions/{case.ref}/assign", {"to": nonsense})
+        assert answer.status_code == 400, nonsense
