@@ -2,7 +2,8 @@
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
 :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
-:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`invoice_run_due`, :func:`invoice_runs_due`.
+:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :func:`invoice_run_due`,
+:func:`invoice_runs_due`.
 """
 
 from __future__ import annotations
@@ -272,7 +273,7 @@ def convert(money: Money, to_currency: str, on: dt.date) -> tuple[Money, dt.date
 
 
 _RATES = """
-SELECT wanted.code, found.base, found.rate FROM unnest(%(codes)s::text[]) AS wanted (code) CROSS JOIN LATERAL (
+SELECT wanted.code, found.base, found.rate, found."on" FROM unnest(%(codes)s::text[]) AS wanted (code) CROSS JOIN LATERAL (
     (SELECT base, rate, "on" FROM organization_exchangerate
         WHERE base = wanted.code AND quote = %(target)s AND "on" <= %(day)s ORDER BY "on" DESC LIMIT 1)
     UNION ALL
@@ -284,20 +285,29 @@ SELECT wanted.code, found.base, found.rate FROM unnest(%(codes)s::text[]) AS wan
 
 
 def rates_into(target: str, currencies: Collection[str], on: dt.date) -> dict[str, Decimal]:
-    """What one unit of each currency is worth in ``target``, as :func:`convert` finds it; absent without a rate. One query for
-    all pairs, one more for each currency that needs another between."""
-    rates = {target: Decimal(1)} if target in currencies else {}
+    """What one unit of each currency is worth in ``target``, as :func:`convert` finds it; absent without a rate."""
+    return {code: rate for code, (rate, _on) in rates_of(target, currencies, on).items()}
+
+
+def rates_of(
+    target: str, currencies: Collection[str], on: dt.date
+) -> dict[str, tuple[Decimal, dt.date | None]]:
+    """:func:`rates_into` with the day of each rate (of the older of two; None for ``target`` itself). One query for all pairs,
+    one more for each currency that needs another between."""
+    rates: dict[str, tuple[Decimal, dt.date | None]] = (
+        {target: (Decimal(1), None)} if target in currencies else {}
+    )
     wanted = sorted(set(currencies) - {target})
     if not wanted:
         return rates
     with connection.cursor() as cursor:
         cursor.execute(_RATES, {"codes": wanted, "target": target, "day": on})
-        for code, base, rate in cursor.fetchall():
-            rates[code] = rate if base == code else 1 / rate
+        for code, base, rate, rate_on in cursor.fetchall():
+            rates[code] = (rate if base == code else 1 / rate), rate_on
     for code in wanted:
         crossed = _cross_rate(code, target, on) if code not in rates else None
         if crossed:
-            rates[code] = crossed[0]
+            rates[code] = crossed
     return rates
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -37,12 +37,20 @@ _MONEY = DecimalField(max_digits=24, decimal_places=4)
 
 @dataclass(frozen=True)
 class Held:
-    """Billing held in one currency; ``unknown`` counts what has no amount. ``reporting`` is None without a rate."""
+    """Billing held in one currency; ``unknown`` counts what has no amount. ``reporting`` is None without a rate, ``rate_on``
+    the day of the rate (None in the reporting currency itself)."""
 
     currency: str
     amount: Decimal
     unknown: int
     reporting: Money | None
+    rate_on: date | None = None
+
+
+class Rates(dict[str, Decimal]):
+    """What one unit of each currency is worth in the reporting currency; ``on`` are the days of the rates."""
+
+    on: dict[str, date | None]
 
 
 @dataclass(frozen=True)
@@ -75,18 +83,22 @@ def reporting_currency() -> str:
     return str(getattr(settings, "REPORTING_CURRENCY", "GBP"))
 
 
-def reporting_rates(rows: QuerySet[Case]) -> dict[str, Decimal]:
+def reporting_rates(rows: QuerySet[Case]) -> Rates:
     """What one unit of each currency of these cases is worth in the reporting currency; absent without a rate.
 
     Taken from a large round sum, so that the rounding to minor units does not enter the rate.
     """
-    return _rates(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
+    return rates_for(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
 
 
-def _rates(currencies: Iterable[str]) -> dict[str, Decimal]:
+def rates_for(currencies: Iterable[str]) -> Rates:
     target, sample = reporting_currency(), 1_000_000
-    found = organization.rates_into(target, set(currencies) - {""}, clock.today())
-    return {name: Money.of(rate * sample, target).amount / sample for name, rate in sorted(found.items())}
+    found = organization.rates_of(target, set(currencies) - {""}, clock.today())
+    rates = Rates(
+        {name: Money.of(rate * sample, target).amount / sample for name, (rate, _on) in sorted(found.items())}
+    )
+    rates.on = {name: on for name, (_rate, on) in found.items()}
+    return rates
 
 
 def in_reporting(rates: Mapping[str, Decimal]) -> Any:
@@ -152,8 +164,9 @@ def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[
 class GroupList:
     """Groups of all open cases of a scope as rows, ready for a paginator: counted, and sliced in a fixed number of queries."""
 
-    def __init__(self, sums: rollups.GroupSums) -> None:
+    def __init__(self, sums: rollups.GroupSums, rates: Rates) -> None:
         self._sums = sums
+        self._rates = rates
 
     def count(self) -> int:
         return self._sums.count()
@@ -165,12 +178,12 @@ class GroupList:
         sums = self._sums.page(wanted.start or 0, wanted.stop)
         found = Group.objects.select_related("legal_entity").in_bulk([one.group_id for one in sums])
         refs = dict(Case.objects.filter(pk__in=[one.first_id for one in sums]).values_list("pk", "ref"))
-        rates = self._sums.rates
+        rates = self._rates
         rows = []
         for one in sums:
             line = {"count": one.cases, "oldest": one.oldest, "due": one.due_at, "first": one.first_id}
             names = ("currency", "total", "unknown")
-            held = [_held(dict(zip(names, part, strict=True)), rates) for part in one.held]
+            held = [held_line(dict(zip(names, part, strict=True)), rates) for part in one.held]
             rows.append(_row(line, found[one.group_id], {one.group_id: held}, refs))
         return rows
 
@@ -191,7 +204,7 @@ def group_list(
         return None
     codes, but = _codes(roles, code)
     currencies = rollups.currencies()
-    rates = _rates(currencies)
+    rates = rates_for(currencies)
     return GroupList(
         rollups.GroupSums(
             scope,
@@ -202,7 +215,8 @@ def group_list(
             codes=codes,
             but=but,
             status=status,
-        )
+        ),
+        rates,
     )
 
 
@@ -255,15 +269,15 @@ def billing_held(scope: Scope) -> list[Held]:
         known = found.setdefault(line["currency"], {**line, "total": 0, "unknown": 0})
         known["total"] += line["total"]
         known["unknown"] += line["unknown"]
-    rates = _rates(found)
-    return [_held(found[name], rates) for name in sorted(found)]
+    rates = rates_for(found)
+    return [held_line(found[name], rates) for name in sorted(found)]
 
 
 def held_of(rows: QuerySet[Case]) -> list[Held]:
     """The same over any set of cases: each subject once."""
     sums = _once(rows, "currency")
-    rates = _rates(line["currency"] for line in sums)
-    return [_held(line, rates) for line in sums]
+    rates = rates_for(line["currency"] for line in sums)
+    return [held_line(line, rates) for line in sums]
 
 
 @dataclass(frozen=True)
@@ -282,11 +296,11 @@ def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
     else:
         rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, legal_entity__isnull=False)
         sums = _once(rows, "legal_entity_id", "currency")
-    rates = _rates(line["currency"] for line in sums)
+    rates = rates_for(line["currency"] for line in sums)
     answer: dict[int, EntityHeld] = {}
     for line in sums:
         found = answer.setdefault(line["legal_entity_id"], EntityHeld(line["legal_entity_id"], [], 0))
-        held = [*found.held, _held(line, rates)]
+        held = [*found.held, held_line(line, rates)]
         answer[found.legal_entity_id] = EntityHeld(
             found.legal_entity_id, held, found.subjects + line["subjects"]
         )
@@ -324,7 +338,7 @@ def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:
     rates = reporting_rates(blocking)
     answer: dict[int, list[Held]] = {}
     for line in _sums(blocking.values("group_id", "currency")):
-        answer.setdefault(line["group_id"], []).append(_held(line, rates))
+        answer.setdefault(line["group_id"], []).append(held_line(line, rates))
     return answer
 
 
@@ -334,8 +348,15 @@ def _sums(grouped: QuerySet[Any]) -> QuerySet[Any]:
     ).order_by("currency")
 
 
-def _held(line: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Held:
+def in_reporting_currency(amount: Decimal | None, currency: str) -> tuple[Money, date] | None:
+    """One amount in the reporting currency with the day of its rate; None when it is unknown, has no rate, or is in it."""
+    if amount is None or currency in ("", reporting_currency()):
+        return None
+    return organization.convert(Money.of(amount, currency), reporting_currency(), clock.today())
+
+
+def held_line(line: Mapping[str, Any], rates: Rates) -> Held:
     amount = line["total"] if line["total"] is not None else Decimal(0)
     rate = rates.get(line["currency"])
     reporting = Money.of(amount * rate, reporting_currency()) if rate is not None else None
-    return Held(line["currency"], amount, line["unknown"], reporting)
+    return Held(line["currency"], amount, line["unknown"], reporting, rates.on.get(line["currency"]))

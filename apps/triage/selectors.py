@@ -5,7 +5,8 @@ Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`fa
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`with_status`,
 :func:`put_aside` ·
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
-:func:`reporting_rates`, :func:`in_reporting` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
+:func:`reporting_rates`, :func:`in_reporting`,
+:func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
 :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
 :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
@@ -31,6 +32,9 @@ from apps.triage.ages import age_of as age_of
 from apps.triage.ages import ages as ages
 from apps.triage.ages import of_age as of_age
 from apps.triage.catalogue import Entry, entry
+from apps.triage.exposure import Exposed as Exposed
+from apps.triage.exposure import exposures as exposures
+from apps.triage.exposure import open_exposures as open_exposures
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow
 from apps.triage.figures import Held as Held
@@ -41,6 +45,7 @@ from apps.triage.figures import group_rows as group_rows
 from apps.triage.figures import groups as groups
 from apps.triage.figures import held_of as held_of
 from apps.triage.figures import in_reporting as in_reporting
+from apps.triage.figures import in_reporting_currency as in_reporting_currency
 from apps.triage.figures import put_aside as put_aside
 from apps.triage.figures import reporting_currency as reporting_currency
 from apps.triage.figures import reporting_rates as reporting_rates

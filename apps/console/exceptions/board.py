@@ -16,7 +16,9 @@ from django.utils.translation import gettext as _
 
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
+from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, reported
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
+from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
@@ -43,6 +45,7 @@ class GroupLine:
     count: int
     held: Sequence[tuple[Any, str]]
     unknown: int
+    reported: Reported | None
     oldest: datetime | None
     due: datetime | None
     first_ref: str
@@ -73,6 +76,8 @@ class Board:
     total: int = 0
     held: Sequence[tuple[Any, str]] = ()
     unknown: int = 0
+    reported: Reported | None = None
+    exposures: Sequence[ExposureLine] = ()
     next_due: datetime | None = None
 
     @property
@@ -118,6 +123,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
+        reported=reported(held),
+        exposures=exposure_lines(_exposures(request.scope, group_id)),
         next_due=nearest.due_at if nearest else None,
         **parts,
     )
@@ -147,6 +154,12 @@ def _groups(
     rows = triage.with_status(rows, status)
     page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
     return page, triage.group_rows(page.object_list, rows)
+
+
+def _exposures(scope: Scope, group_id: int | None) -> list[triage.Exposed]:
+    if group_id:
+        return triage.exposures(triage.open_cases(scope).filter(group_id=group_id))
+    return triage.open_exposures(scope)
 
 
 def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
@@ -235,6 +248,7 @@ def group_line(row: triage.GroupRow, *, age: str = "") -> GroupLine:
         count=row.count,
         held=known_money(row.held),
         unknown=sum(line.unknown for line in row.held),
+        reported=reported(row.held),
         oldest=row.oldest,
         due=row.due_at,
         first_ref=row.first_ref,

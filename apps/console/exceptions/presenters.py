@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.console.access import ConsoleRequest, Permission, permitted
 from apps.console.exceptions.board import Board, role_words
+from apps.console.exceptions.money import Reported
 from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours, neighbours
 from apps.console.transactions import presenters as transactions
@@ -132,6 +133,7 @@ class CasePage:
     alike: int
     age: str
     escalated_to: str
+    reported: Reported | None
     who: str
     owner: str
     tab: str
@@ -173,6 +175,7 @@ def case_page(
             case.legal_entity_id, case.opened_at, triage.age_bounds([case.legal_entity_id or 0])
         ),
         escalated_to=_escalated_to(case),
+        reported=_reported(case),
         alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
         owner=_owner(case, entry),
@@ -202,6 +205,11 @@ def _with_technical(page: CasePage) -> CasePage:
     except NotFound:
         return page
     return replace(page, transaction=row, plan=sync.last_plan(row), bars=transactions.bars(row))
+
+
+def _reported(case: Any) -> Reported | None:
+    found = triage.in_reporting_currency(case.held_amount, case.currency)
+    return Reported(found[0], found[1], ()) if found else None
 
 
 def _escalated_to(case: Any) -> str:
