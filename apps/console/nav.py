@@ -24,6 +24,7 @@ SCREENS = (
     (_WORK, gettext_lazy("Exceptions"), "console:exceptions", "alert-triangle", "e", ("exception.view",)),
     (_WORK, gettext_lazy("Prebills"), "console:prebills", "receipt", "p", ("prebill.view",)),
     (_WORK, gettext_lazy("New mappings"), "console:mappings", "arrows-exchange", "m", ("mapping.view",)),
+    (_WORK, gettext_lazy("My jobs"), "console:jobs", "list-check", "j", ("transaction.replay",)),
     (_LOOK_UP, gettext_lazy("Engagements"), "console:engagements", "briefcase", "n", ("engagement.view",)),
     (
         _LOOK_UP,

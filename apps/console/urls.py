@@ -6,10 +6,22 @@ from apps.console.audit.urls import urlpatterns as audit
 from apps.console.engagements.urls import urlpatterns as engagements
 from apps.console.exceptions.urls import urlpatterns as exceptions
 from apps.console.home.urls import urlpatterns as home
+from apps.console.jobs.urls import urlpatterns as jobs
 from apps.console.mappings.urls import urlpatterns as mappings
 from apps.console.prebills.urls import urlpatterns as prebills
+from apps.console.savedviews.urls import urlpatterns as savedviews
 from apps.console.transactions.urls import urlpatterns as transactions
 
 app_name = "console"
 
-urlpatterns = [*home, *exceptions, *transactions, *engagements, *prebills, *mappings, *audit]
+urlpatterns = [
+    *home,
+    *exceptions,
+    *jobs,
+    *transactions,
+    *engagements,
+    *prebills,
+    *mappings,
+    *savedviews,
+    *audit,
+]

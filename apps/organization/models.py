@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework_api_key.models import AbstractAPIKey
 
 from apps.core import clock
-from apps.organization.permissions import Role
+from apps.organization.permissions import Audience, Role
 
 _Model = TypeVar("_Model", bound=models.Model)
 
@@ -219,3 +219,32 @@ class ClosedDay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.on} {self.label}"
+
+
+class SavedView(models.Model):
+    """A name for an address of a screen: filters, order, columns. What it shows is always the reader's own scope."""
+
+    owner = models.ForeignKey(User, on_delete=models.CASCADE, related_name="saved_views")
+    screen = models.CharField(max_length=40)
+    name = models.CharField(max_length=80)
+    query = models.CharField(max_length=1000)
+    audience = models.CharField(max_length=10, choices=Audience.choices, default=Audience.ME)
+    role = models.CharField(max_length=30, choices=Role, blank=True, default="")
+    #: Opened for its owner when the screen is asked for without any filter.
+    default = models.BooleanField(default=False)
+    changed_at = models.DateTimeField(default=clock.now, editable=False)
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["owner", "screen", "name"], name="organization_view_name"),
+            models.UniqueConstraint(
+                fields=["owner", "screen"], condition=models.Q(default=True), name="organization_view_default"
+            ),
+            models.CheckConstraint(
+                condition=models.Q(audience="role") ^ models.Q(role=""), name="organization_view_role"
+            ),
+        ]
+        indexes = [models.Index(fields=["screen", "audience", "role"], name="organization_view_shared")]
+
+    def __str__(self) -> str:
+        return f"{self.screen}: {self.name}"

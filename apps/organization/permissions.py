@@ -165,3 +165,11 @@ def conflict_between(role: str, held: set[str]) -> tuple[Role, object] | None:
         if role == second and first in held:
             return first, reason
     return None
+
+
+class Audience(models.TextChoices):
+    """Who finds a saved view in the list of views."""
+
+    ME = "me", _("Only me")
+    ROLE = "role", _("Everyone with my role")
+    EVERYONE = "everyone", _("Everyone")

@@ -50,12 +50,37 @@
     const heading = target.querySelector("[data-focus]");
     if (heading && event.detail.requestConfig?.triggeringEvent?.type === "click") heading.focus({ preventScroll: true });
   });
+  // Several rows at once: what is chosen is said, and buttons wait for a choice.
+  const bulk = () => document.querySelector("[data-bulk]");
+  const boxes = () => Array.from(document.querySelectorAll("input[name=case][form=bulk]"));
+  const every = () => bulk()?.querySelector("[name=every]");
+  const tell = () => {
+    if (!bulk()) return;
+    bulk().querySelectorAll("[data-script]").forEach((item) => { item.hidden = false; });
+    const number = boxes().filter((box) => box.checked).length;
+    const all = Boolean(every()?.checked);
+    const told = bulk().querySelector("[data-chosen]");
+    told.textContent = all ? told.dataset.every : number ? told.dataset.some.replace("#", number) : told.dataset.none;
+    const page = bulk().querySelector("[data-choose-page]");
+    page.checked = number > 0 && number === boxes().length;
+    page.indeterminate = number > 0 && !page.checked;
+    bulk().querySelectorAll("[data-needs-choice]").forEach((button) => { button.disabled = !all && !number; });
+    boxes().forEach((box) => { box.disabled = all; });
+  };
+  document.addEventListener("change", (event) => {
+    if (event.target.matches("[data-choose-page]")) boxes().forEach((box) => { box.checked = event.target.checked; });
+    if (event.target.closest("[data-bulk]") || event.target.matches("input[form=bulk]")) tell();
+  });
+  document.addEventListener("DOMContentLoaded", tell);
+  document.addEventListener("htmx:afterSettle", tell);
+  window.addEventListener("pageshow", tell);
   // A visible page asks whether it still shows what is. What somebody has a hand on is left alone.
   const ask = () => {
     if (document.visibilityState !== "visible") return;
     document.querySelectorAll("[data-fresh]").forEach((mark) => {
       const shown = document.querySelector(mark.dataset.fresh);
-      if (shown && !shown.contains(document.activeElement)) htmx.trigger(mark, "fresh");
+      const inHand = shown?.contains(document.activeElement) || shown?.querySelector("[name=case]:checked, [name=every]:checked");
+      if (shown && !inHand) htmx.trigger(mark, "fresh");
     });
   };
   setInterval(ask, Number(document.body.dataset.freshSeconds || 15) * 1000);

@@ -1,4 +1,4 @@
-/* Keyboard: j/k move, Enter opens, / searches, g then a letter goes, a takes, r previews, c comments, ? helps, Esc closes.
+/* Keyboard: j/k move, Enter opens, / searches, g then a letter goes, x chooses (X up to here), a takes, r previews, c comments, ? helps, Esc closes.
    Can be switched off in the help (WCAG 2.1.4). Nothing runs in a system from a key without its preview. */
 (() => {
   "use strict";
@@ -18,6 +18,19 @@
     const next = all[Math.min(all.length - 1, Math.max(0, from < 0 ? 0 : from + step))];
     link(next)?.focus();
     next.scrollIntoView({ block: "nearest" });
+  };
+  let lastChosen = -1;
+  const choose = (upToHere) => {
+    const all = rows();
+    const at = all.findIndex((row) => row.contains(document.activeElement));
+    const box = all[at]?.querySelector("input[type=checkbox]");
+    if (!box) return;
+    const wanted = upToHere && lastChosen >= 0 ? true : !box.checked;
+    const from = upToHere && lastChosen >= 0 ? Math.min(lastChosen, at) : at;
+    const to = upToHere && lastChosen >= 0 ? Math.max(lastChosen, at) : at;
+    all.slice(from, to + 1).forEach((row) => { const one = row.querySelector("input[type=checkbox]"); if (one && !one.disabled) one.checked = wanted; });
+    lastChosen = at;
+    box.dispatchEvent(new Event("change", { bubbles: true }));
   };
   const typing = (target) => target.closest("input:not([type=checkbox]):not([type=radio]), textarea, select, [contenteditable]");
   const press = (key) => {
@@ -40,6 +53,8 @@
     switch (event.key) {
       case "j": move(1); break;
       case "k": move(-1); break;
+      case "x": choose(false); break;
+      case "X": choose(true); break;
       case "g": waitingForGo = Date.now(); break;
       case "/": document.querySelector("[data-search]")?.focus(); break;
       case "?": help()?.showModal(); break;

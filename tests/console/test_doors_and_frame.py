@@ -12,10 +12,11 @@ from apps.console import urls
 from apps.core.errors import NotAllowed
 from tests.people import PASSWORD, stranger
 
-PLACES = {"ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1}
+PLACES = {"ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1, "view_id": 1, "kind": "csv"}
 WRITES = {
-    "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "transaction-run", "mapping-decide",
-    "prebill-approve", "prebill-send-back", "prebill-submit",
+    "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "job-plan",
+    "job-run", "job-stop", "job-drop", "transaction-run", "view-save", "view-delete",
+    "mapping-decide", "prebill-approve", "prebill-send-back", "prebill-submit",
 }  # fmt: skip
 
 

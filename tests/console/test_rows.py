@@ -41,7 +41,9 @@ def case(**fields: Any) -> Any:
 
 def cases(*rows: Any, query: str = "", current: str = "", group: Any = None) -> str:
     request = RequestFactory().get(f"/exceptions/{query}")
-    return case_rows(Context({"request": request}), SimpleNamespace(cases=rows, group=group), current)
+    return case_rows(
+        Context({"request": request}), SimpleNamespace(cases=rows, group=group, choosing=True), current
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The list on the left: groups by cause, or cases.
 
-Public surface: :func:`board_of`, :class:`Board`, :class:`GroupLine`, :func:`role_words`.
+Public surface: :func:`board_of`, :func:`cases_of`, :func:`scope_words`, :class:`Board`, :class:`GroupLine`,
+:func:`role_words`.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
 from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, reported
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
-from apps.core.scope import Scope
+from apps.console.savedviews.presenters import Shelf, shelf_of
+from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
@@ -79,6 +81,9 @@ class Board:
     reported: Reported | None = None
     exposures: Sequence[ExposureLine] = ()
     next_due: datetime | None = None
+    #: The reader may act on several cases at once.
+    choosing: bool = False
+    shelf: Shelf | None = None
 
     @property
     def refs(self) -> list[str]:
@@ -103,7 +108,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         # A row says nothing of its group.
         rows = rows.prefetch_related(None)
         listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
-        parts = {"cases": list(listed.object_list), "page": listed}
+        choosing = permissions(request).scope("transaction.replay") != NOTHING
+        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing}
     if not whole:
         return Board(view=view, **parts)
     if group_id:
@@ -126,6 +132,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         reported=reported(held),
         exposures=exposure_lines(_exposures(request.scope, group_id)),
         next_due=nearest.due_at if nearest else None,
+        shelf=shelf_of(request, "exceptions"),
         **parts,
     )
 
@@ -178,8 +185,13 @@ def _entity_id(entities: Sequence[Any], code: str) -> int | None:
 
 
 def filtered_cases(request: ConsoleRequest) -> Any:
+    """:func:`cases_of` of the request's own address."""
+    return cases_of(request, request.GET)
+
+
+def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
     """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
-    data = request.GET.copy()
+    data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
         data.pop("state")
@@ -188,6 +200,17 @@ def filtered_cases(request: ConsoleRequest) -> Any:
         if data.get("group") and not _filtered(request, data).exists():
             data.pop("state")
     return _filtered(request, data)
+
+
+def scope_words(query: QueryDict) -> str:
+    """What an address of the list chooses, in words: ``All that match: Billing analyst, OST-BE``."""
+    role = query.get("role") or ""
+    parts = [str(query.get(name)) for name in ("q", "entity", "code", "severity") if query.get(name)]
+    parts += [str(Role(role).label)] if role in Role.values else []
+    parts += [str(label) for value, label in ASSIGNEES if query.get("assignee") == value]
+    if query.get("group"):
+        parts.append(_("one cause"))
+    return _("All that match: %(filters)s") % {"filters": ", ".join(parts)} if parts else _("All open cases")
 
 
 def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:

@@ -2,10 +2,11 @@
 
 from django.urls import path
 
-from apps.console.exceptions import cause_views, views
+from apps.console.exceptions import cause_views, export, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
+    path("exceptions/export.<str:kind>", export.export, name="exceptions-export"),
     path("exceptions/undo/<str:token>", cause_views.undo, name="undo"),
     path("exceptions/groups/<int:group_id>/<str:verb>", cause_views.decide, name="cause"),
     path("exceptions/<str:ref>/", views.case, name="case"),

@@ -21,6 +21,7 @@ from apps.console.exceptions.forms import AssignForm, CommentForm, FixForm
 from apps.console.pages import back_to, show
 from apps.console.transactions.presenters import preview_of
 from apps.core.errors import AppError, InvalidInput, Stale
+from apps.organization import savedviews
 from apps.organization import selectors as organization
 from apps.sync import services as engine
 from apps.triage import selectors as triage
@@ -34,7 +35,13 @@ SAID = 10
 @require_GET
 @screen("exception.view")
 def index(request: ConsoleRequest) -> HttpResponse:
-    """Groups by cause, or cases; nothing opened."""
+    """Groups by cause, or cases; nothing opened. Without any filter the person's own first view, where there is one."""
+    if (
+        not request.GET
+        and not request.htmx
+        and (first := savedviews.default_of(request.user, screen="exceptions"))
+    ):
+        return redirect(f"{request.path}?{first}")
     fresh = freshness.stamp()
     return show(request, PAGE, {"board": board_of(request), "fresh": fresh}, partials=("list",))
 

@@ -67,6 +67,15 @@ def transaction_rows(rows: Iterable[Any]) -> SafeString:
     return mark_safe("\n".join(written))  # noqa: S308 - every text was escaped above
 
 
+def choice_box(ref: str) -> str:
+    """The box that chooses a row for the form of several cases."""
+    named = escape(_("Choose %(ref)s") % {"ref": ref})
+    return (
+        f'<input class="form-check-input row-choice" type="checkbox" name="case" value="{escape(ref)}" form="bulk"'
+        f' aria-label="{named}">'
+    )
+
+
 @register.simple_tag(takes_context=True)
 def case_rows(context: template.Context, board: Any, current: str = "") -> SafeString:
     """``<li>`` of each case of the board; the one whose reference is ``current`` is marked."""
@@ -93,9 +102,10 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
             if row.is_open
             else f'<span class="soft">{ago(row.resolved_at)}</span>'
         )
+        choice = choice_box(row.ref) if board.choosing else ""
         css, here = (" is-current", ' aria-current="true"') if current == row.ref else ("", "")
         written.append(
-            f'<li class="row-item{css}" data-row="{ref}">'
+            f'<li class="row-item{css}" data-row="{ref}">{choice}'
             f'<a href="{link}" hx-get="{link}" hx-target="#detail" hx-push-url="true"{here}>'
             f'<span class="reason">{escape(row.label or row.subject_key)}</span><span class="meta">{about}</span>'
             f'<span class="meta">{states[row.state]}<span class="ref">{ref}</span>{entity}<span>{who}</span></span>'

@@ -1,6 +1,7 @@
 """Reads of jobs for screens: a person's own, how far one has come, its cases.
 
-Public surface: :func:`mine`, :func:`job`, :func:`progress`, :func:`rows`, :func:`under_way`, :class:`Progress`.
+Public surface: :func:`mine`, :func:`job`, :func:`progress`, :func:`rows`, :func:`under_way`, :class:`Progress`; the words of
+a job: :class:`JobState`, :class:`Outcome`, :class:`Result`, :class:`Pace`.
 """
 
 from __future__ import annotations
@@ -14,12 +15,18 @@ from django.db.models import Count, Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from apps.core.errors import NotFound
-from apps.triage.job_models import Job, JobRow, JobState, Outcome, Result
+from apps.triage.job_models import Job as Job
+from apps.triage.job_models import JobRow
+from apps.triage.job_models import JobState as JobState
+from apps.triage.job_models import Outcome as Outcome
+from apps.triage.job_models import Pace as Pace
+from apps.triage.job_models import Result as Result
 
 
 @dataclass(frozen=True)
 class Progress:
-    """A job in figures. ``outcomes`` and ``results`` count cases; ``planned``, ``begun`` and ``verified`` of ``total``.
+    """A job in figures. ``outcomes`` and ``results`` count cases; ``planned`` of ``total``; ``settled`` of ``runnable`` have
+    come to an end, ``accepted`` were taken by the engine and ``verified`` of these have been looked at since.
 
     ``held`` is what all its cases held when it was planned, ``released`` what those hold that would clear, ``cleared`` what
     those held that did: ``(amount, currency)``; ``unknown`` counts the cases whose amount nobody knows.
@@ -28,7 +35,8 @@ class Progress:
     total: int
     planned: int
     runnable: int
-    begun: int
+    settled: int
+    accepted: int
     verified: int
     outcomes: Mapping[str, int]
     results: Mapping[str, int]
@@ -83,8 +91,9 @@ def progress(of: Job) -> Progress:
         total=of.total,
         planned=sum(outcomes.values()),
         runnable=sum(line["runnable"] for line in lines),
-        begun=begun,
-        verified=begun - results[Result.ACCEPTED],
+        settled=begun - results[Result.ACCEPTED],
+        accepted=begun - results[Result.SKIPPED],
+        verified=begun - results[Result.SKIPPED] - results[Result.ACCEPTED] - results[Result.GOES_ON],
         outcomes=outcomes,
         results=results,
         held=_money(lines),
