@@ -8,7 +8,7 @@ Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`fa
 :func:`reporting_rates`, :func:`in_reporting`,
 :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
 :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
-:data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
+:func:`blocked_behind`, :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
@@ -31,6 +31,9 @@ from apps.triage.ages import age_bounds as age_bounds
 from apps.triage.ages import age_of as age_of
 from apps.triage.ages import ages as ages
 from apps.triage.ages import of_age as of_age
+from apps.triage.blocking import Blocked as Blocked
+from apps.triage.blocking import BlockedLine as BlockedLine
+from apps.triage.blocking import blocked_behind as blocked_behind
 from apps.triage.catalogue import Entry, entry
 from apps.triage.exposure import Exposed as Exposed
 from apps.triage.exposure import exposures as exposures

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
-from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, reported
+from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, known_money, reported
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
 from apps.console.savedviews.presenters import Shelf, shelf_of
 from apps.core.scope import NOTHING, Scope
@@ -278,13 +278,6 @@ def group_line(row: triage.GroupRow, *, age: str = "") -> GroupLine:
         age=age,
         state=row.state if row.state in _BADGES else "",
     )
-
-
-def known_money(held: Iterable[triage.Held]) -> list[tuple[Any, str]]:
-    """``(amount, currency)`` of what is known: a currency of which every amount is unknown is not shown as zero."""
-    return [
-        (line.amount, line.currency) for line in held if line.currency and (line.amount or not line.unknown)
-    ]
 
 
 def role_words(roles: Iterable[str]) -> str:

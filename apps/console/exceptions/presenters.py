@@ -12,9 +12,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.console.access import ConsoleRequest, Permission, permitted
+from apps.console.access import ConsoleRequest, Permission, permissions, permitted
 from apps.console.exceptions.board import Board, role_words
-from apps.console.exceptions.money import Reported
+from apps.console.exceptions.money import BlockedView, Reported, blocked_view
 from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours, neighbours
 from apps.console.transactions import presenters as transactions
@@ -134,6 +134,7 @@ class CasePage:
     age: str
     escalated_to: str
     reported: Reported | None
+    blocked: BlockedView | None
     who: str
     owner: str
     tab: str
@@ -176,6 +177,11 @@ def case_page(
         ),
         escalated_to=_escalated_to(case),
         reported=_reported(case),
+        blocked=blocked_view(
+            triage.blocked_behind(permissions(request).scope("transaction.view"), [case.transaction_id])
+        )
+        if overview and case.is_open
+        else None,
         alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
         owner=_owner(case, entry),
