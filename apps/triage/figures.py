@@ -29,6 +29,7 @@ from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.triage import rollups
 from apps.triage.catalogue import CATALOGUE, Entry, Severity, codes_for_role, entry
+from apps.triage.families import families, heads_only, rooted
 from apps.triage.models import OPEN_STATES, Case, Group
 from apps.triage.states import HIDDEN
 
@@ -113,17 +114,22 @@ def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
     ``order``: ``money`` (largest in the reporting currency first; unknown last), ``due`` (nearest first), ``age`` (oldest
     first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden.
     """
-    rates = reporting_rates(rows)
+    rates, roots = reporting_rates(rows), families()
+    held = heads_only(rooted(rows, roots), roots)
+    counts = {"pk__in": held.values("pk")} if roots else {}
     aggregated = (
-        rows.order_by()
-        .values("group_id")
+        rooted(rows, roots)
+        .order_by()
+        .values("root")
         .annotate(
             count=Count("id"),
             oldest=Min("opened_at"),
             due=Min("due_at"),
             first=Min("id"),
             newest=Max("id"),
-            worth=Sum(in_reporting(rates), filter=~Q(severity=Severity.WARNING), output_field=_MONEY),
+            worth=Sum(
+                in_reporting(rates), filter=~Q(severity=Severity.WARNING) & Q(**counts), output_field=_MONEY
+            ),
         )
     )
     orders = {
@@ -132,33 +138,38 @@ def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
         "age": [F("oldest").asc()],
         "count": [F("count").desc()],
     }
-    return aggregated.order_by(*orders.get(order, orders["money"]), "group_id")
+    return aggregated.order_by(*orders.get(order, orders["money"]), "root")
 
 
 def with_status(rows: QuerySet[Case], status: str) -> QuerySet[Case]:
     """Cases of groups in a state of the desk; "" leaves out what is snoozed or ignored, ``any`` nothing."""
     if status == "any":
         return rows
-    if status == "":
-        return rows.exclude(group_id__in=Group.objects.filter(state__in=HIDDEN).values("pk"))
-    return rows.filter(group_id__in=Group.objects.filter(state=status).values("pk"))
+    states = HIDDEN if status == "" else [status]
+    alone = Q(family=None, state__in=states)
+    found = Group.objects.filter(alone | Q(family__isnull=False, family__state__in=states)).values("pk")
+    return rows.exclude(group_id__in=found) if status == "" else rows.filter(group_id__in=found)
 
 
 def put_aside(scope: Scope) -> dict[str, int]:
     """How many groups with open cases that the scope sees are snoozed and ignored; states without any are absent."""
-    seen = Case.objects.within(scope).filter(state__in=OPEN_STATES, group_id=OuterRef("pk"))
-    found = Group.objects.filter(Exists(seen), state__in=HIDDEN).values_list("state")
+    seen = Case.objects.within(scope).filter(state__in=OPEN_STATES)
+    alone = Q(Exists(seen.filter(group_id=OuterRef("pk"))), family=None)
+    root = Q(Exists(seen.filter(group__family_id=OuterRef("pk"))), family=F("pk"))
+    found = Group.objects.filter(alone | root, state__in=HIDDEN).values_list("state")
     return dict(found.annotate(number=Count("pk")).order_by())
 
 
 def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[GroupRow]:
-    """One page of :func:`groups` with words and money, in four queries whatever its length."""
+    """One page of :func:`groups` with words and money, in five queries whatever its length."""
     page = list(page)
-    ids = [line["group_id"] for line in page]
+    ids = [line["root"] for line in page]
     found = Group.objects.select_related("legal_entity").in_bulk(ids)
-    held = _held_by_group(rows.filter(group_id__in=ids))
+    roots = families()
+    members = [group_id for group_id, root in roots.items() if root in set(ids)]
+    held = _held_by_group(rows.filter(group_id__in=[*ids, *members]), roots)
     refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
-    return [_row(line, found[line["group_id"]], held, refs) for line in page]
+    return [_row(line, found[line["root"]], held, refs) for line in page]
 
 
 class GroupList:
@@ -332,13 +343,13 @@ def _once(rows: QuerySet[Case], *by: str) -> list[dict[str, Any]]:
         ]
 
 
-def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:
-    """A group holds at most one open case a subject, so plain sums count nothing twice."""
-    blocking = rows.order_by().exclude(severity=Severity.WARNING)
+def _held_by_group(rows: QuerySet[Case], roots: Mapping[int, int]) -> dict[int, list[Held]]:
+    """A group holds at most one open case a subject, so plain sums count nothing twice; of merged ones the oldest counts."""
+    blocking = heads_only(rooted(rows, roots), roots).order_by().exclude(severity=Severity.WARNING)
     rates = reporting_rates(blocking)
     answer: dict[int, list[Held]] = {}
-    for line in _sums(blocking.values("group_id", "currency")):
-        answer.setdefault(line["group_id"], []).append(held_line(line, rates))
+    for line in _sums(blocking.values("root", "currency")):
+        answer.setdefault(line["root"], []).append(held_line(line, rates))
     return answer
 
 

@@ -7,6 +7,7 @@ filter the cases first, then hand ``qs`` to :func:`apps.triage.selectors.groups`
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 import django_filters
 from django.contrib.postgres.search import SearchQuery
@@ -45,7 +46,7 @@ class CaseFilter(django_filters.FilterSet):
     entity = django_filters.CharFilter(field_name="legal_entity__code", label=_("Legal entity"))
     role = django_filters.ChoiceFilter(choices=Role.choices, method="by_role", label=_("Who must act"))
     assignee = django_filters.CharFilter(method="by_assignee", label=_("Assigned to"))
-    group = django_filters.NumberFilter(field_name="group_id", label=_("Group"))
+    group = django_filters.NumberFilter(method="by_group", label=_("Group"))
     age = django_filters.ChoiceFilter(choices=selectors.AGES, method="by_age", label=_("Age"))
     order = django_filters.ChoiceFilter(choices=ORDERS, method="by_order", label=_("Order"))
 
@@ -97,6 +98,10 @@ class CaseFilter(django_filters.FilterSet):
         if value.startswith("role:"):
             return queryset.filter(queue=value.removeprefix("role:")).exclude(queue="")
         return queryset.filter(assignee__username=value)
+
+    def by_group(self, queryset: QuerySet[Case], name: str, value: Decimal) -> QuerySet[Case]:
+        """The cases of a group and of what was merged into it."""
+        return queryset.filter(group_id__in=selectors.group_ids(int(value)))
 
     def by_age(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
         return selectors.of_age(queryset, value)

@@ -101,20 +101,30 @@ class Group(models.Model):
     moved_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    #: The group that stands for several merged ones, of itself too; empty while it stands alone.
+    family = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="members", db_index=False
+    )
     created_at = models.DateTimeField()
 
     objects = ScopedQuerySet.as_manager()
 
     class Meta:
         indexes = [
+            models.Index(fields=["family", "id"], condition=Q(family__isnull=False), name="triage_family"),
             # Few rows: what lists leave out, and what the sweeper wakes.
             models.Index(
                 fields=["until", "id"], condition=Q(state__in=[s.value for s in HIDDEN]), name="triage_hidden"
-            )
+            ),
         ]
 
     def __str__(self) -> str:
         return f"{self.code} {self.value}"
+
+    @property
+    def merged_into(self) -> Group | None:
+        """The group that stands for it in lists and decisions; None for one that stands for itself."""
+        return self.family if self.family_id not in (None, self.pk) else None
 
 
 class Case(models.Model):

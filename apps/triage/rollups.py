@@ -103,34 +103,54 @@ SELECT group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS 
 FROM triage_case c WHERE c.group_id = wanted.group_id AND {_OPEN}
 """  # noqa: S608
 _WANTED = "(%(groups)s::bigint[] IS NULL OR group_id = ANY(%(groups)s::bigint[]))"
+#: Merged groups are few: they are never taken from the totals but computed, each subject once in its family.
+_FAMILIES = "families AS MATERIALIZED (SELECT id, family_id FROM triage_group WHERE family_id IS NOT NULL)"
+_NO_FAMILY = "NOT EXISTS (SELECT 1 FROM families WHERE families.id = t.group_id)"
+_OF_FAMILIES = f"""
+SELECT family_id AS group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS cases,
+    min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id, sum(held_amount) FILTER (WHERE head) AS held,
+    (count(*) FILTER (WHERE head AND held_amount IS NULL))::int AS unknown, (count(*) FILTER (WHERE head))::int AS blocking
+FROM (
+    SELECT c.*, families.family_id, {_BLOCKS} AND row_number() OVER (
+        PARTITION BY families.family_id, c.subject_kind, c.subject_key, {_BLOCKS} ORDER BY c.id
+    ) = 1 AS head
+    FROM families JOIN triage_case c ON c.group_id = families.id AND {_OPEN} AND {_SEEN}
+) AS merged GROUP BY 1, 2, 3
+"""  # noqa: S608
 _GROUPS = f"""
-WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched WHERE {_WANTED}),
+WITH {_FAMILIES},
+wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_WANTED} AND {_NO_FAMILY}),
 lines AS (
     SELECT {_LINES} FROM triage_grouptotal t
-    WHERE {_SEEN} AND {_WANTED} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    WHERE {_SEEN} AND {_WANTED} AND {_NO_FAMILY} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     UNION ALL
     SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+    UNION ALL
+    SELECT * FROM ({_OF_FAMILIES}) AS family WHERE {_WANTED}
 )
 """  # noqa: S608
 
 #: As ``_GROUPS``, but of groups with a single line in a currency with a rate only those that hold most: by an index.
 _MOST = f"""
-WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched),
+WITH {_FAMILIES},
+wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_NO_FAMILY}),
 lines AS (
     SELECT most.* FROM unnest(%(rated)s::text[]) AS rated (currency) CROSS JOIN LATERAL (
         SELECT {_LINES} FROM triage_grouptotal t
-        WHERE alone AND t.currency = rated.currency AND {_SEEN} AND {{limited}}
+        WHERE alone AND t.currency = rated.currency AND {_SEEN} AND {{limited}} AND {_NO_FAMILY}
             AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
         ORDER BY held DESC NULLS LAST, due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s
     ) AS most
     UNION ALL
-    SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN}
+    SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN} AND {_NO_FAMILY}
         AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     UNION ALL
-    SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN}
+    SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN} AND {_NO_FAMILY}
         AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     UNION ALL
     SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+    UNION ALL
+    {_OF_FAMILIES}
 )
 """  # noqa: S608
 
@@ -389,13 +409,14 @@ told AS (SELECT * FROM ({_HELD}) AS held (legal_entity_id, currency, total, unkn
 groups_told AS (
     {_GROUPS} SELECT group_id, currency, sum(cases) AS cases, min(oldest) AS oldest, min(due_at) AS due_at,
         min(first_id) AS first_id, sum(held) AS held, sum(unknown) AS unknown, sum(blocking) AS blocking
-    FROM lines GROUP BY 1, 2
+    FROM lines WHERE NOT group_id = ANY(ARRAY(SELECT id FROM families)) GROUP BY 1, 2
 ),
 groups_true AS (
     SELECT group_id, currency, count(*) AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,
         sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
         count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL) AS unknown, count(*) FILTER (WHERE {_BLOCKS}) AS blocking
-    FROM triage_case WHERE {_OPEN} GROUP BY 1, 2
+    FROM triage_case WHERE {_OPEN}
+        AND NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE family_id IS NOT NULL)) GROUP BY 1, 2
 )
 SELECT 'held', to_jsonb(truth), to_jsonb(told) FROM truth FULL JOIN told
     ON truth.currency = told.currency AND coalesce(truth.legal_entity_id, 0) = coalesce(told.legal_entity_id, 0)

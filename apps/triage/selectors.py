@@ -2,8 +2,8 @@
 
 Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`facets`, :func:`case_detail`,
 :func:`cases_of_engagement`, :func:`cases_of_transaction`, :func:`cleared_by_mappings` ·
-:func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`with_status`,
-:func:`put_aside` ·
+:func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
+:func:`members`, :func:`mergeable`, :func:`with_status`, :func:`put_aside` ·
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting`,
 :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.errors import NotFound
@@ -68,6 +68,7 @@ from apps.triage.models import (
     How,
 )
 from apps.triage.ranking import Candidate, ranked
+from apps.triage.states import HIDDEN
 
 
 @dataclass(frozen=True)
@@ -174,16 +175,34 @@ def cleared_by_mappings(mapping_ids: Iterable[int]) -> dict[int, int]:
 
 # ---- Groups ---------------------------------------------------------------------------------------------------------
 def group(scope: Scope, group_id: int) -> Group:
-    """One group of which the scope sees at least one case; :class:`NotFound` otherwise."""
-    visible = Case.objects.within(scope).filter(group_id=group_id)
-    found = (
-        Group.objects.select_related("legal_entity", "moved_by")
-        .filter(pk__in=visible.values("group_id"))
-        .first()
-    )
-    if found is None:
+    """One group of which the scope sees at least one case, or the one that stands for it; :class:`NotFound` otherwise."""
+    found = Group.objects.select_related("legal_entity", "moved_by", "family").filter(pk=group_id).first()
+    if found is None or not Case.objects.within(scope).filter(group_id__in=group_ids(group_id)).exists():
         raise NotFound(_("There is no such group of cases, or you may not see it."))
-    return found
+    return group(scope, found.merged_into.pk) if found.merged_into is not None else found
+
+
+def group_ids(group_id: int) -> list[int]:
+    """A group and what was merged into it. One query."""
+    found = Group.objects.filter(Q(pk=group_id) | Q(family_id=group_id, family__isnull=False))
+    return sorted(found.values_list("pk", flat=True))
+
+
+def members(scope: Scope, root: Group) -> list[tuple[Group, int]]:
+    """What was merged into a group, each with the number of its open cases that the scope sees."""
+    if root.family_id != root.pk:
+        return []
+    mine = Count("cases", filter=Q(cases__in=open_cases(scope).order_by().values("pk")))
+    found = Group.objects.filter(family_id=root.pk).exclude(pk=root.pk)
+    return [(one, one.number) for one in found.annotate(number=mine).order_by("pk")]
+
+
+def mergeable(scope: Scope, root: Group, *, limit: int = 20) -> list[Group]:
+    """Other groups with open cases of the same legal entity and code that stand for themselves, newest first."""
+    seen = open_cases(scope).order_by().filter(group_id=OuterRef("pk"))
+    found = Group.objects.filter(Exists(seen), legal_entity_id=root.legal_entity_id, code=root.code)
+    found = found.filter(Q(family=None) | Q(family=F("pk"))).exclude(state__in=HIDDEN).exclude(pk=root.pk)
+    return list(found.order_by("-pk")[:limit])
 
 
 def group_history(found: Group) -> list[GroupEvent]:

@@ -3,7 +3,8 @@
 Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of the engine) · :func:`case_assign`,
 :func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry` (a person's moves) · :func:`fix_preview`,
 :func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`group_acknowledge`, :func:`group_snooze`,
-:func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen` (a cause), :func:`groups_settle`, :func:`groups_wake`,
+:func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`, :func:`group_merge`, :func:`group_unmerge`
+(a cause), :func:`groups_settle`, :func:`groups_wake`,
 :func:`cases_escalate` (the sweeper's) · :func:`undo`.
 """
 
@@ -20,6 +21,7 @@ from apps.triage.services.groups import (
     groups_settle,
     groups_wake,
 )
+from apps.triage.services.merging import group_merge, group_unmerge
 from apps.triage.services.reconcile import cases_reconcile, transactions_finished
 from apps.triage.services.taking_back import undo
 
@@ -36,9 +38,11 @@ __all__ = [
     "fix_preview",
     "group_acknowledge",
     "group_ignore",
+    "group_merge",
     "group_reopen",
     "group_resolve",
     "group_snooze",
+    "group_unmerge",
     "groups_settle",
     "groups_wake",
     "transactions_finished",

@@ -16,6 +16,7 @@ from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.sync import services as sync
+from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, Comment, Group
 from apps.triage.services import moves
 
@@ -92,8 +93,9 @@ def require_group(group: Group, by: Any) -> None:
     scope = organization.scope_of(by, "exception.fix")
     if scope.allows(legal_entity_id=group.legal_entity_id):
         return
-    stands = Case.objects.filter(group_id=group.pk, state__in=OPEN_STATES)
-    mine = Case.objects.within(scope).filter(group_id=group.pk)
+    ids = ids_of(group)
+    stands = Case.objects.filter(group_id__in=ids, state__in=OPEN_STATES)
+    mine = Case.objects.within(scope).filter(group_id__in=ids)
     if stands.exists() and not stands.exclude(pk__in=mine.values("pk")).exists():
         return
     organization.require(by, "exception.fix", legal_entity_id=group.legal_entity_id)

@@ -20,6 +20,7 @@ from apps.core import clock
 from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.organization import selectors as organization
 from apps.triage.catalogue import Severity
+from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, CaseState, Group, How, Unsettled
 from apps.triage.services import moves, undos
 from apps.triage.services.desk import require_group
@@ -106,6 +107,8 @@ def groups_settle() -> int:
             Unsettled.objects.filter(group_id=group_id).delete()
             if group is not None:
                 moved += _settle(group)
+                if (root := group.merged_into) is not None:
+                    moved += _settle(Group.objects.select_for_update(no_key=True).get(pk=root.pk))
     return moved
 
 
@@ -121,7 +124,9 @@ def _settle(group: Group) -> bool:
 _DUE = """
 SELECT g.id, g.until <= now() FROM triage_group g WHERE g.state IN ('snoozed', 'ignored') AND (
     g.until <= now() OR EXISTS (
-        SELECT 1 FROM triage_case c WHERE c.group_id = g.id AND c.severity <> 'warning' AND c.due_at <= now()
+        SELECT 1 FROM triage_case c WHERE c.group_id = ANY(ARRAY(
+            SELECT m.id FROM triage_group m WHERE m.id = g.id OR (m.family_id = g.id AND m.family_id IS NOT NULL)))
+            AND c.severity <> 'warning' AND c.due_at <= now()
             AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
             AND (g.treatment = '' OR c.opened_at > g.moved_at)))
 ORDER BY g.id LIMIT %s
@@ -181,13 +186,19 @@ def _locked(group: Group, seen: int, by: Any) -> Group:
     """The group, locked, as it was ``seen``, by a person who may decide about all its open cases."""
     locked = Group.objects.select_for_update(no_key=True).get(pk=group.pk)
     require_group(locked, by)
+    if locked.merged_into is not None:
+        raise WrongState(
+            _("It was merged into “%(root)s”; decide about all of them there.")
+            % {"root": locked.merged_into.reason}
+        )
     if locked.version != seen:
         raise Stale(since_words(locked.events.select_related("by").last(), _("The group")))
     return locked
 
 
 def _open(group: Group) -> Any:
-    return Case.objects.filter(group_id=group.pk, state__in=OPEN_STATES)
+    """Open cases of the group and of what was merged into it."""
+    return Case.objects.filter(group_id__in=ids_of(group), state__in=OPEN_STATES)
 
 
 def _check_until(until: datetime) -> None:

@@ -98,17 +98,37 @@ def move_group(group: Group, *, to: GroupState, by: Any, note: str, said: str = 
         )
     elif not transitions.move(group, to=to, by=by, why=said or note, **values):
         return False
+    _group_event(group, what="moved", old=former, new=to.value, note=said or _told(group), by=by)
+    return True
+
+
+def say_group(group: Group, *, what: str, by: Any, old: str = "", new: str = "", note: str = "") -> None:
+    """Keep the family of a locked group as it was set, with its history; its state stays."""
+    group.version += 1
+    group.save(update_fields=["family", "version"])
+    _group_event(group, what=what, old=old, new=new, note=note, by=by)
+    journal.record(
+        verb=f"case_group.{what}",
+        object_type="case_group",
+        object_ref=str(group.pk),
+        by=by,
+        legal_entity_id=group.legal_entity_id,
+        new={"family": group.family_id},
+        why=note,
+    )
+
+
+def _group_event(group: Group, *, what: str, old: str, new: str, note: str, by: Any) -> None:
     GroupEvent.objects.create(
         group=group,
-        what="moved",
-        old=former,
-        new=to.value,
-        note=said or _told(group),
+        what=what,
+        old=old[:120],
+        new=new[:120],
+        note=note,
         by=by,
         correlation_id=correlation.current(),
-        created_at=now,
+        created_at=clock.now(),
     )
-    return True
 
 
 def _told(group: Group) -> str:
