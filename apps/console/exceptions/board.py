@@ -165,7 +165,7 @@ def _groups(
 
 def _exposures(scope: Scope, group_id: int | None) -> list[triage.Exposed]:
     if group_id:
-        return triage.exposures(triage.open_cases(scope).filter(group_id=group_id))
+        return triage.exposures(triage.open_cases(scope).filter(group_id__in=triage.group_ids(group_id)))
     return triage.open_exposures(scope)
 
 
@@ -232,10 +232,11 @@ def _facets(request: ConsoleRequest, entities: Sequence[Any]) -> triage.Facets:
 def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Cause]:
     """The head of one group (its open cases, or all of them once every one is closed) and what was decided about it."""
     found = triage.group(request.scope, group_id)
-    rows = triage.open_cases(request.scope).filter(group_id=found.pk)
+    ids = triage.group_ids(found.pk)
+    rows = triage.open_cases(request.scope).filter(group_id__in=ids)
     stands = rows.exists()
     if not stands:
-        rows = triage.cases(request.scope).filter(group_id=found.pk)
+        rows = triage.cases(request.scope).filter(group_id__in=ids)
     lines = triage.group_rows(triage.groups(rows), rows)
     head = group_line(lines[0]) if lines else None
     warns = head is not None and head.severity == "warning"

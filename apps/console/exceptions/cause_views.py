@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from apps.console.access import ConsoleRequest, screen
-from apps.console.exceptions.forms import CauseForm
+from apps.console.exceptions.forms import CauseForm, MergeForm
 from apps.console.pages import back_to
 from apps.core.errors import InvalidInput, Stale, WrongState
 from apps.triage import selectors as triage
@@ -69,6 +69,52 @@ def decide(request: ConsoleRequest, group_id: int, verb: str) -> HttpResponse:
         text = _("The cause is %(state)s now.") % {"state": group.get_state_display()}
         messages.success(request, text, extra_tags=token)
     return back_to(request, f"{reverse('console:exceptions')}?group={group_id}")
+
+
+@require_POST
+@screen("exception.view")
+def merge(request: ConsoleRequest, group_id: int) -> HttpResponse:
+    """Let this cause stand for another one too; the form names that and the version of it that was shown."""
+    group = triage.group(request.scope, group_id)
+    form = MergeForm(request.POST)
+    if not form.is_valid():
+        raise InvalidInput(_("Choose the cause that is the same."), fields={"other": _("Required.")})
+    given = form.cleaned_data
+    other_id, other_seen = (int(part) for part in given["other"].split("."))
+    other = triage.group(request.scope, other_id)
+    try:
+        triage_services.group_merge(
+            into=group,
+            seen=given["seen"],
+            group=other,
+            group_seen=other_seen,
+            by=request.user,
+            why=given["why"],
+        )
+    except (Stale, WrongState) as error:
+        messages.warning(request, error.message)
+    else:
+        messages.success(request, _("The two causes are one row now."))
+    return back_to(request, f"{reverse('console:exceptions')}?group={group_id}")
+
+
+@require_POST
+@screen("exception.view")
+def unmerge(request: ConsoleRequest, group_id: int) -> HttpResponse:
+    """Let a merged cause stand for itself again."""
+    root = triage.group(request.scope, group_id)
+    form = CauseForm(request.POST)
+    member = next((one for one, _n in triage.members(request.scope, root) if one.pk == group_id), None)
+    if member is None or not form.is_valid():
+        raise InvalidInput(_("It is not part of another cause."))
+    given = form.cleaned_data
+    try:
+        triage_services.group_unmerge(group=member, seen=given["seen"], by=request.user, why=given["why"])
+    except (Stale, WrongState) as error:
+        messages.warning(request, error.message)
+    else:
+        messages.success(request, _("It stands for itself again."))
+    return back_to(request, f"{reverse('console:exceptions')}?group={root.pk}")
 
 
 @require_POST

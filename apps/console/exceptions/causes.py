@@ -13,7 +13,7 @@ from django.utils.translation import gettext_lazy as _
 
 from apps.console.access import ConsoleRequest, Permission, permitted
 from apps.triage import selectors as triage
-from apps.triage.states import GroupState, Treatment
+from apps.triage.states import HIDDEN, GroupState, Treatment
 
 #: What the list of causes can show; nothing chosen leaves out what is put aside.
 STATUSES = (
@@ -38,6 +38,9 @@ class Cause:
     stands: bool
     warns: bool
     treatments: Sequence[tuple[str, Any]]
+    #: What was merged into it, each with the number of its open cases, and what could be.
+    members: Sequence[tuple[Any, int]] = ()
+    mergeable: Sequence[Any] = ()
 
 
 def cause_of(request: ConsoleRequest, group: Any, *, stands: bool, warns: bool) -> Cause:
@@ -53,4 +56,6 @@ def cause_of(request: ConsoleRequest, group: Any, *, stands: bool, warns: bool) 
         stands=stands,
         warns=warns,
         treatments=Treatment.choices,
+        members=triage.members(request.scope, group),
+        mergeable=triage.mergeable(request.scope, group) if stands and state not in HIDDEN else [],
     )

@@ -33,3 +33,11 @@ class CauseForm(forms.Form):
     why = forms.CharField(required=False, max_length=2000)
     until = forms.DateTimeField(required=False)
     treatment = forms.CharField(required=False, max_length=12)
+
+
+class MergeForm(forms.Form):
+    """``other`` is the id of the other cause and the version that was shown of it."""
+
+    seen = forms.IntegerField(min_value=0)
+    other = forms.RegexField(r"^\d{1,15}\.\d{1,9}$")
+    why = forms.CharField(required=False, max_length=2000)

@@ -131,6 +131,7 @@ class CasePage:
     case: Any
     entry: Any
     alike: int
+    cause: Any
     age: str
     escalated_to: str
     reported: Reported | None
@@ -182,6 +183,7 @@ def case_page(
         )
         if overview and case.is_open
         else None,
+        cause=case.group.merged_into or case.group,
         alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
         owner=_owner(case, entry),
@@ -193,7 +195,9 @@ def case_page(
         may_replay=permitted(request, "transaction.replay", **place),
         comments=detail.comments,
         events=list(reversed(detail.events)),
-        cause_events=list(reversed(triage.group_history(case.group))) if tab == "activity" else [],
+        cause_events=list(reversed(triage.group_history(case.group.merged_into or case.group)))
+        if tab == "activity"
+        else [],
         queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
         queue=str(Role(case.queue).label) if case.queue else "",
         assignable=_assignable(case) if may_fix and case.is_open else [],

@@ -159,3 +159,53 @@ def test_a_case_is_put_into_the_queue_of_a_role_with_a_note(world, signed_in):
     for nonsense in ("role:auditor", "role:x", "x", "-1", "999999"):
         answer = client.post(f"/exceptions/{case.ref}/assign", {"to": nonsense})
         assert answer.status_code == 400, nonsense
+
+
+def test_causes_are_merged_and_taken_apart_on_the_page(world, signed_in):
+    case, other = world.broken_deal(1), world.broken_deal(2, value="ANA-220")
+    client = signed_in("ana")
+    address = f"/exceptions/groups/{case.group_id}"
+    page = client.get(f"/exceptions/?group={case.group_id}").content.decode()
+    assert f'<option value="{other.group_id}.0">' in page
+    data = {"seen": 0, "other": f"{other.group_id}.0", "why": "The same item."}
+    page = text_of(client.post(f"{address}/merge", data, follow=True))
+    assert "The two causes are one row now." in page
+    assert "EUR 24,600.00" in page
+    assert other.reason in page
+    assert (case.ref in page, other.ref in page) == (True, True)
+    listed = client.get("/exceptions/").content.decode()
+    assert f'data-row="group-{case.group_id}"' in listed
+    assert f'data-row="group-{other.group_id}"' not in listed
+    assert f"group={case.group_id}" in client.get(f"/exceptions/{other.ref}/").content.decode()
+    assert client.post(f"{address}/merge", data).status_code == 400, "it is one with it already"
+    version = Group.objects.get(pk=other.group_id).version
+    stale = client.post(f"/exceptions/groups/{other.group_id}/unmerge", {"seen": version - 1}, follow=True)
+    assert "has changed since you looked: Ana Lindqvist" in text_of(stale)
+    client.post(f"/exceptions/groups/{other.group_id}/unmerge", {"seen": version})
+    assert f'data-row="group-{other.group_id}"' in client.get("/exceptions/").content.decode()
+
+
+@pytest.mark.parametrize("other", ["", "x", "1", "1.x", "999999.0"])
+def test_nonsense_is_not_merged(world, signed_in, other):
+    case, client = world.broken_deal(1), signed_in("ana")
+    answer = client.post(f"/exceptions/groups/{case.group_id}/merge", {"seen": 0, "other": other})
+    assert answer.status_code == (404 if other == "999999.0" else 400)
+    assert client.post(f"/exceptions/groups/{case.group_id}/unmerge", {"seen": 0}).status_code == 400
+
+
+def test_more_merged_causes_take_no_more_queries(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+
+    def merge_one(number: int) -> None:
+        other = world.broken_deal(number, value=f"V-{number}")
+        seen = Group.objects.get(pk=case.group_id).version
+        client.post(
+            f"/exceptions/groups/{case.group_id}/merge", {"seen": seen, "other": f"{other.group_id}.0"}
+        )
+
+    merge_one(2)
+    for start, address in ((10, f"/exceptions/?group={case.group_id}"), (20, "/exceptions/"), (30, "/")):
+        assert_rows_cost_nothing(
+            client, address, lambda first=start: [merge_one(first), merge_one(first + 1)]
+        )
+    assert Group.objects.filter(family_id=case.group_id).count() == 8
