@@ -29,7 +29,7 @@ test: install  ## Run the tests (ARGS="tests/house -k floors", WORKERS=4)
 	$(BIN)/pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 faults: install  ## Kill, cut, wipe and fill real processes, sockets, brokers and disks (SEED=1, ARGS="-k broker")
-	SEED=$(or $(SEED),1) $(BIN)/pytest -s -m "fault or long_fault" tests/faults $(ARGS)
+	SEED=$(or $(SEED),1) $(BIN)/pytest -s -m "fault or long_fault" tests/faults tests/flows $(ARGS)
 
 screenshots: install  ## Pictures of a running demo, light, dark and phone, into test-artefacts/screens (ARGS=--keep renews docs/screenshots)
 	$(BIN)/python -m tests.browser.screenshots --url http://127.0.0.1:$(WEB_PORT) $(ARGS)

@@ -90,6 +90,11 @@ def current_terms(key: str) -> TermsVersion:
     return found
 
 
+def terms_of_deal(deal_key: str) -> TermsVersion | None:
+    """The terms in force of the engagement that a deal became; None before there is one."""
+    return TermsVersion.objects.filter(engagement__deal_key=deal_key).order_by("-number").first()
+
+
 def current_deal(key: str) -> objects.Deal:
     """The terms in force as the canonical deal they were read from."""
     return objects.Deal.model_validate(current_terms(key).body)

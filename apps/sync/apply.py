@@ -91,7 +91,8 @@ class _Run:
         self.troubled = transaction.subject.troubled
         self.probe_first = lease.taken_over or bool(transaction.params.get(PROBE_FIRST))
         self.beside: list[Problem] = []
-        self.context = Context(key=transaction.subject.key, params=transaction.params)
+        subject = transaction.subject
+        self.context = Context(key=subject.key, params=transaction.params, decisions=subject.decisions)
         #: Steps that this transaction has done in earlier runs; one that starts has none.
         self.settled = set() if fresh else ledger.settled_names(transaction.id)
 

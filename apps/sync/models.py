@@ -55,6 +55,8 @@ class Subject(models.Model):
     waits_for = models.BigIntegerField(default=0, db_default=0)
     in_doubt = ArrayField(models.CharField(max_length=120), default=list, db_default=[])
     troubled = models.BooleanField(default=True, db_default=True)
+    #: What people decided where its sources leave it open, see :mod:`apps.sync.decisions`.
+    decisions = models.JSONField(default=dict, db_default={})
     created_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:

@@ -2,8 +2,7 @@
 
 Public surface: :func:`transactions`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`, :func:`health`,
 :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`, :func:`last_plan`,
-:func:`at_rest`, :func:`in_doubt`, :func:`poll_state`,
-:func:`waiting_for`, :class:`Waiting`.
+:func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`, :func:`waiting_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,13 @@ from typing import Any
 
 from django.db.models import QuerySet
 
+from apps.canonical.objects import OBJECTS
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
 from apps.journal import counters
-from apps.sync import payloads
+from apps.organization import selectors as organization
+from apps.records import selectors as records
+from apps.sync import decisions, payloads
 from apps.sync.figures import Health as Health
 from apps.sync.figures import ended as ended
 from apps.sync.figures import health as health
@@ -31,6 +33,7 @@ from apps.sync.models import (
     Plan,
     PollCursor,
     State,
+    Subject,
     Transaction,
 )
 from apps.sync.waiting import Waiting as Waiting
@@ -173,6 +176,20 @@ def facets(scope: Scope, *, state: str = "", flow: str = "", legal_entity_id: in
             entities[one.legal_entity_id] = entities.get(one.legal_entity_id, 0) + one.number
     total = sum(one.number for one in wanted if legal_entity_id in (None, one.legal_entity_id))
     return Facets({**states, **groups}, counters.summed(here, 1, given=given), entities, total)
+
+
+def edits_of_subject(kind: str, key: str) -> list[decisions.Edit]:
+    """What people have filled in for a subject, and whether it still counts against what its source last showed."""
+    held = (
+        Subject.objects.filter(kind=kind, key=key).exclude(decisions={}).values_list("decisions", flat=True)
+    )
+    decided = held.first()
+    if not decided:
+        return []
+    system, _, external_id = key.partition(":")
+    seen = records.record(organization.system(system).pk, kind, external_id) if external_id else None
+    body = OBJECTS[kind].model_validate(seen.body) if seen is not None and kind in OBJECTS else None
+    return decisions.edits_of(kind, body, decided)
 
 
 def poll_state() -> list[PollCursor]:

@@ -2,7 +2,7 @@
 
 Public surface: :func:`enqueue`, :func:`plan_again`, :func:`preview`, :func:`preview_some`, :func:`read_token`,
 :func:`replay`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`, :func:`gate_set`,
-:func:`wake_transaction`, :class:`ProposedMapping` (what an overlay is made of).
+:func:`wake_transaction`, :func:`decide`, :class:`ProposedMapping` (what an overlay is made of).
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.sync import children, gates, queue
+from apps.sync import children, decisions, gates, queue
 from apps.sync.apply import fact_of
 from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context
-from apps.sync.models import OPEN, Gate, State, Transaction
+from apps.sync.models import OPEN, Gate, State, Subject, Transaction
 from apps.sync.plans import SEEN_BY_PERSON, shown
 from apps.sync.queue import enqueue, plan_again
 
@@ -35,6 +35,7 @@ __all__ = [
     "ProposedMapping",
     "cancel",
     "deal_validate",
+    "decide",
     "enqueue",
     "gate",
     "gate_set",
@@ -51,15 +52,20 @@ TOKEN_SALT = "sync.preview"  # noqa: S105 - a namespace, not a secret
 TOKEN_MAX_AGE = 3600
 
 
-def preview(*, transaction_ids: Sequence[int], overlay: Iterable[ProposedMapping] = ()) -> dict[str, Any]:
-    """What a replay would do, planned now and stored nowhere.
+def preview(
+    *,
+    transaction_ids: Sequence[int],
+    overlay: Iterable[ProposedMapping] = (),
+    decided: Mapping[str, Any] | None = None,
+) -> dict[str, Any]:
+    """What a replay would do, planned now and stored nowhere; under proposed mappings and decisions, if any.
 
     ``results``: per transaction ``outcome`` (``clears``, ``changes``, ``stays``, ``unreachable``), the codes that would
     remain, the actions and the plan's digest. ``token`` carries the digests; a replay with it runs only these plans."""
     if len(transaction_ids) > PREVIEW_LIMIT:
         raise InvalidInput(f"At most {PREVIEW_LIMIT} transactions can be previewed at once.")
     found = Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id")
-    results = [_preview_one(row, tuple(overlay)) for row in found]
+    results = [_preview_one(row, tuple(overlay), decided or {}) for row in found]
     digests = {str(result["transaction_id"]): result["digest"] for result in results if result["digest"]}
     return {"results": results, "token": signing.dumps(digests, salt=TOKEN_SALT, compress=True)}
 
@@ -78,7 +84,7 @@ def preview_some(
             break
         row = found.get(transaction_id)
         gone = {"transaction_id": transaction_id, "outcome": "unreachable", "digest": "", "reason": _GONE}
-        results.append(_preview_one(row, proposed) if row is not None else gone)
+        results.append(_preview_one(row, proposed, {}) if row is not None else gone)
     return results
 
 
@@ -94,7 +100,9 @@ def read_token(token: str) -> dict[int, str]:
     return {int(transaction_id): digest for transaction_id, digest in digests.items()}
 
 
-def _preview_one(row: Transaction, overlay: tuple[ProposedMapping, ...]) -> dict[str, Any]:
+def _preview_one(
+    row: Transaction, overlay: tuple[ProposedMapping, ...], decided: Mapping[str, Any]
+) -> dict[str, Any]:
     result: dict[str, Any] = {
         "transaction_id": row.id,
         "ref": row.ref,
@@ -110,7 +118,9 @@ def _preview_one(row: Transaction, overlay: tuple[ProposedMapping, ...]) -> dict
     before = {problem["code"] for problem in last.problems} if last else set()
     try:
         flow = flow_named(row.flow)
-        draft = flow.plan(flow.gather(Context(key=row.subject.key, params=row.params, overlay=overlay)))
+        known = decisions.merged(row.subject.decisions, decided)
+        context = Context(key=row.subject.key, params=row.params, overlay=overlay, decisions=known)
+        draft = flow.plan(flow.gather(context))
     except (AdapterError, AppError) as error:
         return result | {"outcome": "unreachable", "reason": str(error)}
     codes = [problem.code for problem in draft.told]
@@ -235,6 +245,29 @@ def cancel(*, transaction_id: int, by: Any, why: str) -> Transaction:
         children.settled(row)
         hooks.sync_finished.fire([fact_of(row)])
         return row
+
+
+def decide(*, transaction_id: int, decided: Mapping[str, Any], by: Any, why: str) -> None:
+    """Keep what a person decided about the subject of a transaction (:mod:`apps.sync.decisions`), with old and new in the
+    audit trail. It counts from the subject's next plan; who asks for that plan is the caller."""
+    row = Transaction.objects.select_related("subject").get(pk=transaction_id)
+    _require_replay(by, row)
+    with transaction.atomic():
+        subject = Subject.objects.select_for_update().get(pk=row.subject_id)
+        former = subject.decisions
+        subject.decisions = decisions.merged(former, decisions.stamped(decided, by=by, why=why))
+        subject.save(update_fields=["decisions"])
+        journal.record(
+            verb="subject.decided",
+            object_type=subject.kind,
+            object_ref=subject.key,
+            by=by,
+            legal_entity_id=row.legal_entity_id,
+            engagement_key=row.engagement_key,
+            old={name: former[name] for name in decided if name in former},
+            new=dict(decided),
+            why=why,
+        )
 
 
 def wake_transaction(*, transaction_id: int, why: str) -> bool:

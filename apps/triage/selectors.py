@@ -5,10 +5,10 @@ Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`fa
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
 :func:`members`, :func:`mergeable`, :func:`with_status`, :func:`put_aside` ·
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
-:func:`reporting_rates`, :func:`in_reporting`,
-:func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` · :func:`mapping_kind_of`, :func:`mapping_candidates`,
-:func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
-:func:`blocked_behind`, :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
+:func:`reporting_rates`, :func:`in_reporting`, :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` ·
+:func:`mapping_kind_of`, :func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
+:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind` ·
+:data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
@@ -26,6 +27,8 @@ from apps.governance import selectors as governance
 from apps.journal import counters
 from apps.organization import selectors as organization
 from apps.records import selectors as records
+from apps.sync import selectors as sync
+from apps.sync.decisions import EDITABLE, Edit
 from apps.triage.ages import AGES as AGES
 from apps.triage.ages import age_bounds as age_bounds
 from apps.triage.ages import age_of as age_of
@@ -243,3 +246,28 @@ def mapping_in_force(case: Case) -> Candidate | None:
     if found is None:
         return None
     return Candidate(found.target, found.label or found.target, _("in force already"), 100.0)
+
+
+# ---- Decisions -------------------------------------------------------------------------------------------------------
+def customer_candidates(case: Case) -> list[dict[str, Any]]:
+    """The records among which a person chooses for a case of doubled customers, likeliest first; [] for other cases.
+
+    ``{external_id, name, rung, score, inactive, url}`` each, as the match ladder found them."""
+    if case.code != "CUS-DUP" or case.subject_kind != "customer":
+        return []
+    return list(case.params.get("candidates") or [])
+
+
+def editable_field(case: Case) -> str:
+    """The field of the case's subject that may be filled in here; "" when there is none."""
+    return case.field if case.field in EDITABLE.get(case.subject_kind, {}) else ""
+
+
+def field_label(case: Case, field: str) -> str:
+    """What people call a field that may be filled in."""
+    return str(EDITABLE[case.subject_kind][field])
+
+
+def edits_of(case: Case) -> list[Edit]:
+    """What people have filled in for the case's subject."""
+    return sync.edits_of_subject(case.subject_kind, case.subject_key)

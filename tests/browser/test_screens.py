@@ -21,6 +21,10 @@ def _addresses(console) -> dict[str, str]:
         "home": "/",
         "exceptions": "/exceptions/",
         "case": f"/exceptions/{case.ref}/?group={case.group_id}",
+        "cases": "/exceptions/?view=cases",
+        "case-decide": f"/exceptions/{firm.doubled}/",
+        "jobs": "/jobs/",
+        "job": f"/jobs/{firm.job}/",
         "case-technical": f"/exceptions/{case.ref}/?tab=technical",
         "transactions": "/transactions/",
         "transaction": f"/transactions/{firm.transaction}/",
@@ -34,8 +38,8 @@ def _addresses(console) -> dict[str, str]:
 
 
 SCREENS = [
-    "home", "exceptions", "case", "case-technical", "transactions", "transaction", "engagements", "engagement",
-    "prebills", "prebill", "mappings", "audit",
+    "home", "exceptions", "cases", "case", "case-decide", "jobs", "job", "case-technical",
+    "transactions", "transaction", "engagements", "engagement", "prebills", "prebill", "mappings", "audit",
 ]  # fmt: skip
 #: Who looks, where the desk's analyst may not.
 VIEWER = {"audit": "ada"}

@@ -14,7 +14,7 @@ from tests.people import PASSWORD, stranger
 
 PLACES = {"ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1, "view_id": 1, "kind": "csv"}
 WRITES = {
-    "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "job-plan",
+    "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "case-decide", "case-assert", "job-plan",
     "job-run", "job-stop", "job-drop", "transaction-run", "view-save", "view-delete",
     "mapping-decide", "prebill-approve", "prebill-send-back", "prebill-submit",
 }  # fmt: skip

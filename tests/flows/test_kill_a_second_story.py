@@ -67,6 +67,7 @@ OWN_STEPS = {
 }
 
 
+@pytest.mark.long_fault
 @pytest.mark.slow(minutes=5)
 def test_kills_lose_and_double_nothing_of_a_known_customer_a_replay_and_a_draft_taken_back(world: World):
     control = world.control

@@ -19,7 +19,7 @@ from tests.flows import acts
 from tests.flows.bench import Bench, provisioned
 from tests.flows.world import ROOT, World
 
-pytestmark = [pytest.mark.slow, pytest.mark.needs_broker("rabbitmq")]
+pytestmark = [pytest.mark.long_fault, pytest.mark.slow, pytest.mark.needs_broker("rabbitmq")]
 QUEUE = "pssync.bells"
 
 

@@ -56,7 +56,7 @@ def test_a_previewed_plan_is_carried_out(steps: Steps):
     steps.plans["token-fresh"] = Draft((counted("token-fresh"),))
     tokens = sync.read_token(sync.preview(transaction_ids=[found.id])["token"])
     answer = sync.replay(transaction_ids=[found.id], by=hire("ada"), tokens=tokens)
-    assert answer == {"replayed": [found.id], "skipped": []}
+    assert answer == {"replayed": [found.id], "skipped": [], "runs": {found.id: found.id}}
     work()
     assert (now(found).state, steps.done["token-fresh"]) == ("succeeded", 1)
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext_lazy
 
 from apps.console.access import ConsoleRequest, Permission, permissions, permitted
 from apps.console.exceptions.board import Board, role_words
+from apps.console.exceptions.deciding import DecideView, decide_view
 from apps.console.exceptions.money import BlockedView, Reported, blocked_view
 from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours, neighbours
@@ -26,6 +27,7 @@ from apps.organization.permissions import Role, roles_with
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
+from apps.triage import services as triage_services
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -152,6 +154,12 @@ class CasePage:
     queue: str
     grid: Grid
     fix: FixView | None
+    decide: DecideView | None
+    edits: Sequence[Any]
+    #: The system whose record may be named as the fix; "" where there is none to be asked.
+    asked: str
+    #: Steps that were sent and nobody knows what became of; nothing is run again before they are looked up.
+    in_doubt: str
     steps: Sequence[Step]
     running: Progress | None
     transaction: Any = None
@@ -160,7 +168,12 @@ class CasePage:
 
 
 def case_page(
-    request: ConsoleRequest, ref: str, board: Board, *, preview: PreviewView | None = None
+    request: ConsoleRequest,
+    ref: str,
+    board: Board,
+    *,
+    preview: PreviewView | None = None,
+    decided: tuple[str, Any] = ("", None),
 ) -> CasePage:
     """One case for one reader; not found outside the scope. Each tab reads only what it shows."""
     detail = triage.case_detail(request.scope, ref)
@@ -203,6 +216,14 @@ def case_page(
         assignable=_assignable(case) if may_fix and case.is_open else [],
         grid=grid_of(case, entry) if overview else Grid(),
         fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,
+        decide=decide_view(request, case, chosen=decided[0], preview=decided[1])
+        if overview and case.is_open
+        else None,
+        edits=triage.edits_of(case) if overview else [],
+        in_doubt=", ".join(sync.in_doubt([case.transaction_id]).get(case.transaction_id, []))
+        if overview
+        else "",
+        asked=_asked(case) if overview and case.is_open and may_fix else "",
         steps=_steps(case, entry) if overview else [],
         running=progress_of(case) if overview and case.mapping_id else None,
     )
@@ -226,6 +247,11 @@ def _escalated_to(case: Any) -> str:
     """The role that was told of a case that still nobody holds."""
     told = case.is_open and case.escalated_at and case.assignee_id is None
     return str(Role(case.escalated_to).label) if told and case.escalated_to in Role.values else ""
+
+
+def _asked(case: Any) -> str:
+    system = triage_services.asked_system(case)
+    return system.name if system is not None and case.state != "in_progress" else ""
 
 
 def _assignable(case: Any) -> list[Any]:

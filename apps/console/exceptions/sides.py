@@ -2,8 +2,8 @@
 
 Public surface: :func:`grid_of`, :class:`Grid`, :class:`Column`, :class:`FieldRow`, :class:`Cell`.
 
-Only systems that hold the object get a column, plus the system that owns the missing partner. Fields that differ are marked;
-the owner's badge comes from the ownership rules in force.
+Only systems that hold the object get a column, plus the terms last agreed and the system that owns the missing partner. Fields
+that differ are marked and come first; the owner's badge comes from the ownership rules in force.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from apps.commercial import selectors as commercial
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.records import selectors as records
@@ -103,6 +104,12 @@ def grid_of(case: Any, entry: Any) -> Grid:
     kind = case.subject_kind if case.subject_kind in FIELDS else case.object_type
     found = [row for row in records.records_for(kind, case.subject_key) if not row.deleted]
     columns = [Column(row.system.name, row.system.kind, row.url, row.observed_at) for row in found]
+    bodies = [row.body for row in found]
+    agreed = commercial.terms_of_deal(case.subject_key) if kind == "deal" and found else None
+    if agreed is not None:
+        title = _("Last agreed (%(version)s)") % {"version": agreed.label}
+        columns.append(Column(title, "contract", "", agreed.accepted_at))
+        bodies.append(agreed.body)
     fixable = bool(triage.mapping_kind_of(case))
     partner = _partner_column(case, entry, columns) if fixable else None
     if partner:
@@ -110,9 +117,11 @@ def grid_of(case: Any, entry: Any) -> Grid:
     owners = governance.ownership_table(kind, case.legal_entity_id)
     rows = [_partner_row(case, entry, columns, has_partner=partner is not None)] if fixable else []
     for name, label in FIELDS.get(kind, ()):
-        values = [row.body.get(name) for row in found]
+        values = [body.get(name) for body in bodies]
         if any(value not in (None, "", [], {}) for value in values):
             rows.append(_field_row(name, str(label), values, columns, owners, case))
+    # What is wrong first, then what differs; the rest as people read it.
+    rows.sort(key=lambda row: (not row.problem, not any(cell.differs for cell in row.cells)))
     return Grid(columns, rows)
 
 

@@ -2,7 +2,7 @@
 
 from django.urls import path
 
-from apps.console.exceptions import cause_views, export, views
+from apps.console.exceptions import cause_views, decision_views, export, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
@@ -17,6 +17,9 @@ urlpatterns = [
     path("exceptions/<str:ref>/comment", views.comment, name="case-comment"),
     path("exceptions/<str:ref>/fix/preview", views.fix_preview, name="case-fix-preview"),
     path("exceptions/<str:ref>/fix", views.fix, name="case-fix"),
+    path("exceptions/<str:ref>/decide/preview", decision_views.preview, name="case-decide-preview"),
+    path("exceptions/<str:ref>/decide", decision_views.decide, name="case-decide"),
+    path("exceptions/<str:ref>/assert", decision_views.assert_fixed, name="case-assert"),
     path("exceptions/<str:ref>/progress", views.progress, name="case-progress"),
     path("exceptions/<str:ref>/retry/preview", views.retry_preview, name="case-retry-preview"),
     path("exceptions/<str:ref>/retry", views.retry, name="case-retry"),

@@ -50,7 +50,7 @@ def index(request: ConsoleRequest) -> HttpResponse:
 @screen("exception.view")
 def case(request: ConsoleRequest, ref: str) -> HttpResponse:
     """One case beside the list it was opened from."""
-    return _show_case(request, ref)
+    return show_case(request, ref)
 
 
 @require_POST
@@ -130,7 +130,7 @@ def fix_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
         return render(request, "console/exceptions/fix_preview.html", context)
     if problem:
         messages.error(request, problem)
-    return _show_case(request, ref, preview=preview)
+    return show_case(request, ref, preview=preview)
 
 
 @require_POST
@@ -190,11 +190,14 @@ def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
     return _back(request, ref)
 
 
-def _show_case(request: ConsoleRequest, ref: str, *, preview: Any = None) -> HttpResponse:
+def show_case(
+    request: ConsoleRequest, ref: str, *, preview: Any = None, decided: tuple[str, Any] = ("", None)
+) -> HttpResponse:
+    """The page of a case, with the preview of a fix or of a decision where one was asked for without JavaScript."""
     only_detail = request.headers.get("HX-Target") == "detail" and bool(request.htmx)
     fresh = freshness.stamp()
     board = board_of(request, whole=not only_detail)
-    page = presenters.case_page(request, ref, board, preview=preview)
+    page = presenters.case_page(request, ref, board, preview=preview, decided=decided)
     return show(request, PAGE, {"board": board, "page": page, "fresh": fresh}, partials=("detail", "list"))
 
 
@@ -225,6 +228,10 @@ def _back(request: ConsoleRequest, ref: str) -> HttpResponse:
     """To the case within its list, never to a preview address."""
     address = reverse("console:case", args=[ref])
     response = back_to(request, address)
-    if "/fix" in response["Location"] or "/retry" in response["Location"]:
+    if (
+        "/decide" in response["Location"]
+        or "/fix" in response["Location"]
+        or "/retry" in response["Location"]
+    ):
         response["Location"] = address
     return response

@@ -7,7 +7,7 @@ Public surface: :class:`Flow`, :class:`Context`, :class:`Meta`, :func:`read_one`
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -36,6 +36,8 @@ class Context:
     live: bool = True
     deadline: float | None = None
     seen: list[datetime] = field(default_factory=list, compare=False)
+    #: What people decided about the subject (:mod:`apps.sync.decisions`), proposed decisions of a preview among it.
+    decisions: Mapping[str, Any] = field(default_factory=dict)
 
     def oldest(self, now: datetime) -> datetime:
         """When the oldest of what was read had been seen; ``now`` when everything came from the systems themselves."""

@@ -22,7 +22,7 @@ from apps.connectors.spi import Observed
 from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
-from apps.sync import gates
+from apps.sync import decisions, gates
 from apps.sync.flows import base, masterdata
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.flows.matching import Candidate, candidate_of, climb, push_key
@@ -113,10 +113,23 @@ def gather(context: Context) -> CustomerSnapshot:
     if linked_id:
         linked = base.read_one(context, system=erp, object_type="customer", external_id=linked_id)
         return CustomerSnapshot(**shared, as_of=context.oldest(read_at), linked=linked)
-    rung, exact, suggested = climb(context, erp, customer)  # type: ignore[arg-type]
+    rung, exact, suggested = _candidates(context, erp, customer)  # type: ignore[arg-type]
     return CustomerSnapshot(
         **shared, as_of=context.oldest(read_at), exact_rung=rung, exact=exact, suggested=suggested
     )
+
+
+def _candidates(
+    context: Context, erp: Any, customer: Customer
+) -> tuple[str, tuple[Observed, ...], tuple[Candidate, ...]]:
+    """What the ladder finds, or the record that a person has chosen; a chosen one that is gone is looked for anew."""
+    choice = decisions.customer_choice(context.decisions)
+    if choice:
+        found = base.read_one(context, system=erp, object_type="customer", external_id=choice)
+        if found is not None:
+            return "chosen", (found,), ()
+    rung, exact, suggested = climb(context, erp, customer)
+    return (rung, exact, suggested) if choice is None or exact else ("", (), ())
 
 
 def _held(customer_key: str) -> Money | None:
@@ -259,6 +272,7 @@ def _erp_step(snapshot: CustomerSnapshot, customer: Customer) -> PlannedAction:
             "key": "it carries our external key",
             "claimed_id": "the CRM names this record",
             "tax_id": "same tax id and country",
+            "chosen": "a person has chosen it",
         }
         return PlannedAction(
             "erp.customer",

@@ -16,7 +16,7 @@ from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.records import selectors as records
-from apps.sync import gates
+from apps.sync import decisions, gates
 from apps.sync.flows import base, checks
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.models import State, Transaction
@@ -66,7 +66,8 @@ def gather(context: Context) -> DealSnapshot:
             external_id=external_id,
             engagement=engagement,
         )
-    return gather_deal(context, system=system, external_id=external_id, deal=cast(Deal, observed.body))
+    deal = decisions.edited("deal", cast(Deal, observed.body), context.decisions)
+    return gather_deal(context, system=system, external_id=external_id, deal=deal)
 
 
 def gather_deal(context: Context, *, system: Any, external_id: str, deal: Deal) -> DealSnapshot:

@@ -2,13 +2,16 @@
 
 Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of the engine) · :func:`case_assign`,
 :func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry` (a person's moves) · :func:`fix_preview`,
-:func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`group_acknowledge`, :func:`group_snooze`,
-:func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`, :func:`group_merge`, :func:`group_unmerge`
-(a cause), :func:`groups_settle`, :func:`groups_wake`,
-:func:`cases_escalate` (the sweeper's) · :func:`undo`.
+:func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`decision_preview`, :func:`case_decide` (the
+fix by a decision) · :func:`case_assert`, :func:`asked_system` (what is said to be fixed elsewhere) ·
+:func:`group_acknowledge`, :func:`group_snooze`, :func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`,
+:func:`group_merge`, :func:`group_unmerge` (a cause) · :func:`groups_settle`, :func:`groups_wake`, :func:`cases_escalate` (the
+sweeper's) · :func:`undo`.
 """
 
+from apps.triage.services.assertions import asked_system, case_assert
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
+from apps.triage.services.decisions import case_decide, decision_preview
 from apps.triage.services.desk import case_comment, case_retry
 from apps.triage.services.escalation import cases_escalate
 from apps.triage.services.fixes import case_fix_mapping, cases_follow_mapping, fix_preview
@@ -26,8 +29,11 @@ from apps.triage.services.reconcile import cases_reconcile, transactions_finishe
 from apps.triage.services.taking_back import undo
 
 __all__ = [
+    "asked_system",
+    "case_assert",
     "case_assign",
     "case_comment",
+    "case_decide",
     "case_fix_mapping",
     "case_retry",
     "case_take",
@@ -35,6 +41,7 @@ __all__ = [
     "cases_escalate",
     "cases_follow_mapping",
     "cases_reconcile",
+    "decision_preview",
     "fix_preview",
     "group_acknowledge",
     "group_ignore",

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import pytest
 
+from apps.canonical.money import Money
 from apps.core.scope import EVERYTHING
-from apps.sync.models import Dependency, Transaction
+from apps.sync.models import Dependency, Subject, Transaction
 from apps.triage import selectors as triage
 from tests.console.texts import text_of
 from tests.people import hire
@@ -121,3 +122,33 @@ def test_a_root_cause_lists_what_it_blocks(world, signed_in):
     assert waiting[-1].ref not in page
     assert "and 2 further transactions" in page
     assert "Blocks" not in text_of(client.get(f"/exceptions/{world.broken_deal(2).ref}/"))
+
+
+def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_in):
+    case = world.broken_deal(1, code="INV-UNKNOWN", value="", field="")
+    client = signed_in("ana")
+    assert "Preview a run" in text_of(client.get(f"/exceptions/{case.ref}/"))
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    page = text_of(client.get(f"/exceptions/{case.ref}/"))
+    assert "What became of erp.invoice is not known" in page
+    assert "Look it up now" in page
+    assert "Preview a run" not in page
+
+
+def test_what_differs_from_the_terms_last_agreed_comes_first(world, signed_in):
+    world.engagement(number="00007", amount=Money.of("90000", "GBP"))
+    case = world.broken_deal(
+        7,
+        entity=world.uk,
+        code="AMD-UNAPPROVED",
+        object_type="deal",
+        field="amount",
+        value="120000",
+        amount="120000",
+    )
+    page = text_of(signed_in("carla").get(f"/exceptions/{case.ref}/"))
+    assert "Last agreed (000)" in page
+    grid = page[page.index("Last agreed (000)") :]
+    assert grid.index("Amount") < grid.index("Legal entity"), "the field in question first"
+    assert "GBP 90,000.00" in grid
+    assert "GBP 120,000.00" in grid

@@ -1,0 +1,126 @@
+"""“It is fixed there”: a claim about another system that is looked up before it counts.
+
+Public surface: :func:`case_assert`, :func:`asked_system`.
+
+Whoever says that a case has been put right in a system names the record. It is read from the system itself and kept as what
+that system shows; the case's transaction is planned against it. Only a plan that clears is run, only its end closes the case.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from apps.canonical.objects import OBJECTS
+from apps.connectors import services as connectors
+from apps.connectors.spi import AdapterError
+from apps.core.errors import InvalidInput, Stale, Unavailable, WrongState
+from apps.organization import selectors as organization
+from apps.records import services as records
+from apps.sync import services as sync
+from apps.triage.catalogue import entry
+from apps.triage.models import Case, CaseState
+from apps.triage.services import moves
+from apps.triage.services.desk import require
+from apps.triage.services.fixes import why_not
+
+#: A person waits for the look-up.
+SECONDS = 15.0
+_KINDS = ("crm", "psa", "erp", "billing")
+
+
+def asked_system(case: Case) -> Any:
+    """The system that is right about the case and can be asked; None when its truth is in no system."""
+    owner = entry(case.code).owner
+    if owner not in _KINDS:
+        return None
+    if owner == "crm" and ":" in case.subject_key:
+        found = {system.code: system for system in organization.systems("crm")}
+        named = found.get(case.subject_key.partition(":")[0])
+        if named is not None:
+            return named
+    route = organization.route(case.legal_entity_id, owner) if case.legal_entity_id else None
+    return route.system if route else None
+
+
+def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
+    """Look the named record up and, when the case clears with it, run its plan. Returns the transaction that runs.
+
+    Raises :class:`InvalidInput` when the system has no such record, :class:`WrongState` when it is there and the case would
+    still stop (with the sentence), :class:`Unavailable` when the system does not answer, :class:`Stale`."""
+    for verb in ("exception.fix", "transaction.replay"):
+        require(case, by, verb)
+    system = asked_system(case)
+    if system is None:
+        raise WrongState(_("What is right here stands in no connected system."))
+    external_id = external_id.strip()
+    if not external_id or len(external_id) > 100:
+        raise InvalidInput(
+            _("Name the record by its id in %(system)s.") % {"system": system.name},
+            fields={"record": _("Required.")},
+        )
+    _look_up(case, system, external_id)
+    answer = sync.preview(transaction_ids=[case.transaction_id])
+    if not answer["results"]:
+        raise Stale(_("The transaction of %(ref)s does not exist any more.") % {"ref": case.ref})
+    result = answer["results"][0]
+    if result["outcome"] != "clears":
+        raise WrongState(
+            _("%(system)s has record %(id)s, but the case would still stop: %(reason)s")
+            % {"system": system.name, "id": external_id, "reason": result["reason"]}
+        )
+    return _run(
+        case,
+        result,
+        by=by,
+        note=_("Said to be fixed in %(system)s, record %(id)s. %(why)s").strip()
+        % {"system": system.name, "id": external_id, "why": why.strip()},
+    )
+
+
+def _look_up(case: Case, system: Any, external_id: str) -> None:
+    """Read the record and keep what the system shows."""
+    kind = case.object_type if case.object_type in OBJECTS else case.subject_kind
+    try:
+        found = connectors.find(
+            system_id=system.pk, object_type=kind, by="id", value=external_id, deadline=SECONDS
+        )
+    except AdapterError as error:
+        raise Unavailable(
+            _("%(system)s could not be asked: %(why)s") % {"system": system.name, "why": error.message}
+        ) from error
+    if not found:
+        raise InvalidInput(
+            _("%(system)s has no %(kind)s with the id %(id)s.")
+            % {"system": system.name, "kind": kind.replace("_", " "), "id": external_id},
+            fields={"record": _("Not found.")},
+        )
+    for seen in found:
+        records.observe(
+            system_id=system.pk,
+            object_type=seen.object_type,
+            external_id=seen.external_id,
+            body=seen.body,
+            version=seen.version,
+            modified_at=seen.modified_at,
+            url=seen.url,
+            facts=dict(seen.facts),
+            key=seen.body.key,  # type: ignore[attr-defined]
+        )
+
+
+def _run(case: Case, result: dict[str, Any], *, by: Any, note: str) -> int:
+    with transaction.atomic():
+        sync.hold_still(transaction_ids=[case.transaction_id])
+        locked = Case.objects.select_for_update().get(pk=case.pk)
+        if reason := why_not(locked, result["transaction_id"]):
+            raise Stale(reason)
+        moves.move(locked, to=CaseState.IN_PROGRESS, by=by, note=note.strip(), fixed_by=by)
+        tokens = {locked.transaction_id: result["digest"]}
+        answer = sync.replay(transaction_ids=[locked.transaction_id], by=by, tokens=tokens, why=note.strip())
+        if answer["skipped"]:
+            raise Stale(answer["skipped"][0]["reason"])
+    case.refresh_from_db()
+    return int(answer["replayed"][0])
