@@ -156,6 +156,25 @@ def test_what_came_after_the_treatment_is_not_covered_by_it(uk):
     assert "without a treatment" in selectors.group_history(cause(case))[-1].note
 
 
+def test_a_case_that_came_back_is_not_covered_by_the_treatment_of_before(uk):
+    carla, case = hire("carla", uk), opened(uk)
+    opened(uk, number=2)
+    services.group_ignore(group=cause(case), seen=0, by=carla, why="Carried.", treatment="carry")
+    services.cases_reconcile([fact(uk)])
+    assert services.groups_wake() == 0
+    opened(uk)
+    assert services.groups_wake() == 1
+
+
+def test_a_case_that_would_miss_its_run_wakes_a_snoozed_cause_at_once(uk):
+    ana, case = hire("ana", uk), warning(uk)
+    services.group_snooze(group=cause(case), seen=0, by=ana, until=clock.now() + timedelta(days=90))
+    assert services.groups_wake() == 0
+    Case.objects.filter(pk=case.pk).update(severity="blocking-billing")
+    assert services.groups_wake() == 1
+    assert cause(case).state == "open"
+
+
 def test_ignoring_needs_a_reason_and_a_time_that_is_to_come(uk):
     ana, group = hire("ana", uk), cause(warning(uk))
     with pytest.raises(InvalidInput):

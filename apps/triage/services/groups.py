@@ -126,16 +126,18 @@ SELECT g.id, g.until <= now() FROM triage_group g WHERE g.state IN ('snoozed', '
     g.until <= now() OR EXISTS (
         SELECT 1 FROM triage_case c WHERE c.group_id = ANY(ARRAY(
             SELECT m.id FROM triage_group m WHERE m.id = g.id OR (m.family_id = g.id AND m.family_id IS NOT NULL)))
-            AND c.severity <> 'warning' AND c.due_at <= now()
+            AND c.severity <> 'warning' AND c.due_at < coalesce(g.until, 'infinity'::timestamptz)
             AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
-            AND (g.treatment = '' OR c.opened_at > g.moved_at)))
+            AND (g.treatment = '' OR c.opened_at > g.moved_at OR EXISTS (
+                SELECT 1 FROM triage_caseevent e WHERE e.case_id = c.id AND e.created_at > g.moved_at
+                    AND e.what = 'moved' AND e.old IN ('resolved', 'waived')))))
 ORDER BY g.id LIMIT %s
 """
 
 
 def groups_wake() -> int:
-    """Take up again what is due by the database's clock: its time has come, or an invoice run has passed that nobody has
-    treated (a case that came after the decision). Returns how many were woken."""
+    """Take up again what is due by the database's clock: its time has come, or a case came (or came back) after the decision
+    whose invoice run closes before that time and is treated by nobody. Returns how many were woken."""
     with connection.cursor() as cursor:
         cursor.execute(_DUE, [_AT_ONCE])
         due = dict(cursor.fetchall())
