@@ -19,7 +19,8 @@ PLACES = {
 WRITES = {
     "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "case-decide", "case-assert", "job-plan",
     "job-run", "job-stop", "job-drop", "transaction-run", "view-save", "view-delete",
-    "cause", "cause-merge", "cause-unmerge", "undo", "mapping-decide", "prebill-approve", "prebill-send-back", "prebill-submit",
+    "cause", "cause-merge", "cause-unmerge", "undo",
+    "mapping-decide", "prebill-approve", "prebill-send-back", "prebill-submit",
 }  # fmt: skip
 
 
