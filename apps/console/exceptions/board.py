@@ -27,6 +27,8 @@ from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
+#: Up to so many open cases are counted by their age.
+COUNTED = 20_000
 _BADGES = ("acknowledged", "snoozed", "ignored")
 _FILTERS = ("age", "q", "role", "entity", "assignee", "severity", "code")
 
@@ -124,7 +126,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
-        ages=_ages(request, filtered=filtered),
+        ages=_ages(request, filtered=filtered, total=facets.total),
         aside=triage.put_aside(request.scope) if view == "groups" else {},
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
@@ -249,9 +251,10 @@ def _with_ages(rows: Sequence[triage.GroupRow]) -> list[GroupLine]:
     return [group_line(row, age=triage.age_of(row.legal_entity_id, row.oldest, bounds)) for row in rows]
 
 
-def _ages(request: ConsoleRequest, *, filtered: bool) -> Sequence[tuple[str, Any]]:
-    """The choices of age, with how many open cases each leaves where nothing else narrows the list."""
-    if filtered or request.GET.get("state"):
+def _ages(request: ConsoleRequest, *, filtered: bool, total: int) -> Sequence[tuple[str, Any]]:
+    """The choices of age, with how many open cases each leaves where nothing else narrows the list and they are not too many
+    to be counted at each look."""
+    if filtered or request.GET.get("state") or total > COUNTED:
         return triage.AGES
     counts = triage.ages(request.scope)
     return [(name, with_count(label, counts[name])) for name, label in triage.AGES]

@@ -35,6 +35,8 @@ LEADS: dict[str, Role] = {
     Role.ADMIN: Role.ADMIN,
 }
 _AT_ONCE = 500
+#: So often a bell takes the next ones; what is left waits for the next bell.
+_ROUNDS = 10
 
 _NEAR = """
 SELECT near.id FROM unnest(%(entities)s::bigint[], %(severities)s::text[], %(until)s::timestamptz[])
@@ -50,7 +52,8 @@ CROSS JOIN LATERAL (
 
 
 def cases_escalate() -> int:
-    """Escalate what is due within the working hours of its severity and entity. Returns how many."""
+    """Escalate what is due within the working hours of its severity and entity, nearest first, at most 5,000 a bell. Returns
+    how many."""
     hours = {severity: number for severity, number in settings.ESCALATE_HOURS.items() if number}
     entities = organization.entities(active=None)
     if not hours or not entities:
@@ -62,8 +65,11 @@ def cases_escalate() -> int:
     ]
     given = dict(zip(("entities", "severities", "until"), map(list, zip(*parts, strict=True)), strict=True))
     done = 0
-    while taken := _escalate_some({**given, "most": _AT_ONCE}, now):
+    for _round in range(_ROUNDS):
+        taken = _escalate_some({**given, "most": _AT_ONCE}, now)
         done += taken
+        if not taken:
+            break
     return done
 
 
