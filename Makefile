@@ -61,7 +61,7 @@ lock: install  ## Renew requirements.lock from requirements*.in (UPGRADE=1: the 
 	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --custom-compile-command "make lock" $(if $(UPGRADE),--upgrade) requirements-dev.in -o requirements.lock
 
-bench-sync: install  ## Six durable writes by the engine, DBOS and the bare limits (N=200 ROUNDS=3 ONLY=…; docs/performance.md)
+bench-sync: install  ## Six durable writes by the engine, DBOS and the bare limits (N=800 ROUNDS=3 ONLY=…; docs/performance.md)
 	$(BIN)/python -m benchmarks.sync $(if $(N),--n $(N)) $(if $(ROUNDS),--rounds $(ROUNDS)) $(if $(ONLY),--only "$(ONLY)")
 
 bench-intake: install  ## Signed webhooks, durable before 2xx, beside DBOS and a bare door (N=2000 ROUNDS=3 ONLY=…)

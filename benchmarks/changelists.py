@@ -27,7 +27,7 @@ class TransactionAdmin(admin.ModelAdmin):
 
 
 class CaseAdmin(admin.ModelAdmin):
-    """The open cases, as the product lists them."""
+    """All cases in the order of the product's list; the columns of its rows."""
 
     list_display = ("ref", "label", "reason", "state", "legal_entity", "assignee", "held_amount", "due_at")
     list_filter = ("state", "severity", "legal_entity")

@@ -2,7 +2,8 @@
 
 Three firms on one server, each behind the web server of the Procfile. Pages are asked of all firms in turn, one request each.
 Then each firm's door takes signed events, and its engine (the worker of the Procfile) carries out one workflow of six writes
-for each of them; a round counts when all ended as they should. ``N=`` page requests, ``EVENTS=`` events, ``ROUNDS=`` rounds.
+for each of them. A firm's own work is held back first, so that nothing but these events is ready: a round counts when all of
+them ended as they should and no other transaction was worked on. ``N=`` page requests, ``EVENTS=`` events, ``ROUNDS=`` rounds.
 """
 
 from __future__ import annotations
@@ -69,6 +70,15 @@ def _furnish(site: Site, stub: Stub) -> None:
     world.furnish(stub_url=stub.url)
 
 
+def _hold_back(site: Site) -> None:
+    """The firm's own ready subjects and pending events are not worked on any more. What the updates leave behind is vacuumed,
+    as autovacuum does in a living database."""
+    with psycopg.connect(data.dsn(site.database), autocommit=True) as own:
+        own.execute("UPDATE sync_subject SET ready_at = NULL WHERE ready_at IS NOT NULL")
+        own.execute("UPDATE journal_inbox SET done_at = now() WHERE done_at IS NULL AND dead_at IS NULL")
+        own.execute("VACUUM (ANALYZE) sync_subject, journal_inbox")
+
+
 def _intake(site: Site, *, n: int, prefix: str) -> float:
     """Milliseconds an event, 16 connections."""
     found = load.send(port=site.port, path="/hooks/crm", n=n, prefix=prefix, connections=16)
@@ -88,6 +98,8 @@ def _engine(site: Site, stub: Stub, *, n: int, prefix: str) -> float:
         Group(LOGS / f"growth-{site.database}.log") as group,
         psycopg.connect(data.dsn(site.database), autocommit=True) as own,
     ):
+        _nothing_is_ready(own)
+        before = own.execute("SELECT coalesce(max(id), 0) FROM sync_action").fetchone()
         group.start_logged(
             procfile("worker"), env={**site.env, "DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
         )
@@ -123,7 +135,24 @@ def _engine(site: Site, stub: Stub, *, n: int, prefix: str) -> float:
             ringer.join()
         if not group.alive():
             raise WrongResult(f"The worker ended: {group.words()}")
-        return (time.monotonic() - started) / n * 1000
+        elapsed = time.monotonic() - started
+        foreign = own.execute(_FOREIGN, [before[0] if before else 0, f"crm:{prefix}%"]).fetchone()
+        if foreign is None or foreign[0]:
+            raise WrongResult(f"Other transactions were worked on beside the {n}: {foreign}")
+        return elapsed / n * 1000
+
+
+_FOREIGN = """
+SELECT count(DISTINCT a.transaction_id) FROM sync_action a JOIN sync_transaction t ON t.id = a.transaction_id
+JOIN sync_subject s ON s.id = t.subject_id WHERE a.id > %s AND NOT (s.kind = 'deal' AND s.key LIKE %s)
+"""
+
+
+def _nothing_is_ready(own: psycopg.Connection[tuple[int, ...]]) -> None:
+    """Raises :class:`WrongResult` when the engine would find work besides the events of the bench."""
+    found = own.execute("SELECT count(*) FROM sync_subject WHERE ready_at IS NOT NULL").fetchone()
+    if found is None or found[0]:
+        raise WrongResult(f"Subjects are ready that are not the bench's: {found}")
 
 
 def main() -> None:
@@ -149,6 +178,7 @@ def main() -> None:
         sites = [stack.enter_context(Site(name)) for name in databases.values()]
         for site in sites:
             _furnish(site, stub)
+            _hold_back(site)
         for number in range(1, given.rounds + 1):
             found = _pages(sites, given.n)
             for rows, site in zip(SIZES, sites, strict=True):

@@ -65,7 +65,7 @@ class _Newest:
         self._rows = rows
 
     def key(self, row: Any) -> Key:
-        return None, row.pk
+        return None, row.id
 
     def first(self, limit: int) -> list[Any]:
         return list(self._rows.order_by("-id")[:limit])
@@ -82,14 +82,23 @@ class _ByTime:
 
     def __init__(self, rows: QuerySet[Any], by: str) -> None:
         self._rows, self._by = rows, by
-        self._timed = rows.filter(**{f"{by}__isnull": False})
-        self._untimed = rows.filter(**{f"{by}__isnull": True})
+
+    @property
+    def _timed(self) -> QuerySet[Any]:
+        return self._rows.filter(**{f"{self._by}__isnull": False})
+
+    @property
+    def _untimed(self) -> QuerySet[Any]:
+        return self._rows.filter(**{f"{self._by}__isnull": True})
 
     def key(self, row: Any) -> Key:
-        return getattr(row, self._by), row.pk
+        return getattr(row, self._by), row.id
 
     def first(self, limit: int) -> list[Any]:
-        return _taken([self._timed.order_by(self._by, "id"), self._untimed.order_by("id")], limit)
+        found = list(self._timed.order_by(self._by, "id")[:limit])
+        return (
+            found if len(found) == limit else found + list(self._untimed.order_by("id")[: limit - len(found)])
+        )
 
     def after(self, key: Key, limit: int) -> list[Any]:
         at, number = key

@@ -11,13 +11,14 @@ reading is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, NamedTuple
 
 import pgtrigger
 from django.db import connection, transaction
-from django.db.models import Count, Q, QuerySet, TextField, Value
+from django.db.models import Count, Q, QuerySet
 
 from apps.core import statements
 from apps.core.scope import Scope
@@ -121,91 +122,101 @@ def _changes(counter: Counter) -> dict[str, str]:
 
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
-_TOTALS = """
-SELECT legal_entity_id, keys, sum(n)::bigint FROM (
-    SELECT name, legal_entity_id, keys, n FROM journal_count
-    UNION ALL
-    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
-) AS both_of_them
-WHERE name = %(name)s AND (%(all)s OR legal_entity_id = ANY(%(entities)s)) GROUP BY 1, 2 HAVING sum(n) <> 0
-"""
 
-_TOTALS_AMONG = """
-SELECT legal_entity_id, ARRAY['']::text[] || keys[2:], sum(n)::bigint FROM (
-    SELECT name, legal_entity_id, keys, n FROM journal_count
-    UNION ALL
-    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
-) AS both_of_them
-WHERE name = %(name)s AND keys[1] = ANY(%(among)s) AND (%(all)s OR legal_entity_id = ANY(%(entities)s))
-GROUP BY 1, 2 HAVING sum(n) <> 0
-"""
+@cache
+def _totals(counter: Counter, by: tuple[int, ...], without: bool, given: tuple[int, ...]) -> str:
+    """Keys are compared one by one: an array made anew for each row costs more than all else of the statement. What is left
+    out is named instead of what is wanted, since the planner takes the first for most rows, as it is, and does not sort."""
+    keys = "".join(f", keys[{at + 1}]" for at in by)
+    columns = ", ".join(str(number) for number in range(1, len(by) + 2))
+    left_out = " AND keys[1] <> ALL(%(without)s::text[])" if without else ""
+    limited = "".join(f" AND keys[{at + 1}] = %(key{at})s" for at in given)
+    return f"""
+        SELECT legal_entity_id{keys}, sum(n)::bigint FROM (
+            SELECT name, legal_entity_id, keys, n FROM journal_count
+            UNION ALL
+            SELECT name, legal_entity_id, keys, n FROM journal_countdelta
+        ) AS both_of_them
+        WHERE name = '{counter.name}' AND (%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[])){left_out}{limited}
+        GROUP BY {columns} HAVING sum(n) <> 0
+    """  # noqa: S608
 
 
 def totals(
-    counter: Counter, scope: Scope, rows: QuerySet[Any], *, among: Sequence[str] | None = None
+    counter: Counter,
+    scope: Scope,
+    rows: QuerySet[Any],
+    *,
+    by: Sequence[int] | None = None,
+    without: Sequence[str] = (),
+    given: Mapping[int, str] | None = None,
 ) -> list[Total]:
-    """How many rows of each kind the scope may see. With ``among`` only those whose first key is one of these, added up over
-    it: the first key is "" then.
+    """How many rows of each kind the scope may see. ``by``: the positions of the keys that are told apart, all by default;
+    over the others the numbers are added up. Only those whose first key is none of ``without``, and whose keys are as
+    ``given`` by position.
 
     ``rows`` are all rows of the table: those of engagements outside the scope's legal entities (a project manager's own) are
     few, and counted by their index.
     """
+    places = tuple(range(len(counter.keys)) if by is None else by)
+    given = given or {}
     found: list[Total] = []
     if scope.everything or scope.entity_ids:
-        with connection.cursor() as cursor:
-            entities = sorted(scope.entity_ids)
-            given: dict[str, Any] = {
-                "name": counter.name,
-                "all": scope.everything,
-                "entities": entities,
-                "among": list(among or ()),
-            }
-            cursor.execute(_TOTALS if among is None else _TOTALS_AMONG, given)
-            found = [Total(entity, tuple(keys), number) for entity, keys, number in cursor.fetchall()]
+        asked: dict[str, Any] = {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+        asked |= {f"key{at}": value for at, value in given.items()}
+        if without:
+            asked["without"] = list(without)
+        lines = statements.rows(_totals(counter, places, bool(without), tuple(sorted(given))), asked)
+        found = [Total(line[0], line[1:-1], line[-1]) for line in lines]
     if scope.everything or not scope.engagement_keys:
         return found
     own = rows.filter(engagement_key__in=scope.engagement_keys)
     own = own.filter(Q(legal_entity_id=None) | ~Q(legal_entity_id__in=scope.entity_ids))
-    keys: list[Any] = list(counter.keys)
-    if among is not None:
-        own = own.filter(**{f"{keys[0]}__in": among})
-        keys[0] = Value("", output_field=TextField())
+    own = own.filter(**{counter.keys[at]: value for at, value in given.items()})
+    if without:
+        own = own.exclude(**{f"{counter.keys[0]}__in": without})
+    keys = [counter.keys[at] for at in places]
     grouped = own.order_by().values_list("legal_entity_id", *keys).annotate(Count("pk"))
     return found + [Total(line[0], tuple(line[1:-1]), line[-1]) for line in grouped]
 
 
-_SUMS = """
-SELECT keys, sum(n)::bigint FROM (
-    SELECT name, legal_entity_id, keys, n FROM journal_count
-    UNION ALL
-    SELECT name, legal_entity_id, keys, n FROM journal_countdelta
-) AS both_of_them
-WHERE name = %(name)s AND keys >= %(first)s::text[] AND (%(all)s OR legal_entity_id = ANY(%(entities)s))
-GROUP BY 1 HAVING sum(n) <> 0
-"""
+@cache
+def _sums(counter: Counter) -> str:
+    keys = ", ".join(f"keys[{at + 1}]" for at in range(len(counter.keys)))
+    columns = ", ".join(str(at + 1) for at in range(len(counter.keys)))
+    return f"""
+        SELECT {keys}, sum(n)::bigint FROM (
+            SELECT name, legal_entity_id, keys, n FROM journal_count
+            UNION ALL
+            SELECT name, legal_entity_id, keys, n FROM journal_countdelta
+        ) AS both_of_them
+        WHERE name = '{counter.name}' AND keys >= %(first)s::text[]
+            AND (%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[]))
+        GROUP BY {columns} HAVING sum(n) <> 0
+    """  # noqa: S608
 
 
 def sums(counter: Counter, scope: Scope, *, first: str = "") -> dict[tuple[str, ...], int]:
     """How many rows of each kind there are in the scope's legal entities together, of those whose first key is not before
     ``first``. What a project manager sees of other entities is not part of it."""
-    given: dict[str, Any] = {
-        "name": counter.name,
+    given = {
         "all": scope.everything,
         "entities": sorted(scope.entity_ids),
+        "first": [first] if first else [],
     }
-    with connection.cursor() as cursor:
-        cursor.execute(_SUMS, {**given, "first": [first] if first else []})
-        return {tuple(keys): number for keys, number in cursor.fetchall()}
+    return {line[:-1]: line[-1] for line in statements.rows(_sums(counter), given)}
 
 
 def summed(
     found: Sequence[Total], key: int, *, given: dict[int, frozenset[str]] | None = None
 ) -> dict[str, int]:
     """Totals by the key at position ``key``, of those whose other keys are among ``given``."""
+    for at, wanted in (given or {}).items():
+        if at != key:
+            found = [total for total in found if total.keys[at] in wanted]
     answer: dict[str, int] = {}
-    for total in found:
-        if all(total.keys[at] in wanted for at, wanted in (given or {}).items() if at != key):
-            answer[total.keys[key]] = answer.get(total.keys[key], 0) + total.number
+    for _, keys, number in found:
+        answer[keys[key]] = answer.get(keys[key], 0) + number
     return answer
 
 

@@ -19,11 +19,11 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import holidays
-from django.db import connection
 from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.canonical.money import Money
+from apps.core import statements
 from apps.core.errors import NotAllowed, NotFound
 from apps.core.scope import EVERYTHING, NOTHING, Scope
 from apps.organization.models import ClosedDay, ExchangeRate, Grant, LegalEntity, Routing, System, User
@@ -200,6 +200,18 @@ def entities(*, scope: Scope | None = None, active: bool | None = True) -> list[
     return list(rows)
 
 
+_CHOICES = """
+SELECT id, code FROM organization_legalentity
+WHERE active AND (%(all)s::bool OR id = ANY(%(entities)s::bigint[])) ORDER BY code
+"""
+
+
+def entity_choices(scope: Scope) -> list[tuple[int, str]]:
+    """Id and code of the active legal entities within the scope, by code: what a filter of a list offers."""
+    given = {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+    return [(pk, code) for pk, code in statements.rows(_CHOICES, given)]
+
+
 def entity(code_or_id: str | int) -> LegalEntity | None:
     """A legal entity by its code (``MER-UK``) or id, active or not; None when there is none."""
     found: LegalEntity | None = _entity(code_or_id)
@@ -300,10 +312,9 @@ def rates_of(
     wanted = sorted(set(currencies) - {target})
     if not wanted:
         return rates
-    with connection.cursor() as cursor:
-        cursor.execute(_RATES, {"codes": wanted, "target": target, "day": on})
-        for code, base, rate, rate_on in cursor.fetchall():
-            rates[code] = (rate if base == code else 1 / rate), rate_on
+    found = statements.rows(_RATES, {"codes": wanted, "target": target, "day": on})
+    for code, base, rate, rate_on in found:
+        rates[code] = (rate if base == code else 1 / rate), rate_on
     for code in wanted:
         crossed = _cross_rate(code, target, on) if code not in rates else None
         if crossed:

@@ -9,14 +9,15 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from typing import Any
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
-from django.db.models import Count, ExpressionWrapper, F, Q
+from django.db.models import ExpressionWrapper, F
 from django.db.models.fields import DurationField
 
-from apps.core import clock
+from apps.core import clock, statements
 from apps.core.scope import NOTHING, Scope
 from apps.journal import counters
 from apps.sync.models import ENDED, FINISHED, OPEN, TRANSACTIONS, State, Transaction
@@ -66,27 +67,46 @@ def ended(scope: Scope, bounds: Sequence[datetime]) -> list[dict[str, int]]:
         for at, state in rows.values_list("finished_at", "state"):
             _add(found[bisect_right(bounds, at) - 1], state, 1)
         return found
-    divided = {_hour(bound) for bound in bounds if bound != _hour(bound)}
+    divided = sorted({_hour(bound) for bound in bounds if bound != _hour(bound)})
     since = _hour(bounds[0])
     for (hour, state), number in counters.sums(ENDED, scope, first=f"{since:%Y-%m-%dT%H}").items():
         at = datetime.fromisoformat(hour).replace(tzinfo=UTC)
         if at not in divided:
             _add(found[bisect_right(bounds, at) - 1], state, number)
     if divided:
-        _count_divided(scope, bounds, sorted(divided), found)
+        _count_divided(scope, bounds, divided, found)
     return found
+
+
+#: Each piece is a short range of an index.
+_PIECES = """
+SELECT piece.number, counted.state, counted.n
+FROM unnest(%(numbers)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[]) AS piece (number, since, until)
+CROSS JOIN LATERAL (
+    SELECT state, count(*) AS n FROM sync_transaction
+    WHERE finished_at >= piece.since AND finished_at < piece.until
+        AND (%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[]))
+    GROUP BY 1
+) AS counted
+"""
 
 
 def _count_divided(
     scope: Scope, bounds: Sequence[datetime], hours: Sequence[datetime], found: list[dict[str, int]]
 ) -> None:
-    """One query: each hour is a short range of an index."""
-    within = Q()
+    """One query over the pieces into which bounds cut these hours; before the first bound nothing counts."""
+    pieces = []
     for hour in hours:
-        within |= Q(finished_at__gte=max(hour, bounds[0]), finished_at__lt=hour + _HOUR)
-    rows = Transaction.objects.within(scope).filter(within, finished_at__isnull=False)
-    for at, state, number in rows.order_by().values_list("finished_at", "state").annotate(Count("id")):
-        _add(found[bisect_right(bounds, at) - 1], state, number)
+        cuts = [hour, *(bound for bound in bounds if hour < bound < hour + _HOUR), hour + _HOUR]
+        for since, until in pairwise(cuts):
+            number = bisect_right(bounds, since) - 1
+            if number >= 0:
+                pieces.append((number, since, until))
+    numbers, since_, until_ = (list(column) for column in zip(*pieces, strict=True))
+    given = {"numbers": numbers, "since": since_, "until": until_}
+    seen = {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+    for number, state, n in statements.rows(_PIECES, given | seen):
+        _add(found[number], state, n)
 
 
 def _add(to: dict[str, int], state: str, number: int) -> None:

@@ -42,7 +42,7 @@ class Subject(models.Model):
     kind = models.CharField(max_length=20)
     key = models.CharField(max_length=200)
     legal_entity = models.ForeignKey(
-        "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+"
+        "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
     engagement_key = models.CharField(max_length=40, blank=True, default="")
     priority = models.SmallIntegerField(default=5)
@@ -139,9 +139,9 @@ class Transaction(models.Model):
     )
     AUDIT_TYPE: ClassVar[str] = "transaction"
 
-    ref = models.CharField(max_length=20, unique=True)
+    ref = models.CharField(max_length=20)
     legal_entity = models.ForeignKey(
-        "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+"
+        "organization.LegalEntity", null=True, on_delete=models.PROTECT, related_name="+", db_index=False
     )
     engagement_key = models.CharField(max_length=40, blank=True, default="")
     subject = models.ForeignKey(
@@ -170,11 +170,13 @@ class Transaction(models.Model):
 
     class Meta:
         constraints = [
+            # Not ``unique=True``, which would keep a second index for searches by the beginning.
+            models.UniqueConstraint(fields=["ref"], name="sync_transaction_ref_key"),
             models.UniqueConstraint(
                 fields=["subject", "flow"],
                 name="sync_one_open_per_flow",
                 condition=Q(state__in=[str(s) for s in OPEN]),
-            )
+            ),
         ]
         indexes = [
             models.Index(

@@ -1,8 +1,9 @@
 """Reads of sync for screens and other rooms: transactions, their waterfall, health.
 
-Public surface: :func:`transactions`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`, :func:`health`,
-:func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`, :func:`last_plan`,
-:func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`, :func:`waiting_for`, :class:`Waiting`.
+Public surface: :func:`transactions`, :func:`listed`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`,
+:func:`health`, :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`,
+:func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`,
+:func:`waiting_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -43,6 +44,18 @@ from apps.sync.waiting import waiting_for as waiting_for
 def transactions(scope: Scope) -> QuerySet[Transaction]:
     """All that the scope may see, newest first, ready to be listed without further queries."""
     return Transaction.objects.within(scope).select_related("legal_entity", "subject").order_by("-id")
+
+
+#: What a row of the list shows.
+_LISTED = (
+    "id", "ref", "label", "subject__key", "reason", "customer", "flow", "state", "legal_entity__code", "amount", "currency",
+    "attempts", "created_at",
+)  # fmt: skip
+
+
+def listed(rows: QuerySet[Transaction]) -> QuerySet[Any]:
+    """The same transactions as named tuples of what a list shows: no model is made of a row that is only read."""
+    return rows.values_list(*_LISTED, named=True)
 
 
 def transaction_detail(scope: Scope, ref: str) -> Transaction:
@@ -166,15 +179,19 @@ def facets(scope: Scope, *, state: str = "", flow: str = "", legal_entity_id: in
         given[0] = frozenset(str(one) for one in STATE_GROUPS.get(state, (state,)))
     if flow:
         given[1] = frozenset({flow})
-    here = [one for one in found if legal_entity_id in (None, one.legal_entity_id)]
+    here = found
+    if legal_entity_id is not None:
+        here = [one for one in found if one.legal_entity_id == legal_entity_id]
     states = counters.summed(here, 0, given=given)
     groups = {name: sum(states.get(one, 0) for one in of) for name, of in STATE_GROUPS.items()}
-    wanted = [one for one in found if all(one.keys[at] in values for at, values in given.items())]
-    entities: dict[int, int] = {}
-    for one in wanted:
-        if one.legal_entity_id is not None:
-            entities[one.legal_entity_id] = entities.get(one.legal_entity_id, 0) + one.number
-    total = sum(one.number for one in wanted if legal_entity_id in (None, one.legal_entity_id))
+    wanted = found
+    for at, values in given.items():
+        wanted = [one for one in wanted if one.keys[at] in values]
+    by_entity: dict[int | None, int] = {}
+    for entity_id, _, number in wanted:
+        by_entity[entity_id] = by_entity.get(entity_id, 0) + number
+    total = sum(by_entity.values()) if legal_entity_id is None else by_entity.get(legal_entity_id, 0)
+    entities = {entity_id: number for entity_id, number in by_entity.items() if entity_id is not None}
     return Facets({**states, **groups}, counters.summed(here, 1, given=given), entities, total)
 
 

@@ -1,8 +1,8 @@
 """Groups of equal problems and what the cases hold, in words and money.
 
 Public surface (through :mod:`apps.triage.selectors`): :func:`group_list`, :func:`groups`, :func:`group_rows`,
-:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`, :func:`reporting_rates`,
-:func:`in_reporting` and the row types.
+:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`, :func:`reporting_currency`,
+:func:`reporting_rates`, :func:`in_reporting` and the row types.
 
 What everybody looks at, the groups and sums of all open cases, comes from :mod:`apps.triage.rollups`; a search, and what a
 project manager sees of single engagements, is counted from the cases.
@@ -24,7 +24,7 @@ from django.db.models import Count, DecimalField, Exists, F, Max, Min, OuterRef,
 from django.db.models.functions import Cast
 
 from apps.canonical.money import Money
-from apps.core import clock
+from apps.core import clock, statements
 from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.triage import rollups
@@ -289,6 +289,28 @@ def held_of(rows: QuerySet[Case]) -> list[Held]:
     sums = _once(rows, "currency")
     rates = rates_for(line["currency"] for line in sums)
     return [held_line(line, rates) for line in sums]
+
+
+_FIRST_DUE = f"FROM triage_case WHERE {rollups.OPEN} AND due_at IS NOT NULL"
+_NEXT_DUE = f"SELECT due_at {_FIRST_DUE} ORDER BY due_at, id LIMIT 1"
+#: The first of each legal entity by its index: a walk over the deadlines of all would be long for who sees few.
+_NEXT_DUE_OF = f"""
+SELECT min(first.due_at) FROM unnest(%(entities)s::bigint[]) AS one (id) CROSS JOIN LATERAL (
+    SELECT due_at {_FIRST_DUE} AND legal_entity_id = one.id ORDER BY due_at, id LIMIT 1
+) AS first
+"""  # noqa: S608
+
+
+def next_due(scope: Scope) -> datetime | None:
+    """The nearest deadline of an open case."""
+    if not rollups.answers(scope):
+        rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, due_at__isnull=False)
+        return rows.order_by("due_at", "id").values_list("due_at", flat=True).first()
+    if scope.everything:
+        found = statements.rows(_NEXT_DUE, {})
+    else:
+        found = statements.rows(_NEXT_DUE_OF, {"entities": sorted(scope.entity_ids)})
+    return found[0][0] if found else None
 
 
 @dataclass(frozen=True)

@@ -24,13 +24,15 @@ from typing import Any
 import pgtrigger
 from django.db import connection, transaction
 
+from apps.core import statements
 from apps.core.scope import Scope
 from apps.journal.counters import fold_in_batches
 
 #: One folder or rebuilder at a time.
 _LOCK = 0x7073_6865_6C64
 _FOLD = 5_000
-_OPEN = "state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')"
+#: The open states, as statements and indexes name them.
+OPEN = "state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')"
 _BLOCKS = "severity <> 'warning'"
 
 # ---- Triggers --------------------------------------------------------------------------------------------------------
@@ -68,7 +70,7 @@ TRIGGERS = [
 
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
-_SEEN = "(%(all)s OR legal_entity_id = ANY(%(entities)s))"
+_SEEN = "(%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[]))"
 
 #: Every part looks up one subject at a time: how many were touched is nothing that the planner could know.
 _HELD = f"""
@@ -88,7 +90,7 @@ SELECT legal_entity_id, currency, sum(total), sum(unknown)::int, sum(subjects)::
     SELECT head.legal_entity_id, head.currency, coalesce(head.held_amount, 0), (head.held_amount IS NULL)::int, 1
     FROM apart CROSS JOIN LATERAL (
         SELECT legal_entity_id, currency, held_amount FROM triage_case c
-        WHERE c.subject_kind = apart.subject_kind AND c.subject_key = apart.subject_key AND {_OPEN} AND {_BLOCKS} AND {_SEEN}
+        WHERE c.subject_kind = apart.subject_kind AND c.subject_key = apart.subject_key AND {OPEN} AND {_BLOCKS} AND {_SEEN}
         ORDER BY c.id LIMIT 1
     ) AS head
 ) AS lines GROUP BY 1, 2 HAVING sum(subjects) <> 0 ORDER BY 1, 2
@@ -100,7 +102,7 @@ SELECT group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS 
     min(due_at) AS due_at, min(id) AS first_id, sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
     (count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL))::int AS unknown,
     (count(*) FILTER (WHERE {_BLOCKS}))::int AS blocking
-FROM triage_case c WHERE c.group_id = wanted.group_id AND {_OPEN}
+FROM triage_case c WHERE c.group_id = wanted.group_id AND {OPEN}
 """  # noqa: S608
 _WANTED = "(%(groups)s::bigint[] IS NULL OR group_id = ANY(%(groups)s::bigint[]))"
 #: Merged groups are few: they are never taken from the totals but computed, each subject once in its family.
@@ -114,7 +116,7 @@ FROM (
     SELECT c.*, families.family_id, {_BLOCKS} AND row_number() OVER (
         PARTITION BY families.family_id, c.subject_kind, c.subject_key, {_BLOCKS} ORDER BY c.id
     ) = 1 AS head
-    FROM families JOIN triage_case c ON c.group_id = families.id AND {_OPEN} AND {_SEEN}
+    FROM families JOIN triage_case c ON c.group_id = families.id AND {OPEN} AND {_SEEN}
 ) AS merged GROUP BY 1, 2, 3
 """  # noqa: S608
 _GROUPS = f"""
@@ -130,6 +132,21 @@ lines AS (
 )
 """  # noqa: S608
 
+#: What is kept and what is live are other groups: each is counted by itself, the kept ones in the order of their index.
+_COUNT = f"""
+WITH {_FAMILIES},
+wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_NO_FAMILY})
+SELECT (
+    SELECT count(DISTINCT group_id) FROM triage_grouptotal t
+    WHERE {_SEEN} AND {{limited}} AND {_NO_FAMILY} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+) + (
+    SELECT count(DISTINCT group_id) FROM (
+        SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+        UNION ALL {_OF_FAMILIES}
+    ) AS computed WHERE {{limited}}
+)
+"""  # noqa: S608
+
 #: As ``_GROUPS``, but of groups with a single line in a currency with a rate only those that hold most: by an index.
 _MOST = f"""
 WITH {_FAMILIES},
@@ -142,8 +159,9 @@ lines AS (
         ORDER BY held DESC NULLS LAST, due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s
     ) AS most
     UNION ALL
-    SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN} AND {_NO_FAMILY}
-        AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    (SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN}
+        AND {_NO_FAMILY} AND {{limited}} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    ORDER BY due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s)
     UNION ALL
     SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN} AND {_NO_FAMILY}
         AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
@@ -167,10 +185,8 @@ def _seen(scope: Scope) -> dict[str, Any]:
 def held_sums(scope: Scope) -> list[dict[str, Any]]:
     """Billing held by open blocking cases by legal entity and currency, each subject once: ``total``, ``unknown``,
     ``subjects``. One query."""
-    with connection.cursor() as cursor:
-        cursor.execute(_HELD, _seen(scope))
-        names = ("legal_entity_id", "currency", "total", "unknown", "subjects")
-        return [dict(zip(names, line, strict=True)) for line in cursor.fetchall()]
+    names = ("legal_entity_id", "currency", "total", "unknown", "subjects")
+    return [dict(zip(names, line, strict=True)) for line in statements.rows(_HELD, _seen(scope))]
 
 
 _CURRENCIES = f"""
@@ -183,16 +199,14 @@ WITH RECURSIVE known AS (
 wanted AS (SELECT DISTINCT group_id FROM triage_touched)
 SELECT currency FROM known WHERE currency IS NOT NULL
 UNION SELECT live.currency FROM wanted CROSS JOIN LATERAL (
-    SELECT DISTINCT currency FROM triage_case c WHERE c.group_id = wanted.group_id AND {_OPEN}
+    SELECT DISTINCT currency FROM triage_case c WHERE c.group_id = wanted.group_id AND {OPEN}
 ) AS live
 """  # noqa: S608
 
 
 def currencies() -> list[str]:
     """All currencies of open cases, "" among them, by a walk over the first of each."""
-    with connection.cursor() as cursor:
-        cursor.execute(_CURRENCIES)
-        return [line[0] for line in cursor.fetchall()]
+    return [line[0] for line in statements.rows(_CURRENCIES, {})]
 
 
 @dataclass(frozen=True)
@@ -243,10 +257,7 @@ class GroupSums:
 
     def count(self) -> int:
         with connection.cursor() as cursor:
-            cursor.execute(
-                f"{_GROUPS} SELECT count(DISTINCT group_id) FROM lines WHERE {self._limited}",  # noqa: S608
-                self._given,
-            )
+            cursor.execute(_COUNT.format(limited=self._limited), self._given)
             return int(cursor.fetchone()[0])
 
     def page(self, first: int, last: int) -> list[GroupSum]:
@@ -324,7 +335,7 @@ heads AS (
             (array_agg(currency ORDER BY id))[1] AS currency, (array_agg(held_amount ORDER BY id))[1] AS amount,
             count(DISTINCT coalesce(legal_entity_id, 0)) > 1 AS shared
         FROM triage_case c
-        WHERE c.subject_kind = s.subject_kind AND c.subject_key = s.subject_key AND {_OPEN} AND {_BLOCKS} HAVING count(*) > 0
+        WHERE c.subject_kind = s.subject_kind AND c.subject_key = s.subject_key AND {OPEN} AND {_BLOCKS} HAVING count(*) > 0
     ) AS h
 ),
 put AS (
@@ -392,14 +403,14 @@ def touch_all() -> None:
         for table in ("triage_touched", "triage_heldsubject", "triage_heldtotal", "triage_grouptotal"):
             cursor.execute(f"DELETE FROM {table}")  # noqa: S608
         cursor.execute(
-            f"{_TOUCH} SELECT DISTINCT {_PLACE} FROM triage_case WHERE {_OPEN} ORDER BY group_id"  # noqa: S608
+            f"{_TOUCH} SELECT DISTINCT {_PLACE} FROM triage_case WHERE {OPEN} ORDER BY group_id"  # noqa: S608
         )
 
 
 _DRIFTS = f"""
 WITH heads AS (
     SELECT DISTINCT ON (subject_kind, subject_key) legal_entity_id, currency, held_amount
-    FROM triage_case WHERE {_OPEN} AND {_BLOCKS} ORDER BY subject_kind, subject_key, id
+    FROM triage_case WHERE {OPEN} AND {_BLOCKS} ORDER BY subject_kind, subject_key, id
 ),
 truth AS (
     SELECT legal_entity_id, currency, sum(coalesce(held_amount, 0)) AS total,
@@ -415,7 +426,7 @@ groups_true AS (
     SELECT group_id, currency, count(*) AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,
         sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
         count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL) AS unknown, count(*) FILTER (WHERE {_BLOCKS}) AS blocking
-    FROM triage_case WHERE {_OPEN}
+    FROM triage_case WHERE {OPEN}
         AND NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE family_id IS NOT NULL)) GROUP BY 1, 2
 )
 SELECT 'held', to_jsonb(truth), to_jsonb(told) FROM truth FULL JOIN told

@@ -1,10 +1,11 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
-Public surface: :func:`cases`, :func:`open_cases`, :func:`open_count`, :func:`facets`, :func:`case_detail`,
-:func:`cases_of_engagement`, :func:`cases_of_transaction`, :func:`cleared_by_mappings` ·
+Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :func:`open_cases`,
+:func:`open_count`, :func:`facets`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
+:func:`cleared_by_mappings` ·
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
 :func:`members`, :func:`mergeable`, :func:`with_status`, :func:`put_aside` ·
-:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`reporting_currency`,
+:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting`, :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` ·
 :func:`mapping_kind_of`, :func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
 :func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind` ·
@@ -14,7 +15,7 @@ the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Can
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,6 +53,7 @@ from apps.triage.figures import groups as groups
 from apps.triage.figures import held_of as held_of
 from apps.triage.figures import in_reporting as in_reporting
 from apps.triage.figures import in_reporting_currency as in_reporting_currency
+from apps.triage.figures import next_due as next_due
 from apps.triage.figures import put_aside as put_aside
 from apps.triage.figures import reporting_currency as reporting_currency
 from apps.triage.figures import reporting_rates as reporting_rates
@@ -62,14 +64,16 @@ from apps.triage.fixing import fix_under_way as fix_under_way
 from apps.triage.models import (
     ALL_STATES,
     CASES,
-    OPEN_STATES,
+    OPEN_CASES,
     Case,
     CaseEvent,
+    CaseState,
     Comment,
     Group,
     GroupEvent,
     How,
 )
+from apps.triage.models import OPEN_STATES as OPEN_STATES
 from apps.triage.ranking import Candidate, ranked
 from apps.triage.states import HIDDEN
 
@@ -93,6 +97,30 @@ def cases(scope: Scope) -> QuerySet[Case]:
     return rows.order_by(F("due_at").asc(nulls_last=True), "id")
 
 
+#: What a row of the list shows, and the key of its page.
+_LISTED = (
+    "id", "due_at", "ref", "label", "subject_key", "reason", "customer_name", "state", "legal_entity__code", "currency",
+    "held_amount", "resolved_at", "queue", "escalated_at",
+    "assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username",
+)  # fmt: skip
+
+
+#: What a row shows besides when its reader wants it.
+EXTRA_COLUMNS = ("code", "customer_name", "opened_at", "engagement_key", "transaction_ref")
+
+
+def listed(rows: QuerySet[Case], *, extra: Collection[str] = ()) -> QuerySet[Any]:
+    """The same cases as named tuples of what a list shows, with some of :data:`EXTRA_COLUMNS`: no model is made of a row that
+    is only read."""
+    more = [name for name in EXTRA_COLUMNS if name in extra and name not in _LISTED]
+    return rows.prefetch_related(None).values_list(*_LISTED, *more, named=True)
+
+
+def state_words(state: str) -> str:
+    """A state as people say it."""
+    return str(CaseState(state).label)
+
+
 def open_cases(scope: Scope) -> QuerySet[Case]:
     return cases(scope).filter(state__in=OPEN_STATES)
 
@@ -105,7 +133,6 @@ def open_count(scope: Scope) -> int:
 class Facets:
     """How many cases each choice of a filter leaves, the other filters as they are; ``total`` is under all of them."""
 
-    severities: Mapping[str, int]
     roles: Mapping[str, int]
     entities: Mapping[int, int]
     total: int
@@ -121,28 +148,29 @@ def facets(
     legal_entity_id: int | None = None,
 ) -> Facets:
     """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
-    found = counters.totals(CASES, scope, Case.objects.all(), among=states or ALL_STATES)
+    if set(states) == set(OPEN_STATES) and not severity:
+        found = counters.totals(OPEN_CASES, scope, Case.objects.filter(state__in=OPEN_STATES))
+    else:
+        without = [state for state in ALL_STATES if states and state not in states]
+        given = {1: severity} if severity else {}
+        found = counters.totals(CASES, scope, Case.objects.all(), by=[2], without=without, given=given)
     if code:
-        found = [one for one in found if one.keys[2].lower() == code.lower()]
-    resolvers = {one.keys[2]: entry(one.keys[2]).resolvers for one in found}
-    severities: dict[str, int] = {}
+        found = [one for one in found if one.keys[0].lower() == code.lower()]
+    resolved = {name for name in {one.keys[0] for one in found} if role in entry(name).resolvers}
+    codes: dict[str, int] = {}
+    by_entity: dict[int | None, int] = {}
+    for entity_id, (its_code,), number in found:
+        if legal_entity_id is None or entity_id == legal_entity_id:
+            codes[its_code] = codes.get(its_code, 0) + number
+        if not role or its_code in resolved:
+            by_entity[entity_id] = by_entity.get(entity_id, 0) + number
     roles: dict[str, int] = {}
-    entities: dict[int, int] = {}
-    total = 0
-    for one in found:
-        is_severity = severity in ("", one.keys[1])
-        is_role = not role or role in resolvers[one.keys[2]]
-        is_entity = legal_entity_id in (None, one.legal_entity_id)
-        if is_role and is_entity:
-            severities[one.keys[1]] = severities.get(one.keys[1], 0) + one.number
-        if is_severity and is_entity:
-            for name in resolvers[one.keys[2]]:
-                roles[name] = roles.get(name, 0) + one.number
-        if is_severity and is_role and one.legal_entity_id is not None:
-            entities[one.legal_entity_id] = entities.get(one.legal_entity_id, 0) + one.number
-        if is_severity and is_role and is_entity:
-            total += one.number
-    return Facets(severities, roles, entities, total)
+    for its_code, number in codes.items():
+        for name in entry(its_code).resolvers:
+            roles[name] = roles.get(name, 0) + number
+    total = sum(by_entity.values()) if legal_entity_id is None else by_entity.get(legal_entity_id, 0)
+    entities = {entity_id: number for entity_id, number in by_entity.items() if entity_id is not None}
+    return Facets(roles, entities, total)
 
 
 def case_detail(scope: Scope, ref: str) -> CaseDetail:

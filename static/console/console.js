@@ -20,8 +20,8 @@
   });
   // Selects and radio buttons of a filter form apply at once; without JavaScript the form's own button does it.
   document.addEventListener("change", (event) => {
-    const form = event.target.closest("form[data-auto]");
-    if (form) form.requestSubmit();
+    const { form } = event.target;
+    if (form?.matches("form[data-auto]")) form.requestSubmit();
   });
   // A full error page answered to a fragment request would be nested into the page: say its meaning instead.
   document.addEventListener("htmx:beforeSwap", (event) => {

@@ -87,7 +87,7 @@ def test_the_product_reads_the_firm(filled):
 
 
 def test_the_figures_of_the_lists_are_right_afterwards(filled):
-    assert [recount(counter) for counter in counters()] == [[], [], []]
+    assert [recount(counter) for counter in counters()] == [[]] * 4
     found = totals(TRANSACTIONS, EVERYTHING, Transaction.objects.all())
     assert sum(total.number for total in found) == Transaction.objects.count()
 

@@ -15,6 +15,7 @@ from apps.core.keyset import MOST, bounded, page_by_key
 from apps.core.scope import EVERYTHING
 from apps.sync.models import Subject, Transaction
 from apps.triage.models import Case, Group
+from tests.console.queries import queries_of
 from tests.console.texts import text_of
 
 
@@ -130,6 +131,17 @@ def test_the_choices_of_the_transaction_list_say_how_many_they_leave(world, sign
     assert options(held, "state")["held"].endswith("(60)"), "a filter's own choice does not narrow it"
     own = signed_in("rashid", world.uk).get("/transactions/").content.decode()
     assert options(own, "state")["held"].endswith("(0)"), "rows outside the scope are not counted"
+
+
+@pytest.mark.parametrize(("address", "most"), [("/transactions/", 7), ("/exceptions/?view=cases", 10)])
+def test_a_whole_page_of_a_long_list_takes_few_queries(world, signed_in, address, most):
+    """Session, person, grants, the page's stamp, entities, facets and one page of rows; the cases also say what is held (sums
+    and rates) and the next deadline. A page that is not full asks once more, for the cases without a deadline."""
+    transactions(60, legal_entity=world.be)
+    cases(300, 1)
+    client = signed_in("ana")
+    queries_of(client, address)
+    assert queries_of(client, address) <= most
 
 
 def test_the_pager_leads_to_the_rest_and_back(world, signed_in):

@@ -13,7 +13,7 @@ from django.test import RequestFactory
 from django.utils import timezone
 
 from apps.console.templatetags.console import ago, stamp
-from apps.console.templatetags.rows import case_rows, transaction_rows
+from apps.console.templatetags.rows import case_rows, options, transaction_rows
 
 NASTY = "<script>\"'&</script>"
 ESCAPED = "&lt;script&gt;&quot;&#x27;&amp;&lt;/script&gt;"
@@ -22,8 +22,8 @@ AT = datetime(2026, 11, 25, 23, 30, tzinfo=UTC)
 
 def transaction(**fields: Any) -> Any:
     values = {
-        "ref": "TX-1", "label": NASTY, "subject": SimpleNamespace(key=NASTY), "reason": "", "customer": NASTY, "flow": NASTY,
-        "state": "held", "legal_entity_id": 1, "legal_entity": SimpleNamespace(code=NASTY), "amount": None, "currency": "",
+        "ref": "TX-1", "label": NASTY, "subject__key": NASTY, "reason": "", "customer": NASTY, "flow": NASTY,
+        "state": "held", "legal_entity__code": NASTY, "amount": None, "currency": "",
         "attempts": 2, "created_at": AT,
     }  # fmt: skip
     return SimpleNamespace(**{**values, **fields})
@@ -32,9 +32,9 @@ def transaction(**fields: Any) -> Any:
 def case(**fields: Any) -> Any:
     values = {
         "ref": "EX-1", "label": NASTY, "subject_key": NASTY, "reason": NASTY, "customer_name": NASTY, "state": "open",
-        "get_state_display": lambda: NASTY, "legal_entity_id": 1, "legal_entity": SimpleNamespace(code=NASTY),
-        "assignee_id": 1, "assignee": NASTY, "is_open": True, "currency": "", "held_amount": None, "due_at": AT,
-        "resolved_at": None,
+        "legal_entity__code": NASTY, "assignee__first_name": NASTY, "assignee__last_name": "", "assignee__email": "",
+        "assignee__username": NASTY, "currency": "", "held_amount": None, "due_at": AT, "resolved_at": None,
+        "queue": "", "escalated_at": None,
     }  # fmt: skip
     return SimpleNamespace(**{**values, **fields})
 
@@ -42,12 +42,23 @@ def case(**fields: Any) -> Any:
 def cases(*rows: Any, query: str = "", current: str = "", group: Any = None) -> str:
     request = RequestFactory().get(f"/exceptions/{query}")
     return case_rows(
-        Context({"request": request}), SimpleNamespace(cases=rows, group=group, choosing=True), current
+        Context({"request": request}),
+        SimpleNamespace(cases=rows, group=group, choosing=True, extra=()),
+        current,
     )
 
 
 @pytest.mark.parametrize(
-    "written", [transaction_rows([transaction(), transaction(reason=NASTY * 20)]), cases(case())]
+    "written",
+    [
+        transaction_rows([transaction(label=""), transaction(reason=NASTY * 20)]),
+        transaction_rows([transaction(ref=NASTY)]),
+        cases(case(label="")),
+        cases(case(ref=NASTY, assignee__first_name="", assignee__email=NASTY)),
+        cases(case(), group=True),
+        options([(NASTY, NASTY)]),
+        options([(NASTY, NASTY)], NASTY),
+    ],
 )
 def test_what_people_typed_is_text(written):
     assert "<script" not in written
@@ -70,6 +81,29 @@ def test_the_open_case_is_marked_and_unknown_money_is_said():
     assert "12" in second
 
 
+def test_who_has_a_case_is_called_by_name_else_address_else_log_in_name():
+    names = [
+        ("Ana", "Ruiz", "ana@x.example", "ana"),
+        ("", "", "ana@x.example", "ana"),
+        ("", "", "", "ana"),
+    ]
+    fields = ("assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username")
+    written = [cases(case(**dict(zip(fields, one, strict=True)))) for one in names]
+    assert [
+        f"<span>{who}</span>" in row
+        for who, row in zip(("Ana Ruiz", "ana@x.example", "ana"), written, strict=True)
+    ] == ([True] * 3)
+    nobody = dict.fromkeys(fields)
+    assert "nobody yet" in cases(case(**nobody))
+    assert "nobody yet" not in cases(case(state="resolved", resolved_at=AT, **nobody))
+
+
+def test_of_choices_only_the_chosen_one_is_selected():
+    written = options([("a", "A (1)"), ("b", "B (2)")], "b")
+    assert written == '<option value="a">A (1)</option><option value="b" selected>B (2)</option>'
+    assert "selected" not in options([("a", "A")], None)
+
+
 def test_equal_instants_are_written_in_each_readers_zone():
     texts = []
     for name in ("UTC", "Asia/Kolkata", "America/New_York"):
@@ -77,3 +111,13 @@ def test_equal_instants_are_written_in_each_readers_zone():
             texts.append(f"{ago(AT)}{stamp(AT)}")
     assert ["23:30" in texts[0], "05:00" in texts[1], "18:30" in texts[2]] == [True] * 3
     assert len(set(texts)) == 3
+
+
+def test_whose_queue_a_case_is_in_and_that_it_is_escalated_is_said_until_somebody_has_it():
+    nobody = {"assignee__username": None, "queue": "tax", "escalated_at": AT}
+    row = cases(case(**nobody))
+    assert "Queue: Tax" in row
+    assert "Escalated" in row
+    assert "Escalated" not in cases(case(queue="tax", escalated_at=AT))
+    assert "Escalated" not in cases(case(**nobody, state="resolved"))
+    assert NASTY not in cases(case(**{**nobody, "queue": NASTY}))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime
 from decimal import Decimal
+from html import unescape
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -13,16 +14,27 @@ import time_machine
 from django.conf import settings
 from django.template import Context, Template
 from django.test import RequestFactory
-from django.utils import timezone
+from django.utils import formats, timezone, translation
 from django.utils.html import strip_tags
 
-from apps.canonical.money import Money
+from apps.canonical.money import Money, minor_unit_exponent
 from apps.console import nav
 from apps.console.states import TONES, state_label, state_tone
 from apps.console.templatetags import console as tags
 from apps.triage.models import CaseState
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
+
+
+@pytest.mark.parametrize("language", ["en", "de", "fr", "pl", "hi"])
+@pytest.mark.parametrize("currency", ["EUR", "JPY", "KWD"])
+def test_money_is_written_as_django_writes_numbers_of_the_language(language, currency):
+    for amount in (Decimal(0), Decimal("-12"), Decimal("1234567.5"), Decimal("-999999999999.25")):
+        with translation.override(language):
+            shown = strip_tags(tags.render_money(amount, currency)).split(" ", 1)[1]
+            decimals = max(minor_unit_exponent(currency), len(f"{amount:f}".partition(".")[2].rstrip("0")))
+            wanted = formats.number_format(amount, decimals, use_l10n=True, force_grouping=True)
+        assert unescape(shown) == wanted.replace("-", "−")
 
 
 @pytest.mark.parametrize(

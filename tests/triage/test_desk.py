@@ -139,7 +139,11 @@ def test_running_again_wakes_the_transaction_of_the_case(uk):
     ana = hire("ana", uk)
     case = opened(uk)
     answer = services.case_retry(case=case, by=ana, why="The item is active again.")
-    assert (answer["replayed"], answer["skipped"]) == ([case.transaction_id], [])
+    assert answer == {
+        "replayed": [case.transaction_id],
+        "skipped": [],
+        "runs": {case.transaction_id: case.transaction_id},
+    }
     assert Transaction.objects.get(pk=case.transaction_id).state == "pending"
     assert case.events.latest("id").note == "The item is active again."
 
@@ -162,7 +166,7 @@ def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_dat
 
     def run_again() -> Any:
         started.wait(10)
-        return services.case_retry(case=case, by=ana)["replayed"]
+        return services.case_retry(case=case, by=ana)
 
     def as_a_worker() -> str:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -172,7 +176,14 @@ def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_dat
             cursor.execute("SELECT id FROM triage_case WHERE id = %s FOR UPDATE NOWAIT", [case.pk])
             return "took the case"
 
-    assert together(as_a_worker, run_again) == ["took the case", [case.transaction_id]]
+    assert together(as_a_worker, run_again) == [
+        "took the case",
+        {
+            "replayed": [case.transaction_id],
+            "skipped": [],
+            "runs": {case.transaction_id: case.transaction_id},
+        },
+    ]
 
 
 def until_somebody_waits_for(cursor: Any) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 from django.core.paginator import Page
 from django.http import QueryDict
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
@@ -27,6 +28,14 @@ from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
+#: Columns that may be added to the list of cases (``?cols=``), by the names of ``triage.selectors.EXTRA_COLUMNS``.
+COLUMNS = (
+    ("code", gettext_lazy("Code")),
+    ("customer_name", gettext_lazy("Client")),
+    ("opened_at", gettext_lazy("Opened")),
+    ("engagement_key", gettext_lazy("Engagement")),
+    ("transaction_ref", gettext_lazy("Transaction")),
+)
 #: Up to so many open cases are counted by their age.
 COUNTED = 20_000
 _BADGES = ("acknowledged", "snoozed", "ignored")
@@ -73,7 +82,7 @@ class Board:
     ages: Sequence[tuple[str, Any]] = ()
     aside: Mapping[str, int] = field(default_factory=dict)
     filtered: bool = False
-    entities: Sequence[Any] = ()
+    entities: Sequence[tuple[str, str]] = ()
     roles: Sequence[tuple[str, Any]] = ()
     assignees: Sequence[tuple[str, Any]] = ()
     orders: Sequence[tuple[str, Any]] = ()
@@ -86,6 +95,9 @@ class Board:
     #: The reader may act on several cases at once.
     choosing: bool = False
     shelf: Shelf | None = None
+    #: What the reader wants to see of each case besides.
+    extra: tuple[str, ...] = ()
+    columns: Sequence[tuple[str, Any]] = ()
 
     @property
     def refs(self) -> list[str]:
@@ -98,7 +110,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
     filtered = any(request.GET.get(name) for name in _FILTERS)
-    entities = organization.entities(scope=request.scope)
+    entities = organization.entity_choices(request.scope)
     facets = _facets(request, entities)
     if view == "groups":
         page, found = _groups(request, rows, entities)
@@ -107,21 +119,20 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         total = (
             None if any(request.GET.get(name) for name in ("q", "assignee", "group", "age")) else facets.total
         )
-        # A row says nothing of its group.
-        rows = rows.prefetch_related(None)
-        listed = keyed_page_of(request, rows, total=total, by="due_at", per_page=PER_PAGE)
+        extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
+        shown = triage.listed(rows, extra=extra)
+        listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
         choosing = permissions(request).scope("transaction.replay") != NOTHING
-        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing}
+        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing, "extra": extra}
     if not whole:
         return Board(view=view, **parts)
     if group_id:
         parts["group"], parts["cause"] = _group(request, group_id)
     held = triage.billing_held(request.scope)
-    nearest = triage.open_cases(request.scope).filter(due_at__isnull=False).first()
     return Board(
         view=view,
         filtered=filtered,
-        entities=[(row, with_count(row.code, facets.entities.get(row.pk, 0))) for row in entities],
+        entities=[(code, with_count(code, facets.entities.get(pk, 0))) for pk, code in entities],
         roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
@@ -133,14 +144,15 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         unknown=sum(line.unknown for line in held),
         reported=reported(held),
         exposures=exposure_lines(_exposures(request.scope, group_id)),
-        next_due=nearest.due_at if nearest else None,
+        next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
+        columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
 
 
 def _groups(
-    request: ConsoleRequest, rows: Any, entities: Sequence[Any]
+    request: ConsoleRequest, rows: Any, entities: Sequence[tuple[int, str]]
 ) -> tuple[Page, Sequence[triage.GroupRow]]:
     """A page of groups: from what is kept of all open cases; searched or narrowed to a person, from the cases themselves."""
     order = request.GET.get("order") or "money"
@@ -181,9 +193,9 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
     ]
 
 
-def _entity_id(entities: Sequence[Any], code: str) -> int | None:
+def _entity_id(entities: Sequence[tuple[int, str]], code: str) -> int | None:
     """None for all; 0, which no entity has, for one that the reader does not see."""
-    return next((row.pk for row in entities if row.code == code), 0) if code else None
+    return next((pk for pk, its_code in entities if its_code == code), 0) if code else None
 
 
 def filtered_cases(request: ConsoleRequest) -> Any:
@@ -193,6 +205,8 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
     """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
+    if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
+        return triage.open_cases(request.scope)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
@@ -219,7 +233,7 @@ def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[Any]) -> triage.Facets:
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets:
     """How many cases each choice leaves, of the states that the list shows."""
     return triage.facets(
         request.scope,

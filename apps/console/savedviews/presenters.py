@@ -76,8 +76,8 @@ def kept_query(screen: str, data: QueryDict) -> str:
     """The filters of an address in one order, so that equal views have equal addresses."""
     kept = QueryDict(mutable=True)
     for name in SCREENS[screen].keeps:
-        if value := data.get(name):
-            kept[name] = value
+        if values := [value for value in data.getlist(name) if value]:
+            kept.setlist(name, values)
     return kept.urlencode()
 
 

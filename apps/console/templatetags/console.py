@@ -10,7 +10,9 @@ import json
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from decimal import Decimal, InvalidOperation
+from enum import Enum
 from functools import lru_cache
+from html import escape
 from typing import Any
 
 from django import template
@@ -46,6 +48,27 @@ def _parts(value: Any) -> tuple[Any, str] | None:
     return None
 
 
+@lru_cache(maxsize=64)
+def _separators(language: str) -> tuple[str, str] | None:
+    """What stands before the decimals and between thousands in a language; None where it does not group by thousands."""
+    if formats.get_format("NUMBER_GROUPING", language) != 3:
+        return None
+    return formats.get_format("DECIMAL_SEPARATOR", language), formats.get_format(
+        "THOUSAND_SEPARATOR", language
+    )
+
+
+def _written_number(number: Decimal, decimals: int) -> tuple[str, str]:
+    """The whole and, with its separator, the fraction; as ``formats.number_format`` does, which asks for formats each time."""
+    separators = _separators(get_language() or "")
+    if separators is None:
+        text = formats.number_format(number, decimals, use_l10n=True, force_grouping=True)
+        return (text[: -decimals - 1], text[-decimals - 1 :]) if decimals else (text, "")
+    point, comma = separators
+    whole, _point, part = f"{number:,.{decimals}f}".partition(".")
+    return whole.replace(",", comma), f"{point}{part}" if decimals else ""
+
+
 def render_money(amount: Any, currency: str) -> SafeString:
     """``EUR 72,300.00`` with the decimals of ISO 4217; a missing amount or currency is "unknown", never zero.
 
@@ -60,14 +83,11 @@ def render_money(amount: Any, currency: str) -> SafeString:
         return _unknown()
     written = f"{number:f}".partition(".")[2].rstrip("0")
     decimals = max(exponent, len(written))
-    text = formats.number_format(number, decimals, use_l10n=True, force_grouping=True)
-    major, minor = (text[: -decimals - 1], text[-decimals - 1 :]) if decimals else (text, "")
-    return format_html(
-        '<span class="money{}"><span class="cur">{}</span> {}<span class="minor">{}</span></span>',
-        " money-neg" if number < 0 else "",
-        currency,
-        major.replace("-", "−"),
-        minor,
+    major, minor = _written_number(number, decimals)
+    negative = " money-neg" if number < 0 else ""
+    return SafeString(
+        f'<span class="money{negative}"><span class="cur">{escape(currency)}</span> {escape(major.replace("-", "−"))}'
+        f'<span class="minor">{escape(minor)}</span></span>'
     )
 
 
@@ -95,21 +115,28 @@ def moneys(values: Any) -> SafeString:
     return format_html('<span class="stack">{}</span>', format_html_join("", "{}", lines))
 
 
-def _distance(delta: timedelta) -> str:
-    seconds = abs(delta.total_seconds())
-    if seconds < 60:
-        return _("moments")
-    if seconds < 3600:
-        return _("%(count)d min") % {"count": seconds // 60}
-    if seconds < 86400:
-        return _("%(count)d h") % {"count": seconds // 3600}
-    days = int(seconds // 86400)
-    return ngettext("%(count)d day", "%(count)d days", days) % {"count": days}
+class _Says(Enum):
+    AGO, AHEAD, OVERDUE, DUE = range(4)
 
 
-def _absolute(when: datetime) -> str:
-    local = timezone.localtime(when)
-    return _written(local.replace(tzinfo=None), local.tzname() or "", get_language() or "")
+@lru_cache(maxsize=4096)
+def _sentence(says: _Says, size: int, count: int, language: str) -> str:
+    """``count`` units of ``size`` seconds in words. A page has few different ones, and asks the translations of each often."""
+    if size == 86400:
+        distance = ngettext("%(count)d day", "%(count)d days", count) % {"count": count}
+    elif size == 3600:
+        distance = _("%(count)d h") % {"count": count}
+    elif size == 60:
+        distance = _("%(count)d min") % {"count": count}
+    else:
+        distance = _("moments")
+    if says is _Says.AGO:
+        return _("just now") if size == 1 else _("%(distance)s ago") % {"distance": distance}
+    if says is _Says.AHEAD:
+        return _("in %(distance)s") % {"distance": distance}
+    if says is _Says.OVERDUE:
+        return _("%(distance)s overdue") % {"distance": distance}
+    return _("due in %(distance)s") % {"distance": distance}
 
 
 @lru_cache(maxsize=4096)
@@ -118,21 +145,48 @@ def _written(local: datetime, zone: str, language: str) -> str:
     return f"{formats.date_format(local, 'D j M Y H:i')} {zone}".strip()
 
 
+class Moments:
+    """Times as a reader sees them now. A long list makes one for all of its rows: the clock, and the reader's zone and
+    language, are asked once."""
+
+    def __init__(self) -> None:
+        self._now = clock.now()
+        self._zone = timezone.get_current_timezone()
+        self._language = get_language() or ""
+
+    def ago(self, when: datetime | None) -> SafeString:
+        if not when:
+            return format_html('<span class="soft">{}</span>', _("never"))
+        delta = self._now - when
+        return self._time(when, _Says.AGO if delta >= timedelta() else _Says.AHEAD, delta)
+
+    def due(self, when: datetime | None) -> SafeString:
+        if not when:
+            return format_html('<span class="soft">{}</span>', _("no deadline"))
+        delta = when - self._now
+        if delta < timedelta():
+            return self._time(when, _Says.OVERDUE, delta, ' class="late"')
+        return self._time(
+            when, _Says.DUE, delta, ' class="soon"' if delta < timedelta(days=1) else ' class=""'
+        )
+
+    def absolute(self, when: datetime) -> str:
+        local = when.astimezone(self._zone)
+        return _written(local.replace(tzinfo=None), local.tzname() or "", self._language)
+
+    def _time(self, when: datetime, says: _Says, delta: timedelta, css: str = "") -> SafeString:
+        """``css`` is ours; the rest is escaped."""
+        seconds = int(abs(delta.total_seconds()))
+        size = 86400 if seconds >= 86400 else 3600 if seconds >= 3600 else 60 if seconds >= 60 else 1
+        text = _sentence(says, size, 0 if size == 1 else seconds // size, self._language)
+        title = escape(self.absolute(when))
+        return SafeString(f'<time{css} datetime="{when.isoformat()}" title="{title}">{escape(text)}</time>')
+
+
 @register.filter
 def ago(when: datetime | None) -> SafeString:
     """Relative time with the absolute one, in the person's zone, on hover."""
-    if not when:
-        return format_html('<span class="soft">{}</span>', _("never"))
-    delta = clock.now() - when
-    if delta.total_seconds() >= 0:
-        text = (
-            _("just now")
-            if delta < timedelta(minutes=1)
-            else _("%(distance)s ago") % {"distance": _distance(delta)}
-        )
-    else:
-        text = _("in %(distance)s") % {"distance": _distance(delta)}
-    return format_html('<time datetime="{}" title="{}">{}</time>', when.isoformat(), _absolute(when), text)
+    return Moments().ago(when)
 
 
 @register.filter
@@ -149,24 +203,17 @@ def stamp(when: datetime | date | None) -> SafeString:
     local = timezone.localtime(when)
     text = formats.date_format(local, "j M Y H:i")
     return format_html(
-        '<time datetime="{}" title="{}" class="nowrap">{}</time>', when.isoformat(), _absolute(when), text
+        '<time datetime="{}" title="{}" class="nowrap">{}</time>',
+        when.isoformat(),
+        Moments().absolute(when),
+        text,
     )
 
 
 @register.filter
 def due(when: datetime | None) -> SafeString:
     """A deadline: overdue is said in words, within a day is marked."""
-    if not when:
-        return format_html('<span class="soft">{}</span>', _("no deadline"))
-    delta = when - clock.now()
-    distance = {"distance": _distance(delta)}
-    if delta.total_seconds() < 0:
-        text, tone = _("%(distance)s overdue") % distance, "late"
-    else:
-        text, tone = _("due in %(distance)s") % distance, "soon" if delta < timedelta(days=1) else ""
-    return format_html(
-        '<time class="{}" datetime="{}" title="{}">{}</time>', tone, when.isoformat(), _absolute(when), text
-    )
+    return Moments().due(when)
 
 
 @register.simple_tag
@@ -233,7 +280,12 @@ def person_name(person: Any) -> str:
         return _("the system")
     if isinstance(person, str):
         return person
-    return (person.get_full_name() or getattr(person, "email", "") or person.get_username()).strip()
+    return name_of(person.get_full_name(), getattr(person, "email", ""), person.get_username())
+
+
+def name_of(full_name: str, email: str, username: str) -> str:
+    """How a person is called on a screen."""
+    return (full_name or email or username).strip()
 
 
 @register.filter

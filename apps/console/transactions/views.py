@@ -23,6 +23,7 @@ from apps.sync.filters import GROUPS, TransactionFilter
 
 PAGE = "console/transactions/page.html"
 DETAIL = "console/transactions/detail.html"
+FILTERS = ("q", "state", "flow", "legal_entity")
 
 
 @require_GET
@@ -30,9 +31,13 @@ DETAIL = "console/transactions/detail.html"
 def index(request: ConsoleRequest) -> HttpResponse:
     """The list: search by reference, business key or correlation id; state, flow and entity."""
     fresh = freshness.stamp()
-    filters = TransactionFilter(request.GET, queryset=sync.transactions(request.scope))
-    filters.form.is_valid()  # what is no choice is left out, here as in the rows
-    chosen = filters.form.cleaned_data
+    rows = sync.transactions(request.scope)
+    filtered = any(request.GET.get(name) for name in FILTERS)
+    chosen: dict[str, Any] = {}
+    if filtered:
+        filters = TransactionFilter(request.GET, queryset=rows)
+        filters.form.is_valid()  # what is no choice is left out, here as in the rows
+        chosen, rows = filters.form.cleaned_data, filters.qs
     entity = chosen.get("legal_entity")
     facets = sync.facets(
         request.scope,
@@ -43,12 +48,12 @@ def index(request: ConsoleRequest) -> HttpResponse:
     total = None if chosen.get("q") else facets.total
     context = {
         "fresh": fresh,
-        "page_obj": keyed_page_of(request, filters.qs, total=total),
-        "filtered": any(request.GET.get(name) for name in ("q", "state", "flow", "legal_entity")),
+        "page_obj": keyed_page_of(request, sync.listed(rows), total=total),
+        "filtered": filtered,
         "states": [(value, with_count(label, facets.states.get(value, 0))) for value, label in GROUPS],
         "entities": [
-            (row, with_count(row.code, facets.entities.get(row.pk, 0)))
-            for row in organization.entities(scope=request.scope)
+            (str(pk), with_count(code, facets.entities.get(pk, 0)))
+            for pk, code in organization.entity_choices(request.scope)
         ],
         "flows": [
             (value, with_count(label, facets.flows.get(value, 0)))

@@ -79,3 +79,21 @@ def test_more_rows_take_no_more_queries(world, signed_in):
         assert_rows_cost_nothing(
             client, address, more if address.endswith("/") else lambda: world.broken_deal(99)
         )
+
+
+def test_columns_are_added_by_the_address_and_kept_with_a_view(world, signed_in):
+    case = world.broken_deal(1)
+    client = signed_in("ana")
+    assert case.transaction_ref not in text_of(client.get("/exceptions/?view=cases"))
+    answer = client.get("/exceptions/?view=cases&cols=code&cols=transaction_ref&cols=nonsense")
+    page = text_of(answer)
+    assert case.transaction_ref in page
+    assert "DEAL-SVC-UNMAPPED" in page
+    assert 'value="code" form="filters" checked' in answer.content.decode()
+    sent = {
+        "screen": "exceptions",
+        "name": "With codes",
+        "audience": "me",
+        "query": "view=cases&cols=code&cols=opened_at",
+    }
+    assert client.post("/views/save", sent)["Location"] == "/exceptions/?view=cases&cols=code&cols=opened_at"

@@ -17,7 +17,7 @@ SELECT '', '', g.id FROM triage_group g WHERE NOT EXISTS (
 class Migration(migrations.Migration):
     dependencies = [
         ("organization", "0001_initial"),
-        ("triage", "0009_jobs"),
+        ("triage", "0012_open_cases_from_the_start"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 

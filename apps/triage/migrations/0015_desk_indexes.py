@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("triage", "0011_queues_escalation_exposure")]
+    dependencies = [("triage", "0014_queues_escalation_exposure")]
 
     operations = [
         AddIndexConcurrently(

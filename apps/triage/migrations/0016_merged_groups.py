@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("triage", "0012_desk_indexes"),
+        ("triage", "0015_desk_indexes"),
     ]
 
     operations = [

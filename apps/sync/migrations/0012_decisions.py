@@ -5,7 +5,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("sync", "0010_suspects_by_index"),
+        ("sync", "0011_fewer_indexes"),
     ]
 
     operations = [
