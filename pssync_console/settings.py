@@ -312,6 +312,8 @@ CELERY_BEAT_SCHEDULE = {
     "journal.sweep_hooks": {"task": "journal.sweep_hooks", "schedule": 10.0, "options": {"expires": 30}},
     "journal.fold_counts": {"task": "journal.fold_counts", "schedule": 5.0, "options": {"expires": 15}},
     "triage.fold_held": {"task": "triage.fold_held", "schedule": 5.0, "options": {"expires": 15}},
+    "triage.wake": {"task": "triage.wake", "schedule": 15.0, "options": {"expires": 30}},
+    "triage.escalate": {"task": "triage.escalate", "schedule": 60.0, "options": {"expires": 120}},
     "triage.jobs": {"task": "triage.jobs", "schedule": 1.0, "options": {"expires": 5}},
     "journal.seal": {"task": "journal.seal", "schedule": 60.0, "options": {"expires": 120}},
     "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
@@ -320,6 +322,13 @@ CELERY_BEAT_SCHEDULE = {
 
 # ---- Money: figures of several currencies are also shown in this one -------------------------------------------------
 REPORTING_CURRENCY = env.currency("REPORTING_CURRENCY", "GBP")
+
+# ---- Desk: a case due within so many working hours that nobody holds is told to the lead of its role; 0 never ------------
+ESCALATE_HOURS = {
+    "blocking-billing": env.integer("ESCALATE_BILLING_HOURS", 8, maximum=400),
+    "blocking-provisioning": env.integer("ESCALATE_SETUP_HOURS", 8, maximum=400),
+    "warning": env.integer("ESCALATE_WARNING_HOURS", 0, maximum=400),
+}
 
 # ---- Engine --------------------------------------------------------------------------------------------------------
 SYNC_LEASE_SECONDS = env.integer("SYNC_LEASE_SECONDS", 15, minimum=3)

@@ -1,8 +1,9 @@
 """Reads of the organization: who may do what and where, entities, routing, rates, deadlines.
 
-Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`,
+Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
 :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
-:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`invoice_run_due`, :func:`invoice_runs_due`.
+:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :func:`invoice_run_due`,
+:func:`invoice_runs_due`.
 """
 
 from __future__ import annotations
@@ -125,6 +126,16 @@ def who_can(verb: str, legal_entity_id: int | None = None, *, engagement_key: st
         if grant.user_id not in nearest or entry[:2] < nearest[grant.user_id][:2]:
             nearest[grant.user_id] = entry
     return [entry[2] for entry in sorted(nearest.values(), key=lambda entry: entry[:2])]
+
+
+def anyone_with(role: str, *, legal_entity_id: int | None = None, engagement_key: str = "") -> bool:
+    """Whether an active person holds the role there; without entity and engagement: everywhere."""
+    place = Q(legal_entity_id=None, engagement_key="") & ~Q(role=Role.PROJECT_MANAGER)
+    if legal_entity_id is not None:
+        place |= Q(legal_entity_id=legal_entity_id, engagement_key="") & ~Q(role=Role.PROJECT_MANAGER)
+    if engagement_key:
+        place |= Q(engagement_key=engagement_key)
+    return Grant.objects.filter(place, role=role, user__is_active=True).exists()
 
 
 def user_by_email(email: str) -> User | None:
@@ -274,7 +285,7 @@ def convert(money: Money, to_currency: str, on: dt.date) -> tuple[Money, dt.date
 
 
 _RATES = """
-SELECT wanted.code, found.base, found.rate FROM unnest(%(codes)s::text[]) AS wanted (code) CROSS JOIN LATERAL (
+SELECT wanted.code, found.base, found.rate, found."on" FROM unnest(%(codes)s::text[]) AS wanted (code) CROSS JOIN LATERAL (
     (SELECT base, rate, "on" FROM organization_exchangerate
         WHERE base = wanted.code AND quote = %(target)s AND "on" <= %(day)s ORDER BY "on" DESC LIMIT 1)
     UNION ALL
@@ -286,18 +297,28 @@ SELECT wanted.code, found.base, found.rate FROM unnest(%(codes)s::text[]) AS wan
 
 
 def rates_into(target: str, currencies: Collection[str], on: dt.date) -> dict[str, Decimal]:
-    """What one unit of each currency is worth in ``target``, as :func:`convert` finds it; absent without a rate. One query for
-    all pairs, one more for each currency that needs another between."""
-    rates = {target: Decimal(1)} if target in currencies else {}
+    """What one unit of each currency is worth in ``target``, as :func:`convert` finds it; absent without a rate."""
+    return {code: rate for code, (rate, _on) in rates_of(target, currencies, on).items()}
+
+
+def rates_of(
+    target: str, currencies: Collection[str], on: dt.date
+) -> dict[str, tuple[Decimal, dt.date | None]]:
+    """:func:`rates_into` with the day of each rate (of the older of two; None for ``target`` itself). One query for all pairs,
+    one more for each currency that needs another between."""
+    rates: dict[str, tuple[Decimal, dt.date | None]] = (
+        {target: (Decimal(1), None)} if target in currencies else {}
+    )
     wanted = sorted(set(currencies) - {target})
     if not wanted:
         return rates
-    for code, base, rate in statements.rows(_RATES, {"codes": wanted, "target": target, "day": on}):
-        rates[code] = rate if base == code else 1 / rate
+    found = statements.rows(_RATES, {"codes": wanted, "target": target, "day": on})
+    for code, base, rate, rate_on in found:
+        rates[code] = (rate if base == code else 1 / rate), rate_on
     for code in wanted:
         crossed = _cross_rate(code, target, on) if code not in rates else None
         if crossed:
-            rates[code] = crossed[0]
+            rates[code] = crossed
     return rates
 
 
@@ -334,7 +355,7 @@ def working_days(legal_entity: LegalEntity, year: int, month: int) -> list[dt.da
 
 
 def _working_days(legal_entity: LegalEntity, year: int, month: int, closed: set[dt.date]) -> list[dt.date]:
-    off = _public_holidays(legal_entity.country, year)
+    off = public_holidays(legal_entity.country, year)
     day, days = dt.date(year, month, 1), []
     while day.month == month:
         if day.weekday() < 5 and day not in off and day not in closed:
@@ -344,7 +365,7 @@ def _working_days(legal_entity: LegalEntity, year: int, month: int, closed: set[
 
 
 @lru_cache(maxsize=256)
-def _public_holidays(country: str, year: int) -> frozenset[dt.date]:
+def public_holidays(country: str, year: int) -> frozenset[dt.date]:
     """Public holidays by the ``holidays`` package; none for a country that it does not know."""
     try:
         return frozenset(holidays.country_holidays(country, years=year))

@@ -2,7 +2,8 @@
 
 Public surface: :func:`transactions`, :func:`listed`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`,
 :func:`health`, :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`,
-:func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`.
+:func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`,
+:func:`waiting_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ from apps.sync.models import (
     Subject,
     Transaction,
 )
+from apps.sync.waiting import Waiting as Waiting
+from apps.sync.waiting import waiting_for as waiting_for
 
 
 def transactions(scope: Scope) -> QuerySet[Transaction]:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -20,7 +20,7 @@ from django.conf import settings
 from django.core.exceptions import EmptyResultSet
 from django.db import connection
 from django.db.models import Case as When_
-from django.db.models import Count, DecimalField, F, Max, Min, Q, QuerySet, Sum, Value, When
+from django.db.models import Count, DecimalField, Exists, F, Max, Min, OuterRef, Q, QuerySet, Sum, Value, When
 from django.db.models.functions import Cast
 
 from apps.canonical.money import Money
@@ -29,19 +29,29 @@ from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.triage import rollups
 from apps.triage.catalogue import CATALOGUE, Entry, Severity, codes_for_role, entry
+from apps.triage.families import families, heads_only, rooted
 from apps.triage.models import OPEN_STATES, Case, Group
+from apps.triage.states import HIDDEN
 
 _MONEY = DecimalField(max_digits=24, decimal_places=4)
 
 
 @dataclass(frozen=True)
 class Held:
-    """Billing held in one currency; ``unknown`` counts what has no amount. ``reporting`` is None without a rate."""
+    """Billing held in one currency; ``unknown`` counts what has no amount. ``reporting`` is None without a rate, ``rate_on``
+    the day of the rate (None in the reporting currency itself)."""
 
     currency: str
     amount: Decimal
     unknown: int
     reporting: Money | None
+    rate_on: date | None = None
+
+
+class Rates(dict[str, Decimal]):
+    """What one unit of each currency is worth in the reporting currency; ``on`` are the days of the rates."""
+
+    on: dict[str, date | None]
 
 
 @dataclass(frozen=True)
@@ -62,6 +72,7 @@ class GroupRow:
     oldest: datetime
     due_at: datetime | None
     first_ref: str
+    state: str
 
     @property
     def resolvers(self) -> tuple[str, ...]:
@@ -73,18 +84,22 @@ def reporting_currency() -> str:
     return str(getattr(settings, "REPORTING_CURRENCY", "GBP"))
 
 
-def reporting_rates(rows: QuerySet[Case]) -> dict[str, Decimal]:
+def reporting_rates(rows: QuerySet[Case]) -> Rates:
     """What one unit of each currency of these cases is worth in the reporting currency; absent without a rate.
 
     Taken from a large round sum, so that the rounding to minor units does not enter the rate.
     """
-    return _rates(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
+    return rates_for(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
 
 
-def _rates(currencies: Iterable[str]) -> dict[str, Decimal]:
+def rates_for(currencies: Iterable[str]) -> Rates:
     target, sample = reporting_currency(), 1_000_000
-    found = organization.rates_into(target, set(currencies) - {""}, clock.today())
-    return {name: Money.of(rate * sample, target).amount / sample for name, rate in sorted(found.items())}
+    found = organization.rates_of(target, set(currencies) - {""}, clock.today())
+    rates = Rates(
+        {name: Money.of(rate * sample, target).amount / sample for name, (rate, _on) in sorted(found.items())}
+    )
+    rates.on = {name: on for name, (_rate, on) in found.items()}
+    return rates
 
 
 def in_reporting(rates: Mapping[str, Decimal]) -> Any:
@@ -99,17 +114,22 @@ def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
     ``order``: ``money`` (largest in the reporting currency first; unknown last), ``due`` (nearest first), ``age`` (oldest
     first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden.
     """
-    rates = reporting_rates(rows)
+    rates, roots = reporting_rates(rows), families()
+    held = heads_only(rooted(rows, roots), roots)
+    counts = {"pk__in": held.values("pk")} if roots else {}
     aggregated = (
-        rows.order_by()
-        .values("group_id")
+        rooted(rows, roots)
+        .order_by()
+        .values("root")
         .annotate(
             count=Count("id"),
             oldest=Min("opened_at"),
             due=Min("due_at"),
             first=Min("id"),
             newest=Max("id"),
-            worth=Sum(in_reporting(rates), filter=~Q(severity=Severity.WARNING), output_field=_MONEY),
+            worth=Sum(
+                in_reporting(rates), filter=~Q(severity=Severity.WARNING) & Q(**counts), output_field=_MONEY
+            ),
         )
     )
     orders = {
@@ -118,24 +138,46 @@ def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
         "age": [F("oldest").asc()],
         "count": [F("count").desc()],
     }
-    return aggregated.order_by(*orders.get(order, orders["money"]), "group_id")
+    return aggregated.order_by(*orders.get(order, orders["money"]), "root")
+
+
+def with_status(rows: QuerySet[Case], status: str) -> QuerySet[Case]:
+    """Cases of groups in a state of the desk; "" leaves out what is snoozed or ignored, ``any`` nothing."""
+    if status == "any":
+        return rows
+    states = HIDDEN if status == "" else [status]
+    alone = Q(family=None, state__in=states)
+    found = Group.objects.filter(alone | Q(family__isnull=False, family__state__in=states)).values("pk")
+    return rows.exclude(group_id__in=found) if status == "" else rows.filter(group_id__in=found)
+
+
+def put_aside(scope: Scope) -> dict[str, int]:
+    """How many groups with open cases that the scope sees are snoozed and ignored; states without any are absent."""
+    seen = Case.objects.within(scope).filter(state__in=OPEN_STATES)
+    alone = Q(Exists(seen.filter(group_id=OuterRef("pk"))), family=None)
+    root = Q(Exists(seen.filter(group__family_id=OuterRef("pk"))), family=F("pk"))
+    found = Group.objects.filter(alone | root, state__in=HIDDEN).values_list("state")
+    return dict(found.annotate(number=Count("pk")).order_by())
 
 
 def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[GroupRow]:
-    """One page of :func:`groups` with words and money, in four queries whatever its length."""
+    """One page of :func:`groups` with words and money, in five queries whatever its length."""
     page = list(page)
-    ids = [line["group_id"] for line in page]
+    ids = [line["root"] for line in page]
     found = Group.objects.select_related("legal_entity").in_bulk(ids)
-    held = _held_by_group(rows.filter(group_id__in=ids))
+    roots = families()
+    members = [group_id for group_id, root in roots.items() if root in set(ids)]
+    held = _held_by_group(rows.filter(group_id__in=[*ids, *members]), roots)
     refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
-    return [_row(line, found[line["group_id"]], held, refs) for line in page]
+    return [_row(line, found[line["root"]], held, refs) for line in page]
 
 
 class GroupList:
     """Groups of all open cases of a scope as rows, ready for a paginator: counted, and sliced in a fixed number of queries."""
 
-    def __init__(self, sums: rollups.GroupSums) -> None:
+    def __init__(self, sums: rollups.GroupSums, rates: Rates) -> None:
         self._sums = sums
+        self._rates = rates
 
     def count(self) -> int:
         return self._sums.count()
@@ -147,12 +189,12 @@ class GroupList:
         sums = self._sums.page(wanted.start or 0, wanted.stop)
         found = Group.objects.select_related("legal_entity").in_bulk([one.group_id for one in sums])
         refs = dict(Case.objects.filter(pk__in=[one.first_id for one in sums]).values_list("pk", "ref"))
-        rates = self._sums.rates
+        rates = self._rates
         rows = []
         for one in sums:
             line = {"count": one.cases, "oldest": one.oldest, "due": one.due_at, "first": one.first_id}
             names = ("currency", "total", "unknown")
-            held = [_held(dict(zip(names, part, strict=True)), rates) for part in one.held]
+            held = [held_line(dict(zip(names, part, strict=True)), rates) for part in one.held]
             rows.append(_row(line, found[one.group_id], {one.group_id: held}, refs))
         return rows
 
@@ -164,14 +206,16 @@ def group_list(
     roles: Iterable[str] | None = None,
     code: str = "",
     legal_entity_id: int | None = None,
+    status: str = "",
 ) -> GroupList | None:
     """What :func:`groups` and :func:`group_rows` say of all open cases, from totals that are kept: of one legal entity, one
-    code, or those that one of ``roles`` resolves. None where no totals are kept for such a scope."""
+    code, or those that one of ``roles`` resolves, and of one ``status`` as :func:`with_status` takes it. None where no totals
+    are kept for such a scope."""
     if not rollups.answers(scope):
         return None
     codes, but = _codes(roles, code)
     currencies = rollups.currencies()
-    rates = _rates(currencies)
+    rates = rates_for(currencies)
     return GroupList(
         rollups.GroupSums(
             scope,
@@ -181,7 +225,9 @@ def group_list(
             entity_id=legal_entity_id,
             codes=codes,
             but=but,
-        )
+            status=status,
+        ),
+        rates,
     )
 
 
@@ -220,6 +266,7 @@ def _row(
         oldest=line["oldest"],
         due_at=line["due"],
         first_ref=refs[line["first"]],
+        state=found.state,
     )
 
 
@@ -233,15 +280,15 @@ def billing_held(scope: Scope) -> list[Held]:
         known = found.setdefault(line["currency"], {**line, "total": 0, "unknown": 0})
         known["total"] += line["total"]
         known["unknown"] += line["unknown"]
-    rates = _rates(found)
-    return [_held(found[name], rates) for name in sorted(found)]
+    rates = rates_for(found)
+    return [held_line(found[name], rates) for name in sorted(found)]
 
 
 def held_of(rows: QuerySet[Case]) -> list[Held]:
     """The same over any set of cases: each subject once."""
     sums = _once(rows, "currency")
-    rates = _rates(line["currency"] for line in sums)
-    return [_held(line, rates) for line in sums]
+    rates = rates_for(line["currency"] for line in sums)
+    return [held_line(line, rates) for line in sums]
 
 
 _FIRST_DUE = f"FROM triage_case WHERE {rollups.OPEN} AND due_at IS NOT NULL"
@@ -282,11 +329,11 @@ def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
     else:
         rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, legal_entity__isnull=False)
         sums = _once(rows, "legal_entity_id", "currency")
-    rates = _rates(line["currency"] for line in sums)
+    rates = rates_for(line["currency"] for line in sums)
     answer: dict[int, EntityHeld] = {}
     for line in sums:
         found = answer.setdefault(line["legal_entity_id"], EntityHeld(line["legal_entity_id"], [], 0))
-        held = [*found.held, _held(line, rates)]
+        held = [*found.held, held_line(line, rates)]
         answer[found.legal_entity_id] = EntityHeld(
             found.legal_entity_id, held, found.subjects + line["subjects"]
         )
@@ -318,13 +365,13 @@ def _once(rows: QuerySet[Case], *by: str) -> list[dict[str, Any]]:
         ]
 
 
-def _held_by_group(rows: QuerySet[Case]) -> dict[int, list[Held]]:
-    """A group holds at most one open case a subject, so plain sums count nothing twice."""
-    blocking = rows.order_by().exclude(severity=Severity.WARNING)
+def _held_by_group(rows: QuerySet[Case], roots: Mapping[int, int]) -> dict[int, list[Held]]:
+    """A group holds at most one open case a subject, so plain sums count nothing twice; of merged ones the oldest counts."""
+    blocking = heads_only(rooted(rows, roots), roots).order_by().exclude(severity=Severity.WARNING)
     rates = reporting_rates(blocking)
     answer: dict[int, list[Held]] = {}
-    for line in _sums(blocking.values("group_id", "currency")):
-        answer.setdefault(line["group_id"], []).append(_held(line, rates))
+    for line in _sums(blocking.values("root", "currency")):
+        answer.setdefault(line["root"], []).append(held_line(line, rates))
     return answer
 
 
@@ -334,8 +381,15 @@ def _sums(grouped: QuerySet[Any]) -> QuerySet[Any]:
     ).order_by("currency")
 
 
-def _held(line: Mapping[str, Any], rates: Mapping[str, Decimal]) -> Held:
+def in_reporting_currency(amount: Decimal | None, currency: str) -> tuple[Money, date] | None:
+    """One amount in the reporting currency with the day of its rate; None when it is unknown, has no rate, or is in it."""
+    if amount is None or currency in ("", reporting_currency()):
+        return None
+    return organization.convert(Money.of(amount, currency), reporting_currency(), clock.today())
+
+
+def held_line(line: Mapping[str, Any], rates: Rates) -> Held:
     amount = line["total"] if line["total"] is not None else Decimal(0)
     rate = rates.get(line["currency"])
     reporting = Money.of(amount * rate, reporting_currency()) if rate is not None else None
-    return Held(line["currency"], amount, line["unknown"], reporting)
+    return Held(line["currency"], amount, line["unknown"], reporting, rates.on.get(line["currency"]))

@@ -7,6 +7,7 @@ filter the cases first, then hand ``qs`` to :func:`apps.triage.selectors.groups`
 from __future__ import annotations
 
 import uuid
+from decimal import Decimal
 
 import django_filters
 from django.contrib.postgres.search import SearchQuery
@@ -21,7 +22,7 @@ from apps.triage.models import CLOSED_STATES, OPEN_STATES, SEARCH, Case, CaseSta
 
 STATES = [("open_all", _("Open")), ("closed_all", _("Closed")), *CaseState.choices]
 ORDERS = [("money", _("Billing held")), ("due", _("Deadline")), ("age", _("Oldest first"))]
-ASSIGNEES = [("me", _("Me")), ("nobody", _("Nobody"))]
+ASSIGNEES = [("me", _("Me")), ("nobody", _("Nobody")), ("escalated", _("Nobody, and escalated"))]
 
 
 def states_of(choice: str) -> tuple[str, ...]:
@@ -45,12 +46,13 @@ class CaseFilter(django_filters.FilterSet):
     entity = django_filters.CharFilter(field_name="legal_entity__code", label=_("Legal entity"))
     role = django_filters.ChoiceFilter(choices=Role.choices, method="by_role", label=_("Who must act"))
     assignee = django_filters.CharFilter(method="by_assignee", label=_("Assigned to"))
-    group = django_filters.NumberFilter(field_name="group_id", label=_("Group"))
+    group = django_filters.NumberFilter(method="by_group", label=_("Group"))
+    age = django_filters.ChoiceFilter(choices=selectors.AGES, method="by_age", label=_("Age"))
     order = django_filters.ChoiceFilter(choices=ORDERS, method="by_order", label=_("Order"))
 
     class Meta:
         model = Case
-        fields = ["q", "state", "code", "severity", "entity", "role", "assignee", "group", "order"]
+        fields = ["q", "state", "code", "severity", "entity", "role", "assignee", "group", "age", "order"]
 
     def search(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
         text = value.strip()
@@ -85,13 +87,24 @@ class CaseFilter(django_filters.FilterSet):
         return queryset.filter(wanted)
 
     def by_assignee(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
-        """``me``, ``nobody``, or a person's user name."""
+        """``me``, ``nobody``, ``escalated`` (nobody in spite of it), ``role:`` and a role for its queue, or a user name."""
+        if value == "escalated":
+            return queryset.filter(assignee__isnull=True, escalated_at__isnull=False)
         if value == "nobody":
             return queryset.filter(assignee__isnull=True)
         if value == "me":
             user = getattr(self.request, "user", None)
             return queryset.filter(assignee=user) if user and user.is_authenticated else queryset.none()
+        if value.startswith("role:"):
+            return queryset.filter(queue=value.removeprefix("role:")).exclude(queue="")
         return queryset.filter(assignee__username=value)
+
+    def by_group(self, queryset: QuerySet[Case], name: str, value: Decimal) -> QuerySet[Case]:
+        """The cases of a group and of what was merged into it."""
+        return queryset.filter(group_id__in=selectors.group_ids(int(value)))
+
+    def by_age(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
+        return selectors.of_age(queryset, value)
 
     def by_order(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:
         if value == "money":

@@ -18,7 +18,8 @@ from apps.core.scope import ScopedQuerySet
 from apps.journal import counters
 from apps.journal.transitions import Arrows
 from apps.triage import rollups
-from apps.triage.catalogue import Severity
+from apps.triage.catalogue import Exposure, Severity
+from apps.triage.states import GROUP_ARROWS, HIDDEN, GroupState, Treatment
 
 #: How many cases of each state, severity and code, for the lists' facets.
 CASES = counters.declare(counters.Counter("case", "triage_case", ("state", "severity", "code")))
@@ -70,7 +71,12 @@ class How(models.TextChoices):
 
 
 class Group(models.Model):
-    """Cases with the same cause. The fingerprint covers legal entity, flow, step, code, object type, field and value."""
+    """Cases with the same cause. The fingerprint covers legal entity, flow, step, code, object type, field and value.
+
+    ``until``, ``treatment``, ``note``, ``moved_by`` and ``moved_at`` are about the present state; ``version`` counts moves."""
+
+    ARROWS = GROUP_ARROWS
+    AUDIT_TYPE = "case_group"
 
     legal_entity = models.ForeignKey(
         "organization.LegalEntity", null=True, blank=True, on_delete=models.PROTECT, related_name="+"
@@ -84,12 +90,43 @@ class Group(models.Model):
     value = models.CharField(max_length=300, blank=True, default="")
     #: The sentence of the newest case, shown for the whole group.
     reason = models.TextField()
+    state = models.CharField(
+        max_length=16, choices=GroupState.choices, default=GroupState.OPEN, db_default="open"
+    )
+    version = models.PositiveIntegerField(default=0, db_default=0)
+    until = models.DateTimeField(null=True, blank=True)
+    treatment = models.CharField(
+        max_length=12, choices=Treatment.choices, blank=True, default="", db_default=""
+    )
+    note = models.TextField(blank=True, default="", db_default="")
+    moved_at = models.DateTimeField(null=True, blank=True)
+    moved_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
+    )
+    #: The group that stands for several merged ones, of itself too; empty while it stands alone.
+    family = models.ForeignKey(
+        "self", null=True, blank=True, on_delete=models.PROTECT, related_name="members", db_index=False
+    )
     created_at = models.DateTimeField()
 
     objects = ScopedQuerySet.as_manager()
 
+    class Meta:
+        indexes = [
+            models.Index(fields=["family", "id"], condition=Q(family__isnull=False), name="triage_family"),
+            # Few rows: what lists leave out, and what the sweeper wakes.
+            models.Index(
+                fields=["until", "id"], condition=Q(state__in=[s.value for s in HIDDEN]), name="triage_hidden"
+            ),
+        ]
+
     def __str__(self) -> str:
         return f"{self.code} {self.value}"
+
+    @property
+    def merged_into(self) -> Group | None:
+        """The group that stands for it in lists and decisions; None for one that stands for itself."""
+        return self.family if self.family_id not in (None, self.pk) else None
 
 
 class Case(models.Model):
@@ -133,6 +170,16 @@ class Case(models.Model):
     assignee = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
     )
+    #: The role in whose queue it waits, where a person has put it into one.
+    queue = models.CharField(max_length=30, blank=True, default="", db_default="")
+    #: When its deadline came near and nobody held it, and the role that was told.
+    escalated_at = models.DateTimeField(null=True, blank=True)
+    escalated_to = models.CharField(max_length=30, blank=True, default="", db_default="")
+    #: What was or might be billed too much, or twice; the amount is in ``currency``, empty means unknown.
+    exposure = models.CharField(
+        max_length=12, choices=Exposure.choices, blank=True, default="", db_default=""
+    )
+    exposure_amount = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     #: The person whose fix is under way, and the mapping it added; they say how the case ended.
     fixed_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, null=True, blank=True, on_delete=models.SET_NULL, related_name="+"
@@ -184,6 +231,21 @@ class Case(models.Model):
             models.Index(fields=["group", "due_at", "id"], name="triage_group_due"),
             models.Index(fields=["subject_kind", "subject_key", "flow"], name="triage_subject"),
             models.Index(fields=["assignee", "due_at", "id"], condition=_OPEN, name="triage_open_mine"),
+            models.Index(
+                fields=["queue", "due_at", "id"], condition=_OPEN & ~Q(queue=""), name="triage_open_queue"
+            ),
+            models.Index(fields=["legal_entity", "opened_at"], condition=_OPEN, name="triage_open_age"),
+            models.Index(
+                fields=["legal_entity", "severity", "due_at"],
+                condition=_OPEN & Q(assignee=None, escalated_at=None),
+                name="triage_to_escalate",
+            ),
+            models.Index(
+                fields=["exposure", "subject_kind", "subject_key", "id"],
+                include=["legal_entity", "currency", "exposure_amount"],
+                condition=_OPEN & ~Q(exposure=""),
+                name="triage_open_exposure",
+            ),
             models.Index(fields=["engagement_key", "state"], name="triage_engagement"),
             models.Index(fields=["transaction_id"], name="triage_transaction"),
             models.Index(fields=["correlation_id"], name="triage_correlation"),
@@ -198,6 +260,11 @@ class Case(models.Model):
     @property
     def is_open(self) -> bool:
         return self.state in OPEN_STATES
+
+    @property
+    def seen(self) -> str:
+        """Where it stands with the desk: a verb that is given another text than this one's finds that it was moved since."""
+        return f"{self.state}.{self.assignee_id or ''}.{self.queue}"
 
 
 class CaseEvent(models.Model):
@@ -368,5 +435,9 @@ class GroupTotal(models.Model):
         ]  # fmt: skip
 
 
-from apps.triage.job_models import Job as Job  # noqa: E402 - Django finds the models of a room in this module
+# Django finds the models of a room in this module.
+from apps.triage.desk_models import GroupEvent as GroupEvent  # noqa: E402
+from apps.triage.desk_models import Undo as Undo  # noqa: E402
+from apps.triage.desk_models import Unsettled as Unsettled  # noqa: E402
+from apps.triage.job_models import Job as Job  # noqa: E402
 from apps.triage.job_models import JobRow as JobRow  # noqa: E402

@@ -105,47 +105,70 @@ SELECT group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS 
 FROM triage_case c WHERE c.group_id = wanted.group_id AND {OPEN}
 """  # noqa: S608
 _WANTED = "(%(groups)s::bigint[] IS NULL OR group_id = ANY(%(groups)s::bigint[]))"
+#: Merged groups are few: they are never taken from the totals but computed, each subject once in its family.
+_FAMILIES = "families AS MATERIALIZED (SELECT id, family_id FROM triage_group WHERE family_id IS NOT NULL)"
+_NO_FAMILY = "NOT EXISTS (SELECT 1 FROM families WHERE families.id = t.group_id)"
+_OF_FAMILIES = f"""
+SELECT family_id AS group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS cases,
+    min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id, sum(held_amount) FILTER (WHERE head) AS held,
+    (count(*) FILTER (WHERE head AND held_amount IS NULL))::int AS unknown, (count(*) FILTER (WHERE head))::int AS blocking
+FROM (
+    SELECT c.*, families.family_id, {_BLOCKS} AND row_number() OVER (
+        PARTITION BY families.family_id, c.subject_kind, c.subject_key, {_BLOCKS} ORDER BY c.id
+    ) = 1 AS head
+    FROM families JOIN triage_case c ON c.group_id = families.id AND {OPEN} AND {_SEEN}
+) AS merged GROUP BY 1, 2, 3
+"""  # noqa: S608
 _GROUPS = f"""
-WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched WHERE {_WANTED}),
+WITH {_FAMILIES},
+wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_WANTED} AND {_NO_FAMILY}),
 lines AS (
     SELECT {_LINES} FROM triage_grouptotal t
-    WHERE {_SEEN} AND {_WANTED} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    WHERE {_SEEN} AND {_WANTED} AND {_NO_FAMILY} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     UNION ALL
     SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+    UNION ALL
+    SELECT * FROM ({_OF_FAMILIES}) AS family WHERE {_WANTED}
 )
 """  # noqa: S608
 
 #: What is kept and what is live are other groups: each is counted by itself, the kept ones in the order of their index.
 _COUNT = f"""
-WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched)
+WITH {_FAMILIES},
+wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_NO_FAMILY})
 SELECT (
     SELECT count(DISTINCT group_id) FROM triage_grouptotal t
-    WHERE {_SEEN} AND {{limited}} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    WHERE {_SEEN} AND {{limited}} AND {_NO_FAMILY} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
 ) + (
-    SELECT count(DISTINCT live.group_id) FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
-    WHERE {{limited}}
+    SELECT count(DISTINCT group_id) FROM (
+        SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+        UNION ALL {_OF_FAMILIES}
+    ) AS computed WHERE {{limited}}
 )
 """  # noqa: S608
 
 #: As ``_GROUPS``, but of groups with a single line in a currency with a rate only those that hold most: by an index.
 _MOST = f"""
-WITH wanted AS (SELECT DISTINCT group_id FROM triage_touched),
+WITH {_FAMILIES},
+wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_NO_FAMILY}),
 lines AS (
     SELECT most.* FROM unnest(%(rated)s::text[]) AS rated (currency) CROSS JOIN LATERAL (
         SELECT {_LINES} FROM triage_grouptotal t
-        WHERE alone AND t.currency = rated.currency AND {_SEEN} AND {{limited}}
+        WHERE alone AND t.currency = rated.currency AND {_SEEN} AND {{limited}} AND {_NO_FAMILY}
             AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
         ORDER BY held DESC NULLS LAST, due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s
     ) AS most
     UNION ALL
-    (SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN} AND {{limited}}
-        AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+    (SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN}
+        AND {_NO_FAMILY} AND {{limited}} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     ORDER BY due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s)
     UNION ALL
-    SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN}
+    SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN} AND {_NO_FAMILY}
         AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     UNION ALL
     SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+    UNION ALL
+    {_OF_FAMILIES}
 )
 """  # noqa: S608
 
@@ -205,13 +228,21 @@ _ORDERS = {
     "count": "cases DESC",
 }
 
+#: By partial index what lists leave out; few groups are in any of these states.
+_STATUS = {
+    "": "NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE state IN ('snoozed', 'ignored')))",
+    "any": "true",
+}
+_ONLY = "group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE state = %(status)s))"
+
 
 @dataclass(frozen=True)
 class GroupSums:
     """Groups of the open cases that a scope sees, in an order, ready for a paginator: counted, and sliced, a query each.
 
     ``entity_id`` is one legal entity or None. ``codes`` limits to groups of these catalogue codes, ``but`` to those of none of
-    these. ``rates``: what one unit of a currency is worth.
+    these. ``rates``: what one unit of a currency is worth. ``status`` is a state of groups; "" leaves out what is snoozed or
+    ignored, ``any`` nothing.
     """
 
     scope: Scope
@@ -222,6 +253,7 @@ class GroupSums:
     entity_id: int | None = None
     codes: Collection[str] | None = None
     but: Collection[str] | None = None
+    status: str = ""
 
     def count(self) -> int:
         with connection.cursor() as cursor:
@@ -269,7 +301,8 @@ class GroupSums:
             parts.append("code = ANY(%(codes)s)")
         if self.but is not None:
             parts.append("NOT code = ANY(%(but)s)")
-        return f"({' OR '.join(parts)})" if parts else "true"
+        codes = f"({' OR '.join(parts)})" if parts else "true"
+        return f"{codes} AND {_STATUS.get(self.status, _ONLY)}"
 
     @property
     def _given(self) -> dict[str, Any]:
@@ -278,7 +311,7 @@ class GroupSums:
             may = self.scope.allows(legal_entity_id=self.entity_id)
             seen = {"all": False, "entities": [self.entity_id] if may else []}
         return {
-            **seen, "groups": None, "codes": list(self.codes or ()), "but": list(self.but or ()),
+            **seen, "status": self.status, "groups": None, "codes": list(self.codes or ()), "but": list(self.but or ()),
             "rated": list(self.rates), "unrated": list(self.unrated),
         }  # fmt: skip
 
@@ -332,6 +365,10 @@ lines AS (
     SELECT live.*, count(*) OVER (PARTITION BY live.group_id) = 1 AS alone
     FROM wanted CROSS JOIN LATERAL ({_LIVE} GROUP BY 1, 2, 3) AS live
 ),
+unsettled AS (
+    INSERT INTO triage_unsettled (group_id) SELECT g.id FROM wanted JOIN triage_group g ON g.id = wanted.group_id
+    WHERE (g.state = 'resolved') = EXISTS (SELECT 1 FROM lines l WHERE l.group_id = g.id)
+),
 put_lines AS (
     INSERT INTO triage_grouptotal ({_LINES}, alone) SELECT {_LINES}, alone FROM lines
     ON CONFLICT (group_id, legal_entity_id, currency) DO UPDATE SET cases = excluded.cases, oldest = excluded.oldest,
@@ -355,6 +392,12 @@ def fold() -> int:
 
 def rebuild() -> int:
     """Forget the totals and make them again while everything goes on; figures are exact, though slow, meanwhile."""
+    touch_all()
+    return fold()
+
+
+def touch_all() -> None:
+    """Forget the totals; the folder makes them again from the cases."""
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK])
         for table in ("triage_touched", "triage_heldsubject", "triage_heldtotal", "triage_grouptotal"):
@@ -362,7 +405,6 @@ def rebuild() -> int:
         cursor.execute(
             f"{_TOUCH} SELECT DISTINCT {_PLACE} FROM triage_case WHERE {OPEN} ORDER BY group_id"  # noqa: S608
         )
-    return fold()
 
 
 _DRIFTS = f"""
@@ -378,13 +420,14 @@ told AS (SELECT * FROM ({_HELD}) AS held (legal_entity_id, currency, total, unkn
 groups_told AS (
     {_GROUPS} SELECT group_id, currency, sum(cases) AS cases, min(oldest) AS oldest, min(due_at) AS due_at,
         min(first_id) AS first_id, sum(held) AS held, sum(unknown) AS unknown, sum(blocking) AS blocking
-    FROM lines GROUP BY 1, 2
+    FROM lines WHERE NOT group_id = ANY(ARRAY(SELECT id FROM families)) GROUP BY 1, 2
 ),
 groups_true AS (
     SELECT group_id, currency, count(*) AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,
         sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
         count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL) AS unknown, count(*) FILTER (WHERE {_BLOCKS}) AS blocking
-    FROM triage_case WHERE {OPEN} GROUP BY 1, 2
+    FROM triage_case WHERE {OPEN}
+        AND NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE family_id IS NOT NULL)) GROUP BY 1, 2
 )
 SELECT 'held', to_jsonb(truth), to_jsonb(told) FROM truth FULL JOIN told
     ON truth.currency = told.currency AND coalesce(truth.legal_entity_id, 0) = coalesce(told.legal_entity_id, 0)

@@ -3,11 +3,13 @@
 Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :func:`open_cases`,
 :func:`open_count`, :func:`facets`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
 :func:`cleared_by_mappings` ·
-:func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group` ·
-:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`,
-:func:`reporting_currency`, :func:`reporting_rates`, :func:`in_reporting` ·
+:func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
+:func:`members`, :func:`mergeable`, :func:`with_status`, :func:`put_aside` ·
+:func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`, :func:`reporting_currency`,
+:func:`reporting_rates`, :func:`in_reporting`, :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` ·
 :func:`mapping_kind_of`, :func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
-:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` ·
+:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind` ·
+:data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
@@ -17,7 +19,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from django.db.models import Count, F, QuerySet
+from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet
 from django.utils.translation import gettext as _
 
 from apps.core.errors import NotFound
@@ -28,7 +30,18 @@ from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.sync.decisions import EDITABLE, Edit
+from apps.triage.ages import AGES as AGES
+from apps.triage.ages import age_bounds as age_bounds
+from apps.triage.ages import age_of as age_of
+from apps.triage.ages import ages as ages
+from apps.triage.ages import of_age as of_age
+from apps.triage.blocking import Blocked as Blocked
+from apps.triage.blocking import BlockedLine as BlockedLine
+from apps.triage.blocking import blocked_behind as blocked_behind
 from apps.triage.catalogue import Entry, entry
+from apps.triage.exposure import Exposed as Exposed
+from apps.triage.exposure import exposures as exposures
+from apps.triage.exposure import open_exposures as open_exposures
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow
 from apps.triage.figures import Held as Held
@@ -39,15 +52,30 @@ from apps.triage.figures import group_rows as group_rows
 from apps.triage.figures import groups as groups
 from apps.triage.figures import held_of as held_of
 from apps.triage.figures import in_reporting as in_reporting
+from apps.triage.figures import in_reporting_currency as in_reporting_currency
 from apps.triage.figures import next_due as next_due
+from apps.triage.figures import put_aside as put_aside
 from apps.triage.figures import reporting_currency as reporting_currency
 from apps.triage.figures import reporting_rates as reporting_rates
+from apps.triage.figures import with_status as with_status
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
-from apps.triage.models import ALL_STATES, CASES, OPEN_CASES, Case, CaseEvent, CaseState, Comment, Group, How
+from apps.triage.models import (
+    ALL_STATES,
+    CASES,
+    OPEN_CASES,
+    Case,
+    CaseEvent,
+    CaseState,
+    Comment,
+    Group,
+    GroupEvent,
+    How,
+)
 from apps.triage.models import OPEN_STATES as OPEN_STATES
 from apps.triage.ranking import Candidate, ranked
+from apps.triage.states import HIDDEN
 
 
 @dataclass(frozen=True)
@@ -72,7 +100,8 @@ def cases(scope: Scope) -> QuerySet[Case]:
 #: What a row of the list shows, and the key of its page.
 _LISTED = (
     "id", "due_at", "ref", "label", "subject_key", "reason", "customer_name", "state", "legal_entity__code", "currency",
-    "held_amount", "resolved_at", "assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username",
+    "held_amount", "resolved_at", "queue", "escalated_at",
+    "assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username",
 )  # fmt: skip
 
 
@@ -177,12 +206,39 @@ def cleared_by_mappings(mapping_ids: Iterable[int]) -> dict[int, int]:
 
 # ---- Groups ---------------------------------------------------------------------------------------------------------
 def group(scope: Scope, group_id: int) -> Group:
-    """One group of which the scope sees at least one case; :class:`NotFound` otherwise."""
-    visible = Case.objects.within(scope).filter(group_id=group_id)
-    found = Group.objects.select_related("legal_entity").filter(pk__in=visible.values("group_id")).first()
-    if found is None:
+    """One group of which the scope sees at least one case, or the one that stands for it; :class:`NotFound` otherwise."""
+    found = Group.objects.select_related("legal_entity", "moved_by", "family").filter(pk=group_id).first()
+    if found is None or not Case.objects.within(scope).filter(group_id__in=group_ids(group_id)).exists():
         raise NotFound(_("There is no such group of cases, or you may not see it."))
-    return found
+    return group(scope, found.merged_into.pk) if found.merged_into is not None else found
+
+
+def group_ids(group_id: int) -> list[int]:
+    """A group and what was merged into it. One query."""
+    found = Group.objects.filter(Q(pk=group_id) | Q(family_id=group_id, family__isnull=False))
+    return sorted(found.values_list("pk", flat=True))
+
+
+def members(scope: Scope, root: Group) -> list[tuple[Group, int]]:
+    """What was merged into a group, each with the number of its open cases that the scope sees."""
+    if root.family_id != root.pk:
+        return []
+    mine = Count("cases", filter=Q(cases__in=open_cases(scope).order_by().values("pk")))
+    found = Group.objects.filter(family_id=root.pk).exclude(pk=root.pk)
+    return [(one, one.number) for one in found.annotate(number=mine).order_by("pk")]
+
+
+def mergeable(scope: Scope, root: Group, *, limit: int = 20) -> list[Group]:
+    """Other groups with open cases of the same legal entity and code that stand for themselves, newest first."""
+    seen = open_cases(scope).order_by().filter(group_id=OuterRef("pk"))
+    found = Group.objects.filter(Exists(seen), legal_entity_id=root.legal_entity_id, code=root.code)
+    found = found.filter(Q(family=None) | Q(family=F("pk"))).exclude(state__in=HIDDEN).exclude(pk=root.pk)
+    return list(found.order_by("-pk")[:limit])
+
+
+def group_history(found: Group) -> list[GroupEvent]:
+    """Every move of a group, oldest first."""
+    return list(found.events.select_related("by"))
 
 
 # ---- The fix form ---------------------------------------------------------------------------------------------------

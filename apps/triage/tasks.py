@@ -1,17 +1,32 @@
-"""Bells of triage; each is safe to run twice. Public surface: tasks ``triage.fold_held``, ``triage.jobs``."""
+"""Bells of triage; each is safe to run twice.
+
+Public surface: tasks ``triage.fold_held``, ``triage.wake``, ``triage.escalate``, ``triage.jobs``.
+"""
 
 from __future__ import annotations
 
 from celery import shared_task
 
 from apps.core.tasks import BellTask
-from apps.triage import rollups
+from apps.triage import rollups, services
 from apps.triage.jobs.work import work
 
 
 @shared_task(base=BellTask, name="triage.fold_held")
 def fold_held() -> int:
-    return rollups.fold()
+    folded = rollups.fold()
+    services.groups_settle()
+    return folded
+
+
+@shared_task(base=BellTask, name="triage.wake")
+def wake() -> int:
+    return services.groups_wake()
+
+
+@shared_task(base=BellTask, name="triage.escalate")
+def escalate() -> int:
+    return services.cases_escalate()
 
 
 @shared_task(base=BellTask, name="triage.jobs")

@@ -34,6 +34,7 @@ def case(**fields: Any) -> Any:
         "ref": "EX-1", "label": NASTY, "subject_key": NASTY, "reason": NASTY, "customer_name": NASTY, "state": "open",
         "legal_entity__code": NASTY, "assignee__first_name": NASTY, "assignee__last_name": "", "assignee__email": "",
         "assignee__username": NASTY, "currency": "", "held_amount": None, "due_at": AT, "resolved_at": None,
+        "queue": "", "escalated_at": None,
     }  # fmt: skip
     return SimpleNamespace(**{**values, **fields})
 
@@ -110,3 +111,13 @@ def test_equal_instants_are_written_in_each_readers_zone():
             texts.append(f"{ago(AT)}{stamp(AT)}")
     assert ["23:30" in texts[0], "05:00" in texts[1], "18:30" in texts[2]] == [True] * 3
     assert len(set(texts)) == 3
+
+
+def test_whose_queue_a_case_is_in_and_that_it_is_escalated_is_said_until_somebody_has_it():
+    nobody = {"assignee__username": None, "queue": "tax", "escalated_at": AT}
+    row = cases(case(**nobody))
+    assert "Queue: Tax" in row
+    assert "Escalated" in row
+    assert "Escalated" not in cases(case(queue="tax", escalated_at=AT))
+    assert "Escalated" not in cases(case(**nobody, state="resolved"))
+    assert NASTY not in cases(case(**{**nobody, "queue": NASTY}))

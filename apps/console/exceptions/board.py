@@ -6,7 +6,7 @@ Public surface: :func:`board_of`, :func:`cases_of`, :func:`scope_words`, :class:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -17,11 +17,13 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from apps.console.access import ConsoleRequest, permissions
+from apps.console.exceptions.causes import STATUSES, Cause, cause_of
+from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, known_money, reported
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
 from apps.console.savedviews.presenters import Shelf, shelf_of
 from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
-from apps.organization.permissions import Role
+from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
@@ -34,7 +36,10 @@ COLUMNS = (
     ("engagement_key", gettext_lazy("Engagement")),
     ("transaction_ref", gettext_lazy("Transaction")),
 )
-_FILTERS = ("q", "role", "entity", "assignee", "severity", "code")
+#: Up to so many open cases are counted by their age.
+COUNTED = 20_000
+_BADGES = ("acknowledged", "snoozed", "ignored")
+_FILTERS = ("age", "q", "role", "entity", "assignee", "severity", "code")
 
 
 @dataclass(frozen=True)
@@ -53,9 +58,14 @@ class GroupLine:
     count: int
     held: Sequence[tuple[Any, str]]
     unknown: int
+    reported: Reported | None
     oldest: datetime | None
     due: datetime | None
     first_ref: str
+    #: How old its oldest case is, in business days; "" where it was not asked for or has no calendar.
+    age: str = ""
+    #: A state of the desk that is worth a badge, "" for one that is simply open.
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -67,6 +77,10 @@ class Board:
     cases: list[Any] = field(default_factory=list)
     page: Page | Listed | None = None
     group: GroupLine | None = None
+    cause: Cause | None = None
+    statuses: Sequence[tuple[str, Any]] = ()
+    ages: Sequence[tuple[str, Any]] = ()
+    aside: Mapping[str, int] = field(default_factory=dict)
     filtered: bool = False
     entities: Sequence[tuple[str, str]] = ()
     roles: Sequence[tuple[str, Any]] = ()
@@ -75,6 +89,8 @@ class Board:
     total: int = 0
     held: Sequence[tuple[Any, str]] = ()
     unknown: int = 0
+    reported: Reported | None = None
+    exposures: Sequence[ExposureLine] = ()
     next_due: datetime | None = None
     #: The reader may act on several cases at once.
     choosing: bool = False
@@ -98,9 +114,11 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     facets = _facets(request, entities)
     if view == "groups":
         page, found = _groups(request, rows, entities)
-        parts: dict[str, Any] = {"groups": [group_line(row) for row in found], "page": page}
+        parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
     else:
-        total = None if any(request.GET.get(name) for name in ("q", "assignee", "group")) else facets.total
+        total = (
+            None if any(request.GET.get(name) for name in ("q", "assignee", "group", "age")) else facets.total
+        )
         extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
         shown = triage.listed(rows, extra=extra)
         listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
@@ -109,18 +127,23 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     if not whole:
         return Board(view=view, **parts)
     if group_id:
-        parts["group"] = _group(request.scope, group_id)
+        parts["group"], parts["cause"] = _group(request, group_id)
     held = triage.billing_held(request.scope)
     return Board(
         view=view,
         filtered=filtered,
         entities=[(code, with_count(code, facets.entities.get(pk, 0))) for pk, code in entities],
         roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
-        assignees=ASSIGNEES,
+        assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
+        statuses=STATUSES,
+        ages=_ages(request, filtered=filtered, total=facets.total),
+        aside=triage.put_aside(request.scope) if view == "groups" else {},
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
+        reported=reported(held),
+        exposures=exposure_lines(_exposures(request.scope, group_id)),
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
         columns=COLUMNS if view == "cases" and not group_id else (),
@@ -133,7 +156,9 @@ def _groups(
 ) -> tuple[Page, Sequence[triage.GroupRow]]:
     """A page of groups: from what is kept of all open cases; searched or narrowed to a person, from the cases themselves."""
     order = request.GET.get("order") or "money"
-    narrowed = any(request.GET.get(name) for name in ("q", "assignee", "severity", "state"))
+    narrowed = any(request.GET.get(name) for name in ("q", "assignee", "severity", "state", "age"))
+    status = request.GET.get("status", "")
+    status = status if status in dict(STATUSES) else ""
     role, code = request.GET.get("role", ""), request.GET.get("entity", "")
     if not narrowed and role in ("", *Role.values):
         kept = triage.group_list(
@@ -142,12 +167,30 @@ def _groups(
             roles=[role] if role else None,
             code=request.GET.get("code", "").strip(),
             legal_entity_id=_entity_id(entities, code),
+            status=status,
         )
         if kept is not None:
             page = page_of(request, kept, per_page=PER_PAGE)
             return page, list(page.object_list)
+    rows = triage.with_status(rows, status)
     page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
     return page, triage.group_rows(page.object_list, rows)
+
+
+def _exposures(scope: Scope, group_id: int | None) -> list[triage.Exposed]:
+    if group_id:
+        return triage.exposures(triage.open_cases(scope).filter(group_id__in=triage.group_ids(group_id)))
+    return triage.open_exposures(scope)
+
+
+def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
+    """The queues of the reader's own roles that cases can be put into."""
+    able = roles_with("exception.fix")
+    return [
+        (f"role:{role.value}", _("Queue: %(role)s") % {"role": role.label})
+        for role in Role
+        if role in permissions(request).roles and role in able
+    ]
 
 
 def _entity_id(entities: Sequence[tuple[int, str]], code: str) -> int | None:
@@ -202,17 +245,36 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> tri
     )
 
 
-def _group(scope: Scope, group_id: int) -> GroupLine | None:
-    """The head of one group: its open cases, or all of them once every one is closed."""
-    found = triage.group(scope, group_id)
-    rows = triage.open_cases(scope).filter(group_id=found.pk)
-    if not rows.exists():
-        rows = triage.cases(scope).filter(group_id=found.pk)
+def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Cause]:
+    """The head of one group (its open cases, or all of them once every one is closed) and what was decided about it."""
+    found = triage.group(request.scope, group_id)
+    ids = triage.group_ids(found.pk)
+    rows = triage.open_cases(request.scope).filter(group_id__in=ids)
+    stands = rows.exists()
+    if not stands:
+        rows = triage.cases(request.scope).filter(group_id__in=ids)
     lines = triage.group_rows(triage.groups(rows), rows)
-    return group_line(lines[0]) if lines else None
+    head = group_line(lines[0]) if lines else None
+    warns = head is not None and head.severity == "warning"
+    return head, cause_of(request, found, stands=stands, warns=warns)
 
 
-def group_line(row: triage.GroupRow) -> GroupLine:
+def _with_ages(rows: Sequence[triage.GroupRow]) -> list[GroupLine]:
+    entity_ids = {row.legal_entity_id for row in rows if row.legal_entity_id is not None}
+    bounds = triage.age_bounds(entity_ids)
+    return [group_line(row, age=triage.age_of(row.legal_entity_id, row.oldest, bounds)) for row in rows]
+
+
+def _ages(request: ConsoleRequest, *, filtered: bool, total: int) -> Sequence[tuple[str, Any]]:
+    """The choices of age, with how many open cases each leaves where nothing else narrows the list and they are not too many
+    to be counted at each look."""
+    if filtered or request.GET.get("state") or total > COUNTED:
+        return triage.AGES
+    counts = triage.ages(request.scope)
+    return [(name, with_count(label, counts[name])) for name, label in triage.AGES]
+
+
+def group_line(row: triage.GroupRow, *, age: str = "") -> GroupLine:
     """One group in words."""
     return GroupLine(
         id=row.id,
@@ -227,17 +289,13 @@ def group_line(row: triage.GroupRow) -> GroupLine:
         count=row.count,
         held=known_money(row.held),
         unknown=sum(line.unknown for line in row.held),
+        reported=reported(row.held),
         oldest=row.oldest,
         due=row.due_at,
         first_ref=row.first_ref,
+        age=age,
+        state=row.state if row.state in _BADGES else "",
     )
-
-
-def known_money(held: Iterable[triage.Held]) -> list[tuple[Any, str]]:
-    """``(amount, currency)`` of what is known: a currency of which every amount is unknown is not shown as zero."""
-    return [
-        (line.amount, line.currency) for line in held if line.currency and (line.amount or not line.unknown)
-    ]
 
 
 def role_words(roles: Iterable[str]) -> str:

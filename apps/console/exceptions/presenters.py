@@ -12,9 +12,10 @@ from typing import Any
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from apps.console.access import ConsoleRequest, Permission, permitted
+from apps.console.access import ConsoleRequest, Permission, permissions, permitted
 from apps.console.exceptions.board import Board, role_words
 from apps.console.exceptions.deciding import DecideView, decide_view
+from apps.console.exceptions.money import BlockedView, Reported, blocked_view
 from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours, neighbours
 from apps.console.transactions import presenters as transactions
@@ -22,6 +23,7 @@ from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
+from apps.organization.permissions import Role, roles_with
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
@@ -130,6 +132,12 @@ class Progress:
 class CasePage:
     case: Any
     entry: Any
+    alike: int
+    cause: Any
+    age: str
+    escalated_to: str
+    reported: Reported | None
+    blocked: BlockedView | None
     who: str
     owner: str
     tab: str
@@ -140,7 +148,10 @@ class CasePage:
     may_replay: Permission
     comments: Sequence[Any]
     events: Sequence[Any]
+    cause_events: Sequence[Any]
     assignable: Sequence[Any]
+    queues: Sequence[tuple[str, Any]]
+    queue: str
     grid: Grid
     fix: FixView | None
     decide: DecideView | None
@@ -175,6 +186,18 @@ def case_page(
     page = CasePage(
         case=case,
         entry=entry,
+        age=triage.age_of(
+            case.legal_entity_id, case.opened_at, triage.age_bounds([case.legal_entity_id or 0])
+        ),
+        escalated_to=_escalated_to(case),
+        reported=_reported(case),
+        blocked=blocked_view(
+            triage.blocked_behind(permissions(request).scope("transaction.view"), [case.transaction_id])
+        )
+        if overview and case.is_open
+        else None,
+        cause=case.group.merged_into or case.group,
+        alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
         owner=_owner(case, entry),
         tab=tab,
@@ -185,6 +208,11 @@ def case_page(
         may_replay=permitted(request, "transaction.replay", **place),
         comments=detail.comments,
         events=list(reversed(detail.events)),
+        cause_events=list(reversed(triage.group_history(case.group.merged_into or case.group)))
+        if tab == "activity"
+        else [],
+        queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
+        queue=str(Role(case.queue).label) if case.queue else "",
         assignable=_assignable(case) if may_fix and case.is_open else [],
         grid=grid_of(case, entry) if overview else Grid(),
         fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,
@@ -208,6 +236,17 @@ def _with_technical(page: CasePage) -> CasePage:
     except NotFound:
         return page
     return replace(page, transaction=row, plan=sync.last_plan(row), bars=transactions.bars(row))
+
+
+def _reported(case: Any) -> Reported | None:
+    found = triage.in_reporting_currency(case.held_amount, case.currency)
+    return Reported(found[0], found[1], ()) if found else None
+
+
+def _escalated_to(case: Any) -> str:
+    """The role that was told of a case that still nobody holds."""
+    told = case.is_open and case.escalated_at and case.assignee_id is None
+    return str(Role(case.escalated_to).label) if told and case.escalated_to in Role.values else ""
 
 
 def _asked(case: Any) -> str:

@@ -2,11 +2,15 @@
 
 from django.urls import path
 
-from apps.console.exceptions import decision_views, export, views
+from apps.console.exceptions import cause_views, decision_views, export, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
     path("exceptions/export.<str:kind>", export.export, name="exceptions-export"),
+    path("exceptions/undo/<str:token>", cause_views.undo, name="undo"),
+    path("exceptions/groups/<int:group_id>/merge", cause_views.merge, name="cause-merge"),
+    path("exceptions/groups/<int:group_id>/unmerge", cause_views.unmerge, name="cause-unmerge"),
+    path("exceptions/groups/<int:group_id>/<str:verb>", cause_views.decide, name="cause"),
     path("exceptions/<str:ref>/", views.case, name="case"),
     path("exceptions/<str:ref>/take", views.take, name="case-take"),
     path("exceptions/<str:ref>/assign", views.assign, name="case-assign"),

@@ -20,7 +20,7 @@ from apps.console.exceptions.board import board_of
 from apps.console.exceptions.forms import AssignForm, CommentForm, FixForm
 from apps.console.pages import back_to, show
 from apps.console.transactions.presenters import preview_of
-from apps.core.errors import AppError, InvalidInput
+from apps.core.errors import AppError, InvalidInput, Stale
 from apps.organization import savedviews
 from apps.organization import selectors as organization
 from apps.sync import services as engine
@@ -69,17 +69,26 @@ def take(request: ConsoleRequest, ref: str) -> HttpResponse:
 @require_POST
 @screen("exception.view")
 def assign(request: ConsoleRequest, ref: str) -> HttpResponse:
-    """Give a case to a person who may fix it, or back to the queue."""
+    """Give a case to a person who may fix it, into the queue of a role, or back to whoever takes it."""
     row = triage.case_detail(request.scope, ref).case
     form = AssignForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Choose a person."))
+    chosen, given = form.cleaned_data["to"], form.cleaned_data
+    queue = chosen.removeprefix("role:") if chosen.startswith("role:") else ""
     people = organization.who_can("exception.fix", row.legal_entity_id, engagement_key=row.engagement_key)
-    to = next((person for person in people if person.pk == form.cleaned_data["to"]), None)
-    if form.cleaned_data["to"] and to is None:
+    to = next((person for person in people if str(person.pk) == chosen), None)
+    if chosen and not queue and to is None:
         raise InvalidInput(_("That person may not fix this case."))
-    triage_services.case_assign(case=row, to=to, by=request.user)
-    messages.success(request, _("Assigned.") if to else _("Given back to the queue."))
+    try:
+        token = triage_services.case_assign(
+            case=row, to=to, queue=queue, by=request.user, note=given["note"], seen=given["seen"] or None
+        )
+    except Stale as error:
+        messages.warning(request, error.message)
+    else:
+        text = _("Assigned.") if to else _("Put into the queue.") if queue else _("Given back to the queue.")
+        messages.success(request, text, extra_tags=token)
     return _back(request, ref)
 
 

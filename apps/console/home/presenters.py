@@ -20,6 +20,7 @@ from apps.canonical.money import Money
 from apps.connectors import selectors as connectors
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.board import group_line
+from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, reported
 from apps.core import clock
 from apps.core.scope import NOTHING, Scope
 from apps.journal import selectors as journal
@@ -88,6 +89,8 @@ class HomePage:
     my_cases_count: int
     groups: list[Any]
     deadlines: list[Deadline]
+    held: Reported | None
+    exposures: list[ExposureLine]
     health: Any
     moving: int
     attention: int
@@ -108,6 +111,7 @@ def home_page(request: ConsoleRequest) -> HomePage:
     mine, mine_count, groups = _queue(request, scope_of["exception"])
     health = sync.health(scope_of["transaction"])
     sees_systems = scope_of["system"] != NOTHING
+    sees_cases = scope_of["exception"] != NOTHING
     return HomePage(
         asked=[Asked(row, str(_KINDS.get(row.kind, row.kind)), _url(row)) for row in asked[:SHOWN]],
         asked_count=waiting.count() if len(asked) > SHOWN else len(asked),
@@ -115,6 +119,8 @@ def home_page(request: ConsoleRequest) -> HomePage:
         my_cases_count=mine_count,
         groups=groups,
         deadlines=_deadlines(scope_of["exception"]),
+        held=reported(triage.billing_held(scope_of["exception"])) if sees_cases else None,
+        exposures=exposure_lines(triage.open_exposures(scope_of["exception"])) if sees_cases else [],
         health=health,
         moving=sum(health.open.get(state, 0) for state in ("pending", "running", "retrying", "waiting")),
         attention=sum(health.open.get(state, 0) for state in ("held", "suggested"))

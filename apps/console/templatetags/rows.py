@@ -22,6 +22,7 @@ from django.utils.translation import gettext as _
 
 from apps.console.templatetags.console import Moments, badge, keep_query, name_of, render_money
 from apps.console.transactions.presenters import flow_label
+from apps.organization.permissions import Role
 from apps.triage import selectors as triage
 
 register = template.Library()
@@ -107,6 +108,11 @@ def _extra(row: Any, names: Iterable[str], moments: Moments) -> str:
     return "".join(parts)
 
 
+def _queue(role: str) -> str:
+    """The queue of a role in words."""
+    return _("Queue: %(role)s") % {"role": Role(role).label if role in Role.values else role}
+
+
 @register.simple_tag(takes_context=True)
 def case_rows(context: template.Context, board: Any, current: str = "") -> SafeString:
     """``<li>`` of each case of the board (``triage.selectors.listed``); the one whose reference is ``current`` is marked."""
@@ -124,6 +130,9 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
         is_open = row.state in triage.OPEN_STATES
         entity = f"<span>{escape(row.legal_entity__code)}</span>" if row.legal_entity__code else ""
         who = escape(_assignee(row)) if row.assignee__username else nobody if is_open else ""
+        if is_open and not row.assignee__username:
+            who = escape(_queue(row.queue)) if row.queue else who
+            who += str(badge("", _("Escalated"), "bad")) if row.escalated_at else ""
         held = (
             render_money(row.held_amount, row.currency)
             if row.currency

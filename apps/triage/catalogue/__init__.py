@@ -7,7 +7,7 @@ Public surface: :func:`entry`, :func:`known`, :func:`codes_for_role`, :data:`CAT
 from __future__ import annotations
 
 from apps.triage.catalogue import billing, customers, deals, delivery, integration
-from apps.triage.catalogue.types import GENERIC, Auto, Entry, Fix, FixAction, Severity
+from apps.triage.catalogue.types import GENERIC, Auto, Entry, Exposure, Fix, FixAction, Severity
 
 #: All known codes, in the order of the desk: deal, customer, delivery, invoice and payment, integration.
 CATALOGUE: dict[str, Entry] = {
@@ -37,6 +37,7 @@ __all__ = [
     "GENERIC",
     "Auto",
     "Entry",
+    "Exposure",
     "Fix",
     "FixAction",
     "Severity",

@@ -21,6 +21,26 @@ class Severity(models.TextChoices):
     WARNING = "warning", _("Warning")
 
 
+class Exposure(models.TextChoices):
+    """Money that is not held but may be too much: a figure of its own beside billing held."""
+
+    OVERBILLING = "overbilling", _("Overbilling exposure")
+    DUPLICATE = "duplicate", _("Duplicate exposure")
+
+
+#: By code, since it is a figure of the desk and not a word about the problem.
+_EXPOSES = {
+    "INV-TOTAL": Exposure.OVERBILLING,
+    "RATE-MISMATCH": Exposure.OVERBILLING,
+    "RATE-RETRO": Exposure.OVERBILLING,
+    "TIME-EDITED": Exposure.OVERBILLING,
+    "INV-DUP": Exposure.DUPLICATE,
+    "INV-UNKNOWN": Exposure.DUPLICATE,
+    "PAY-OUTSIDE": Exposure.DUPLICATE,
+    "TIME-DUP": Exposure.DUPLICATE,
+}
+
+
 class FixAction(models.TextChoices):
     """What a person can do about it; ``map_value`` and ``retry`` run in place, the others say where to act."""
 
@@ -73,6 +93,11 @@ class Entry:
     def mapping_kind(self) -> str:
         """The kind of mapping that fixes it, or ``""``."""
         return next((fix.mapping_kind for fix in self.fixes if fix.action is FixAction.MAP_VALUE), "")
+
+    @property
+    def exposure(self) -> Exposure | None:
+        """What it might have billed besides what it holds."""
+        return _EXPOSES.get(self.code)
 
     @property
     def blocks(self) -> bool:

@@ -1,4 +1,5 @@
-"""What is open already, folded in steps that commit one by one. The triggers are committed by now, so that nothing is missed."""
+"""What is open already, for the folder: it works with the tables as they are once all migrations have run. The triggers are
+committed by now, so that nothing is missed."""
 
 from django.db import migrations
 
@@ -6,7 +7,7 @@ from apps.triage import rollups
 
 
 def fill(apps, schema_editor) -> None:
-    rollups.rebuild()
+    rollups.touch_all()
 
 
 class Migration(migrations.Migration):

@@ -8,11 +8,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from apps.billing import services as billing
 from apps.core import clock, correlation
+from apps.journal import services as journal
 from apps.journal import transitions
 from apps.triage.catalogue import Severity
-from apps.triage.models import Case, CaseEvent, CaseState
+from apps.triage.models import Case, CaseEvent, CaseState, Group, GroupEvent
+from apps.triage.states import GroupState
+from apps.triage.words import at_words
 
 
 def source_ref(case: Case) -> str:
@@ -32,16 +37,23 @@ def move(case: Case, *, to: CaseState, by: Any, note: str = "", **fields: Any) -
 def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", **fields: Any) -> None:
     """Move cases that the caller has locked, with their events, in a fixed number of statements. ``cases`` themselves keep
     the values that they were read with."""
+    if not cases:
+        return
     rows = Case.objects.filter(pk__in=[case.pk for case in cases])
     transitions.move_many(rows, to=to, by=by, why=note, **fields)
+    event_many(cases, what="moved", new=to.value, by=by, note=note)
+
+
+def event_many(cases: Sequence[Case], *, what: str, by: Any, new: str = "", note: str = "") -> None:
+    """One event each; the old value is the state of a case that moves, else who had it."""
     now, trace = clock.now(), correlation.current()
     CaseEvent.objects.bulk_create(
         [
             CaseEvent(
                 case=case,
-                what="moved",
-                old=str(case.state),
-                new=to.value,
+                what=what,
+                old=str(case.state) if what == "moved" else _holder(case),
+                new=new[:120],
                 note=note,
                 by=by,
                 correlation_id=trace,
@@ -51,6 +63,82 @@ def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", 
         ],
         batch_size=1000,
     )
+
+
+def _holder(case: Case) -> str:
+    return case.assignee.display_name[:120] if case.assignee else case.queue
+
+
+def move_group(group: Group, *, to: GroupState, by: Any, note: str, said: str = "", **fields: Any) -> bool:
+    """Move a group that the caller has locked, with its history (``said``: in these words); a second decision for the same
+    state renews what it says.
+
+    ``fields``: ``until``, ``treatment``, and for an undo ``moved_at`` and ``moved_by_id``."""
+    former, now = str(group.state), clock.now()
+    values = {
+        "note": note,
+        "until": None,
+        "treatment": "",
+        "moved_at": now,
+        "moved_by_id": by.pk if by else None,
+        "version": group.version + 1,
+        **fields,
+    }
+    if former == to:
+        for name, value in values.items():
+            setattr(group, name, value)
+        group.save(update_fields=list(values))
+        journal.record(
+            verb="case_group.renewed",
+            object_type="case_group",
+            object_ref=str(group.pk),
+            by=by,
+            legal_entity_id=group.legal_entity_id,
+            new={"state": former, "note": note, "until": values["until"], "treatment": values["treatment"]},
+        )
+    elif not transitions.move(group, to=to, by=by, why=said or note, **values):
+        return False
+    _group_event(group, what="moved", old=former, new=to.value, note=said or _told(group), by=by)
+    return True
+
+
+def say_group(group: Group, *, what: str, by: Any, old: str = "", new: str = "", note: str = "") -> None:
+    """Keep the family of a locked group as it was set, with its history; its state stays."""
+    group.version += 1
+    group.save(update_fields=["family", "version"])
+    _group_event(group, what=what, old=old, new=new, note=note, by=by)
+    journal.record(
+        verb=f"case_group.{what}",
+        object_type="case_group",
+        object_ref=str(group.pk),
+        by=by,
+        legal_entity_id=group.legal_entity_id,
+        new={"family": group.family_id},
+        why=note,
+    )
+
+
+def _group_event(group: Group, *, what: str, old: str, new: str, note: str, by: Any) -> None:
+    GroupEvent.objects.create(
+        group=group,
+        what=what,
+        old=old[:120],
+        new=new[:120],
+        note=note,
+        by=by,
+        correlation_id=correlation.current(),
+        created_at=clock.now(),
+    )
+
+
+def _told(group: Group) -> str:
+    """Why, until when, and what happens to the billing."""
+    parts = [group.note] if group.note else []
+    if group.until:
+        parts.append(_("Until %(when)s.") % {"when": at_words(group.until, group.legal_entity)})
+    if group.treatment:
+        parts.append(_("Billing past the run: %(treatment)s.") % {"treatment": group.get_treatment_display()})
+    return " ".join(parts)
 
 
 def event(case: Case, *, what: str, by: Any, old: str = "", new: str = "", note: str = "") -> None:

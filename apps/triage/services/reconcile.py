@@ -133,6 +133,7 @@ def _facts_of(fact: Fact, problem: Fact) -> dict[str, Any]:
     params = dict(problem.get("params") or {})
     # A transaction may have several causes: what is held by this one, where the problem says it.
     amount = _amount(params["held"] if "held" in params else fact.get("amount"))
+    exposure = entry(problem.get("code") or "").exposure
     return {
         "transaction_id": fact["transaction_id"],
         "transaction_ref": fact["transaction_ref"],
@@ -145,9 +146,17 @@ def _facts_of(fact: Fact, problem: Fact) -> dict[str, Any]:
         "engagement_key": fact.get("engagement_key") or "",
         "currency": (fact.get("currency") or "")[:3],
         "held_amount": amount if fact.get("currency") else None,
+        "exposure": exposure.value if exposure else "",
+        "exposure_amount": _exposed(params, amount) if exposure and fact.get("currency") else None,
         "blocked_by": _blocker(fact),
         "seen_at": clock.now(),
     }
+
+
+def _exposed(params: Fact, held: Decimal | None) -> Decimal | None:
+    """What is exposed where the problem says it (``exposure``, or the ``open`` request for payment); else what it holds."""
+    said = next((params[name] for name in ("exposure", "open") if name in params), None)
+    return held if said is None else _amount(said)
 
 
 def _amount(text: str | None) -> Decimal | None:
@@ -187,7 +196,7 @@ def _open(fact: Fact, problem: Fact, group: Group, *, phase: str, due: dict[int 
     )
     renewed = {**_facts_of(fact, problem), "phase": phase, "due_at": _due(fact.get("legal_entity_id"), due)}
     if former is not None:
-        cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None}
+        cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None, "escalated_at": None}
         note = _("The problem came back with %(ref)s.") % _ref(fact)
         reopened = former.reopened + 1
         if moves.move(former, to=CaseState.OPEN, by=None, note=note, reopened=reopened, **renewed, **cleared):

@@ -6,10 +6,11 @@ import pytest
 
 from apps.canonical.money import Money
 from apps.core.scope import EVERYTHING
-from apps.sync.models import Subject
+from apps.sync.models import Dependency, Subject, Transaction
 from apps.triage import selectors as triage
 from tests.console.texts import text_of
 from tests.people import hire
+from tests.triage import desk
 
 
 def _fresh(case):
@@ -105,6 +106,22 @@ def test_an_auditor_reads_the_case_and_is_told_why_the_fix_is_not_theirs(world, 
     page = text_of(signed_in("otto").get(f"/exceptions/{case.ref}/"))
     assert "You may not add mappings here. Ask Ana Lindqvist." in page
     assert "Take it" not in page
+
+
+def test_a_root_cause_lists_what_it_blocks(world, signed_in):
+    case, client = world.broken_deal(1, code="CUS-DUP"), signed_in("ana")
+    waiting = []
+    for number in range(22):
+        made = desk.transaction(number + 100, state="waiting")
+        Transaction.objects.filter(pk=made.pk).update(amount="1000", currency="EUR", label=f"Deal {number}")
+        Dependency.objects.create(parent=made, child_id=case.transaction_id, action="customer")
+        waiting.append(made)
+    page = text_of(client.get(f"/exceptions/{case.ref}/"))
+    assert "Blocks 22 transactions EUR 22,000.00" in page
+    assert waiting[0].ref in page
+    assert waiting[-1].ref not in page
+    assert "and 2 further transactions" in page
+    assert "Blocks" not in text_of(client.get(f"/exceptions/{world.broken_deal(2).ref}/"))
 
 
 def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_in):

@@ -1,0 +1,71 @@
+"""What a case keeps waiting besides its own subject: a missing customer is one case, and all its deals wait for it.
+
+Public surface (through :mod:`apps.triage.selectors`): :func:`blocked_behind`, :class:`Blocked`, :class:`BlockedLine`.
+
+The money of what waits is held by the root cause: the engine tells it as the amount of the root's own transaction. Here it is
+shown line by line; what a case of its own holds already is counted there and not a second time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from apps.core import statements
+from apps.core.scope import Scope
+from apps.sync import selectors as sync
+from apps.triage.figures import Held, held_line, rates_for
+from apps.triage.models import OPEN_STATES
+
+
+@dataclass(frozen=True)
+class BlockedLine:
+    """A transaction that waits; ``own`` is the reference of the case that holds its money itself, "" where the root does."""
+
+    waiting: sync.Waiting
+    own: str
+
+
+@dataclass(frozen=True)
+class Blocked:
+    """All that wait, in the order in which they were received and will be released; ``held`` is without those that count under
+    a case of their own (``elsewhere``)."""
+
+    lines: Sequence[BlockedLine]
+    held: Sequence[Held]
+    elsewhere: int
+
+
+_OWN = f"""
+SELECT DISTINCT ON (c.subject_kind, c.subject_key) c.subject_kind, c.subject_key, c.ref
+FROM unnest(%(kinds)s::text[], %(keys)s::text[]) AS one (kind, key)
+JOIN triage_case c ON c.subject_kind = one.kind AND c.subject_key = one.key AND c.severity <> 'warning'
+    AND c.state IN ({", ".join(f"'{state}'" for state in OPEN_STATES)})
+ORDER BY c.subject_kind, c.subject_key, c.id
+"""  # noqa: S608
+
+
+def blocked_behind(scope: Scope, transaction_ids: Collection[int]) -> Blocked:
+    """What waits for the transactions of these cases, each once. Three queries at most, however many wait."""
+    waiting = sync.waiting_for(scope, transaction_ids)
+    own = _own_cases(waiting) if waiting else {}
+    lines = [BlockedLine(one, own.get((one.subject_kind, one.subject_key), "")) for one in waiting]
+    sums: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        if line.own:
+            continue
+        amount, currency = line.waiting.amount, line.waiting.currency
+        into = sums.setdefault(currency, {"currency": currency, "total": Decimal(0), "unknown": 0})
+        into["total"] += amount or 0
+        into["unknown"] += amount is None
+    rates = rates_for(sums)
+    held = [held_line(sums[name], rates) for name in sorted(sums)]
+    return Blocked(lines, held, sum(bool(line.own) for line in lines))
+
+
+def _own_cases(waiting: Sequence[sync.Waiting]) -> dict[tuple[str, str], str]:
+    subjects = sorted({(one.subject_kind, one.subject_key) for one in waiting})
+    given = {"kinds": [kind for kind, _key in subjects], "keys": [key for _kind, key in subjects]}
+    return {(kind, key): ref for kind, key, ref in statements.rows(_OWN, given)}
