@@ -192,6 +192,11 @@ def full() -> list[int]:
     return traffic.full()
 
 
+def in_outage(system_id: int) -> bool:
+    """Whether the system's circuit is open: it fails for everybody, not for one piece of work."""
+    return traffic.is_open(system_id)
+
+
 # ---- talking ---------------------------------------------------------------------------------------------------------
 
 
@@ -321,6 +326,7 @@ def _talking(system_id: int, seconds: float | None, *, wait: bool) -> Iterator[A
                 yield adapter
         except AdapterError as error:
             if error.kind in (ErrorKind.AUTH, ErrorKind.PERMISSION, ErrorKind.TRANSIENT, ErrorKind.UNKNOWN):
+                error.details.setdefault("system_id", system_id)
                 known.error = error.message
                 _note_error(system_id, error.message)
             else:

@@ -1,6 +1,7 @@
 """How much we ask of a system: allowed concurrency, rate, and the circuit, shared by all processes through PostgreSQL.
 
-Public surface: :func:`passage`, :func:`full`, :func:`start`, :func:`keep`, :func:`leave`, :func:`forget`, :class:`Limits`.
+Public surface: :func:`passage`, :func:`full`, :func:`is_open`, :func:`start`, :func:`keep`, :func:`leave`, :func:`forget`,
+:class:`Limits`.
 
 * **Concurrency.** A system allows so many calls at once (``max_concurrency``). Each is a *permit*: a row that a process holds
   for seconds and renews, so a killed process gives its permits back by itself. A process keeps the permits that it uses and
@@ -460,6 +461,12 @@ def passage(limits: Limits, *, seconds: float, wait: bool) -> Iterator[Callable[
 def full() -> list[int]:
     """Systems for which new work would only wait: as many threads of this process wait already as may, or they are closed."""
     return [gate.system_id for gate in _mine() if gate.full()]
+
+
+def is_open(system_id: int) -> bool:
+    """Whether the circuit is open or waits for its probe, as the database knows it now."""
+    rows = _run(_KNOW, [system_id])
+    return bool(rows and rows[0][1])
 
 
 def start() -> None:

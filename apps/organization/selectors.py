@@ -138,6 +138,11 @@ def anyone_with(role: str, *, legal_entity_id: int | None = None, engagement_key
     return Grant.objects.filter(place, role=role, user__is_active=True).exists()
 
 
+def person(user_id: int) -> User | None:
+    """The active person with this id, or None."""
+    return User.objects.filter(pk=user_id, is_active=True).first()
+
+
 def user_by_email(email: str) -> User | None:
     """The active person of this address (case does not matter), or None."""
     return User.objects.filter(email__iexact=email.strip(), is_active=True).first() if email.strip() else None

@@ -11,7 +11,7 @@ import contextlib
 import json
 from collections.abc import Iterator
 from dataclasses import asdict
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NoReturn
 
 import structlog
@@ -385,8 +385,8 @@ class _Run:
         """``in_doubt``: it was the probe that failed, so whether the write happened is as unknown as before."""
         if error.kind is ErrorKind.HELD_BACK:
             self._put_back(error)
-        attempts = self.transaction.attempts + 1
-        decision = retries.decide(error, attempts=attempts, object_type=action.object_type)
+        attempts = self.transaction.attempts + (0 if self._in_outage(error) else 1)
+        decision = retries.decide(error, attempts=max(1, attempts), object_type=action.object_type)
         unknown = in_doubt or (error.kind is ErrorKind.UNKNOWN and action.kind == "push")
         code = decision.code
         if in_doubt and decision.verdict == "retry":
@@ -420,6 +420,17 @@ class _Run:
                 state = State.HELD if decision.verdict == "hold" else State.DEAD
                 self._rest_in(state, reason=error.message, attempts=attempts)
         raise Stop
+
+    def _in_outage(self, error: AdapterError) -> bool:
+        """Whether the system fails for everybody: that spends no budget of this transaction, however often it is the one that
+        probes. For so many hours at most, so that what itself brings a system down ends some day."""
+        if error.kind not in (ErrorKind.TRANSIENT, ErrorKind.UNKNOWN):
+            return False
+        system_id = error.details.get("system_id")
+        waited = clock.now() - self.transaction.created_at
+        if system_id is None or waited > timedelta(hours=settings.SYNC_OUTAGE_HOURS):
+            return False
+        return connectors.in_outage(int(system_id))
 
     def _put_back(self, error: AdapterError) -> NoReturn:
         """Nothing was sent and nothing failed: said on the row for people, no attempt, no journal row, no move."""

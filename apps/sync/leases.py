@@ -72,7 +72,7 @@ WITH RECURSIVE lane AS (
         SELECT s.id, s.ready_at FROM sync_subject s
         WHERE s.ready_at IS NOT NULL AND s.ready_at <= now() AND (s.lease_until IS NULL OR s.lease_until < now())
             AND coalesce(s.legal_entity_id, 0) = lane.entity AND s.waits_for = lane.waits_for
-            AND s.priority = lane.priority AND s.takeovers < %(below)s
+            AND s.priority = lane.priority AND s.takeovers + (s.lease_until IS NOT NULL)::int < %(below)s
         ORDER BY s.ready_at LIMIT %(limit)s) head
     WHERE NOT lane.waits_for = ANY(%(full)s)
 ), ready AS (
@@ -94,7 +94,7 @@ SET lease_until = now() + make_interval(secs => %(seconds)s), lease_token = s.le
 FROM (
     SELECT id, lease_until IS NOT NULL AS taken_over FROM sync_subject
     WHERE ready_at IS NOT NULL AND ready_at <= now() AND (lease_until IS NULL OR lease_until < now())
-        AND takeovers > 0 AND takeovers >= %(below)s AND NOT waits_for = ANY(%(full)s)
+        AND takeovers > 0 AND takeovers + (lease_until IS NOT NULL)::int >= %(below)s AND NOT waits_for = ANY(%(full)s)
     ORDER BY ready_at LIMIT 1 FOR UPDATE SKIP LOCKED
 ) ready WHERE s.id = ready.id
 RETURNING s.id, s.lease_token, ready.taken_over, s.takeovers, s.asked, clock_timestamp()
@@ -103,10 +103,11 @@ _NO_SUSPECT = 32_767
 
 
 def last_chance() -> int:
-    """How many takeovers make a subject a suspect: one more and it is set aside, so that attempt is made alone.
+    """Which takeover makes a subject a suspect: with the next one it is set aside, so that attempt is made alone.
 
-    Who is worked on beside the culprit dies with it as often; that must not make a culprit of them."""
-    return max(1, settings.SYNC_POISON_TAKEOVERS - 1)
+    Who is worked on beside the culprit dies with it as often; that must not make a culprit of them. The claim itself counts
+    the takeover, so a lease that has run out counts as one already. Fewer than three leave no attempt to be made alone."""
+    return max(2, settings.SYNC_POISON_TAKEOVERS - 1)
 
 
 def claim(*, limit: int, full: Sequence[int] = (), suspects: bool = True) -> list[Lease]:

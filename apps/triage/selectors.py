@@ -100,7 +100,7 @@ def cases(scope: Scope) -> QuerySet[Case]:
 #: What a row of the list shows, and the key of its page.
 _LISTED = (
     "id", "due_at", "ref", "label", "subject_key", "reason", "customer_name", "state", "legal_entity__code", "currency",
-    "held_amount", "resolved_at", "queue", "escalated_at",
+    "held_amount", "resolved_at", "queue", "escalated_at", "assignee_id",
     "assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username",
 )  # fmt: skip
 

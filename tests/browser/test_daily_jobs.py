@@ -114,3 +114,24 @@ def test_chosen_cases_run_as_a_job_by_keyboard_alone(served_bench, visit, artefa
     assert set(job.rows.values_list("result", flat=True)) == {Result.CLEARED}
     assert all(bench.provisioning(deal_id).state == "succeeded" for deal_id in deal_ids)
     assert hands.count <= 6
+
+
+def test_cases_are_assigned_by_filter(served_bench, visit):
+    bench = served_bench
+    for spec in situations.UNMAPPED:
+        bench.close(bench.deal(spec, account=deals.account_of(spec.client)))
+    bench.poll()
+    page = visit(f"{bench.world.web_url}/exceptions/?view=cases", session("nadia"))
+    hands = Hands(page)
+    hands.choose(page.get_by_label("Legal entity"), value="OST-BE")
+    page.wait_for_url("**entity=OST-BE**")
+    hands.check(page.get_by_label("This page"))
+    hands.click(page.locator(".bulk-assign summary"))
+    hands.choose(page.locator(".bulk-assign").get_by_label("Person or role"), value="role:controller")
+    hands.click(page.get_by_role("button", name="Assign them"))
+    page.get_by_text("cases assigned.").wait_for()
+    queues = set(
+        Case.objects.filter(code="DEAL-SVC-UNMAPPED", resolved_at=None).values_list("queue", flat=True)
+    )
+    assert queues == {"controller"}
+    assert hands.count <= 5, "bulk assign by filter"

@@ -357,3 +357,53 @@ def test_the_last_attempt_of_a_suspect_is_made_alone(steps: Steps, settings, mon
     assert {now(row).state for row in found} == {"succeeded"}
     assert (together["beside-3"], together["beside-6"]) == ({"beside-3"}, {"beside-6"})
     assert any(len(beside) > 1 for beside in together.values()), "the others are worked on together"
+
+
+@pytest.mark.parametrize(("takeovers", "alone"), [(0, False), (1, True), (2, True)])
+def test_whose_next_death_would_set_it_aside_is_claimed_alone(steps: Steps, takeovers: int, alone: bool):
+    """The claim of a lease that has run out counts itself: of three deaths allowed, the attempt after two is alone."""
+    found = steps.ask(f"next-{takeovers}")
+    Subject.objects.filter(id=found.subject_id).update(
+        takeovers=takeovers, lease_until=clock.now() - timedelta(seconds=1), lease_token=7
+    )
+    claimed = [lease.subject_id for lease in leases.claim(limit=5, suspects=False)]
+    assert (found.subject_id in claimed) is not alone
+    suspect = leases.claim_suspect()
+    assert (suspect is not None and suspect.subject_id == found.subject_id) is alone
+    if alone:
+        assert suspect.takeovers == takeovers + 1
+
+
+@pytest.mark.parametrize("allowed", [1, 2])
+def test_few_deaths_allowed_leave_nobody_unclaimed(steps: Steps, settings, allowed: int):
+    settings.SYNC_POISON_TAKEOVERS = allowed
+    found = steps.ask(f"few-{allowed}")
+    for takeovers in range(3):
+        Subject.objects.filter(id=found.subject_id).update(
+            takeovers=takeovers, lease_until=clock.now() - timedelta(seconds=1)
+        )
+        got = [*leases.claim(limit=5, suspects=False), *filter(None, [leases.claim_suspect()])]
+        assert [lease.subject_id for lease in got] == [found.subject_id], takeovers
+
+
+def test_while_a_system_fails_for_everybody_nobodys_budget_is_spent(steps: Steps, settings, monkeypatch):
+    settings.SYNC_MAX_ATTEMPTS = 2
+    open_circuits = {77}
+    monkeypatch.setattr(apply.connectors, "in_outage", lambda system_id: system_id in open_circuits)
+
+    def failing(context: Any) -> Draft:
+        raise AdapterError(ErrorKind.TRANSIENT, "NetSuite is not available.", details={"system_id": 77})
+
+    found = steps.ask("outage")
+    steps.plans["outage"] = failing
+    for _ in range(4):
+        Transaction.objects.filter(id=found.id).update(not_before=None)
+        Subject.objects.filter(id=found.subject_id).update(ready_at=found.created_at)
+        work()
+        assert (now(found).state, now(found).attempts) == ("retrying", 0)
+    settings.SYNC_OUTAGE_HOURS = 0  # has waited long enough
+    for state in ("retrying", "dead"):
+        Transaction.objects.filter(id=found.id).update(not_before=None)
+        Subject.objects.filter(id=found.subject_id).update(ready_at=found.created_at)
+        work()
+        assert now(found).state == state

@@ -98,6 +98,9 @@ class Board:
     #: What the reader wants to see of each case besides.
     extra: tuple[str, ...] = ()
     columns: Sequence[tuple[str, Any]] = ()
+    #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
+    takers: Sequence[Any] = ()
+    queues: Sequence[tuple[str, Any]] = ()
 
     @property
     def refs(self) -> list[str]:
@@ -146,6 +149,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         exposures=exposure_lines(_exposures(request.scope, group_id)),
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
+        takers=_takers(request, entities) if parts.get("choosing") else (),
+        queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
         columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
@@ -191,6 +196,11 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
         for role in Role
         if role in permissions(request).roles and role in able
     ]
+
+
+def _takers(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> list[Any]:
+    """People who may fix what the list shows: of one legal entity where it is narrowed to one, else of all of them."""
+    return organization.who_can("exception.fix", _entity_id(entities, request.GET.get("entity", "")))[:50]
 
 
 def _entity_id(entities: Sequence[tuple[int, str]], code: str) -> int | None:

@@ -2,11 +2,12 @@
 
 from django.urls import path
 
-from apps.console.exceptions import cause_views, decision_views, export, views
+from apps.console.exceptions import bulk_views, cause_views, decision_views, export, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
     path("exceptions/export.<str:kind>", export.export, name="exceptions-export"),
+    path("exceptions/assign", bulk_views.assign, name="cases-assign"),
     path("exceptions/undo/<str:token>", cause_views.undo, name="undo"),
     path("exceptions/groups/<int:group_id>/merge", cause_views.merge, name="cause-merge"),
     path("exceptions/groups/<int:group_id>/unmerge", cause_views.unmerge, name="cause-unmerge"),

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlsplit
-
 from django.contrib import messages
-from django.http import HttpResponse, QueryDict
+from django.http import HttpResponse
 from django.shortcuts import redirect
-from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from apps.console.access import ConsoleRequest, screen
-from apps.console.exceptions.board import cases_of, scope_words
+from apps.console.exceptions.bulk_views import ChosenForm, chosen_of
 from apps.console.jobs import presenters
-from apps.console.jobs.forms import PlanForm, RunForm
+from apps.console.jobs.forms import RunForm
 from apps.console.pages import page_of, show
 from apps.core.errors import InvalidInput
 from apps.triage.jobs import selectors as jobs
@@ -22,8 +19,6 @@ from apps.triage.jobs import services
 
 PAGE = "console/jobs/page.html"
 DETAIL = "console/jobs/detail.html"
-#: More references than that are no page of a list.
-MOST_CHOSEN = 500
 
 
 @require_GET
@@ -39,19 +34,10 @@ def index(request: ConsoleRequest) -> HttpResponse:
 @screen("transaction.replay")
 def plan(request: ConsoleRequest) -> HttpResponse:
     """Freeze the chosen cases, or all that the list's address matches, and show their plan."""
-    form = PlanForm(request.POST)
+    form = ChosenForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Choose cases first."))
-    address = form.cleaned_data["address"]
-    query = QueryDict(urlsplit(address).query)
-    chosen = request.POST.getlist("case")[:MOST_CHOSEN]
-    if form.cleaned_data["every"]:
-        rows, words = cases_of(request, query), scope_words(query)
-    elif chosen:
-        rows, words = cases_of(request, QueryDict("state=any")).filter(ref__in=chosen), _("Chosen cases")
-    else:
-        raise InvalidInput(_("Choose cases first."))
-    back = address if address.startswith(reverse("console:exceptions")) else ""
+    rows, _shown, words, back = chosen_of(request, form)
     job = services.job_plan(rows=rows, by=request.user, scope_words=words, address=back)
     return redirect("console:job", job.ref)
 

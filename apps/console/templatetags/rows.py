@@ -87,11 +87,13 @@ def transaction_rows(rows: Iterable[Any]) -> SafeString:
     return mark_safe("\n".join(written))  # noqa: S308 - every text was escaped above
 
 
-def choice_box(ref: str) -> str:
-    """The box that chooses a row for the form of several cases."""
-    named = escape(_("Choose %(ref)s") % {"ref": ref})
+def choice_box(row: Any) -> str:
+    """The box that chooses a row for the form of several cases; it says where the case stood as shown (``Case.seen``)."""
+    ref = escape(row.ref)
+    named = escape(_("Choose %(ref)s") % {"ref": row.ref})
+    seen = escape(f"{row.state}.{row.assignee_id or ''}.{row.queue}")
     return (
-        f'<input class="form-check-input row-choice" type="checkbox" name="case" value="{escape(ref)}" form="bulk"'
+        f'<input class="form-check-input row-choice" type="checkbox" name="case" value="{ref}~{seen}" form="bulk"'
         f' aria-label="{named}">'
     )
 
@@ -143,7 +145,7 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
             if is_open
             else f'<span class="soft">{moments.ago(row.resolved_at)}</span>'
         )
-        choice = choice_box(row.ref) if board.choosing else ""
+        choice = choice_box(row) if board.choosing else ""
         more = _extra(row, board.extra, moments) if board.extra else ""
         css, here = (" is-current", ' aria-current="true"') if current == row.ref else ("", "")
         written.append(

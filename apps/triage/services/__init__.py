@@ -10,6 +10,7 @@ sweeper's) · :func:`undo`.
 """
 
 from apps.triage.services.assertions import asked_system, case_assert
+from apps.triage.services.assigning import MOST as MOST_ASSIGNED
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
 from apps.triage.services.decisions import case_decide, decision_preview
 from apps.triage.services.desk import case_comment, case_retry
@@ -29,6 +30,7 @@ from apps.triage.services.reconcile import cases_reconcile, transactions_finishe
 from apps.triage.services.taking_back import undo
 
 __all__ = [
+    "MOST_ASSIGNED",
     "asked_system",
     "case_assert",
     "case_assign",

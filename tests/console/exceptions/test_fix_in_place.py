@@ -179,7 +179,10 @@ def test_what_came_after_the_preview_is_said_before_and_after_the_run_and_offere
     assert 'value="402" checked' in page.content.decode()
 
 
-def test_a_large_preview_lists_a_bounded_number_of_deals_and_says_how_many_more(world, plans, signed_in):
+def test_a_large_preview_lists_a_bounded_number_of_deals_and_says_how_many_more(
+    world, plans, signed_in, monkeypatch
+):
+    monkeypatch.setattr(previews, "STEP_SECONDS", 600.0)
     cases = crowd(world.be, 130)
     answer = signed_in("ana").get(
         f"/exceptions/{cases[0].ref}/fix/preview?target=402", HTTP_HX_REQUEST="true"

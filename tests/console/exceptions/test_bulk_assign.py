@@ -1,0 +1,82 @@
+"""Several cases are given away at once: the chosen ones or all that match, and what was moved meanwhile is left alone."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from apps.triage.models import Case
+from tests.console.queries import assert_rows_cost_nothing
+from tests.console.texts import text_of
+from tests.people import hire
+
+
+def boxes(client: Any, address: str = "/exceptions/?view=cases") -> list[str]:
+    return re.findall(r'name="case" value="([^"]+)"', client.get(address).content.decode())
+
+
+def give(client: Any, **sent: Any) -> Any:
+    return client.post("/exceptions/assign", {"address": "/exceptions/?view=cases", "to": "me", **sent})
+
+
+def test_chosen_cases_go_to_a_person_and_can_be_taken_back(world, signed_in):
+    first, second, third = (world.broken_deal(number) for number in (1, 2, 3))
+    ana, carla = signed_in("ana"), hire("carla")
+    chosen = [box for box in boxes(ana) if not box.startswith(third.ref)]
+    answer = give(ana, case=chosen, to=str(carla.pk), note="Please before noon")
+    assert answer["Location"] == "/exceptions/?view=cases"
+    assert set(Case.objects.filter(assignee=carla)) == {first, second}
+    page = ana.get("/exceptions/?view=cases")
+    assert "2 cases assigned." in text_of(page)
+    undo = re.search(r'action="(/exceptions/undo/[^"]+)"', page.content.decode())
+    assert undo is not None
+    ana.post(undo[1])
+    assert not Case.objects.filter(assignee=carla).exists()
+
+
+def test_all_that_match_go_into_the_queue_of_a_role(world, signed_in):
+    here, there = world.broken_deal(1), world.broken_deal(2, entity=world.uk)
+    hire("rashid")
+    client = signed_in("ana", world.be)
+    give(client, every="true", to="role:receivables", address="/exceptions/?view=cases&entity=OST-BE")
+    here.refresh_from_db()
+    there.refresh_from_db()
+    assert (here.queue, there.queue) == ("receivables", "")
+
+
+def test_what_was_moved_since_it_was_shown_is_told_and_left_alone(world, signed_in):
+    first, second = world.broken_deal(1), world.broken_deal(2)
+    ana, carla = signed_in("ana"), signed_in("carla")
+    old = boxes(ana)
+    carla.post(f"/exceptions/{first.ref}/take")
+    give(ana, case=old)
+    first.refresh_from_db()
+    second.refresh_from_db()
+    assert (first.assignee.username, second.assignee.username) == ("carla", "ana")
+    page = text_of(ana.get("/exceptions/?view=cases"))
+    assert "1 case assigned." in page
+    assert f"{first.ref}:" in page
+    assert "Carla Whitfield" in page
+
+
+def test_nobody_gets_what_they_may_not_fix_and_readers_give_nothing(world, signed_in):
+    case = world.broken_deal(1, entity=world.uk)
+    outsider = hire("rashid", world.be)
+    ana = signed_in("ana")
+    give(ana, case=boxes(ana), to=str(outsider.pk))
+    case.refresh_from_db()
+    assert case.assignee is None
+    assert case.ref in text_of(ana.get("/exceptions/?view=cases"))
+    assert give(signed_in("otto"), case=[f"{case.ref}~open.."]).status_code == 403
+    assert give(ana, case=[]).status_code == 400
+    assert give(ana, case=boxes(ana), to="role:nobody").status_code in (302, 400)
+    case.refresh_from_db()
+    assert (case.assignee, case.queue) == (None, "")
+
+
+def test_more_rows_take_no_more_queries(world, signed_in):
+    world.broken_deal(1)
+    client = signed_in("ana")
+    assert_rows_cost_nothing(
+        client, "/exceptions/?view=cases", lambda: [world.broken_deal(number) for number in range(2, 9)]
+    )
