@@ -196,6 +196,7 @@ def test_a_project_that_is_not_there_is_not_found(kantata):
         assert list(kantata.find(object_type="engagement", by=by, value=value)) == []
 
 
+@pytest.mark.provokes("CUS-CURRENCY")
 def test_a_currency_the_account_does_not_have_is_named(kantata):
     body = engagement(currency="BRL", budget={"amount": "1.00", "currency": "BRL"})
     with pytest.raises(AdapterError) as caught:
@@ -250,6 +251,7 @@ def test_acceptance_is_read_from_the_fields_the_account_uses(sandbox, psa, kanta
     assert (found.body.status, found.body.evidence) == ("accepted", "CERT-9")
 
 
+@pytest.mark.provokes("PRJ-CLOSED")
 def test_a_milestone_of_an_archived_project_is_refused_by_name(kantata, psa):
     project = kantata.push(project_push()).external_id
     psa.patch("workspaces", project, {"archived": True})

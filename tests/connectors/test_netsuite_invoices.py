@@ -208,6 +208,7 @@ def refusal(netsuite, push: Push) -> tuple[str, str]:
     return caught.value.code, caught.value.field
 
 
+@pytest.mark.provokes("INV-PERIOD")
 def test_a_closed_period_is_named(netsuite, erp, parties):
     today = clock.now().date()
     [period] = [
@@ -218,6 +219,7 @@ def test_a_closed_period_is_named(netsuite, erp, parties):
     assert erp.records("invoice") == []
 
 
+@pytest.mark.provokes("DEAL-SVC-INACTIVE")
 def test_an_inactive_item_is_named(netsuite, parties):
     assert refusal(netsuite, drafting(parties, invoice(line("1", "5.00", code="42")))) == (
         "DEAL-SVC-INACTIVE",
@@ -236,10 +238,12 @@ def test_a_currency_the_customer_is_not_billed_in_is_named(netsuite, parties):
     assert refusal(netsuite, drafting(parties, body))[0] == "CUS-CURRENCY"
 
 
+@pytest.mark.provokes("CUS-LE-NOT-ENABLED")
 def test_a_subsidiary_the_customer_is_not_enabled_for_is_named(netsuite, parties):
     assert refusal(netsuite, drafting(parties, settings={"subsidiary": "2"}))[0] == "CUS-LE-NOT-ENABLED"
 
 
+@pytest.mark.provokes("TAX-CODE", "TAX-SUB")
 def test_a_missing_tax_code_and_a_foreign_one_are_told_apart(netsuite, erp, parties):
     erp.settings(tax_code_required=True)
     assert refusal(netsuite, drafting(parties, settings={"tax_code_id": ""}))[0] == "TAX-CODE"
@@ -252,6 +256,7 @@ def test_a_tax_code_of_one_line_goes_before_the_one_of_all(netsuite, erp, partie
     assert erp.record("invoice")["taxTotal"] == 20
 
 
+@pytest.mark.provokes("CUS-INACTIVE")
 def test_an_inactive_customer_is_named(netsuite, erp, parties):
     erp.patch("customer", parties["customer"], {"isInactive": True})
     assert refusal(netsuite, drafting(parties)) == ("CUS-INACTIVE", "customer_key")

@@ -60,6 +60,7 @@ def case(engagement: Engagement, code: str) -> Case:
     return found
 
 
+@pytest.mark.provokes("INV-TOTAL")
 def test_another_total_than_the_approved_one_is_not_asked_for(bench: Bench):
     engagement = Engagement(bench)
     engagement.accept()
@@ -131,6 +132,7 @@ def test_an_invoice_is_not_paid_while_the_erp_has_something_open(bench: Bench):
     assert bench.cases(ref) == [("INV-TOTAL", "resolved")]
 
 
+@pytest.mark.provokes("PAY-OUTSIDE")
 def test_an_invoice_is_not_paid_while_the_platform_still_asks_for_it(bench: Bench):
     engagement = Engagement(bench)
     request = engagement.send()
@@ -166,6 +168,7 @@ def bounced(engagement: Engagement) -> None:
     engagement.control.delete("erp", "customerPayment", payment["id"])
 
 
+@pytest.mark.provokes("PAY-REVERSED")
 def test_a_payment_taken_back_opens_the_invoice_again_and_is_never_applied_again_by_itself(bench: Bench):
     engagement = Engagement(bench)
     bench.control.pay(engagement.send())

@@ -37,6 +37,9 @@ _OWNERS = {
     "psa": gettext_lazy("The project system"),
     "erp": gettext_lazy("The ERP"),
     "billing": gettext_lazy("The billing platform"),
+    "customer": gettext_lazy("The client"),
+    "directory": gettext_lazy("The directory of people"),
+    "authority": gettext_lazy("The authority and its registers"),
 }
 _IN_PLACE = ("map_value", "retry")
 #: The likeliest partners are shown at once; the rest is folded away.
@@ -197,7 +200,7 @@ def _assignable(case: Any) -> list[Any]:
 
 def _owner(case: Any, entry: Any) -> str:
     """The system that is right about it, by name where the entity's routing names one."""
-    if case.legal_entity_id and entry.owner not in ("console", "contract"):
+    if case.legal_entity_id and entry.owner in ("crm", "psa", "erp", "billing"):
         route = organization.route(case.legal_entity_id, entry.owner)
         if route is not None:
             return route.system.name
