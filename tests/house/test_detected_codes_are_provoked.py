@@ -1,4 +1,4 @@
-"""What the catalogue says about detection is true: what is detected has a test that provokes it, the rest is raised nowhere."""
+"""What the catalogue says about detection is true: what is detected has a test that provokes it; nothing raises the rest."""
 
 from __future__ import annotations
 

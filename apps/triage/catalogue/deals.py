@@ -21,9 +21,10 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(mapped("service_item", _("Map the service to a billing code")),),
         auto=Auto.REPLAY,
-        detected=(Detected.RULE,),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
-            "A service line of the deal has no mapping to a billing code of the legal entity that invoices."
+            "A service line of the deal has no mapping to a billing code of the legal entity that invoices, or the ERP "
+            "does not have the billing code."
         ),
         help=_(
             "Choose the item that finance books this kind of work on; the preview says which other deals clear "
@@ -83,8 +84,10 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Attach the signed contract in the CRM")), RETRY),
         auto=Auto.RECHECK,
-        detected=(Detected.RULE,),
-        detection=_("The contract of the deal is not activated in the CRM."),
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "The contract of the deal is not activated in the CRM, or its status there is one that nobody has explained to us."
+        ),
         help=_("Ask legal for the signed copy; a purchase order alone is no signature."),
     ),
     Entry(

@@ -127,8 +127,11 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("psa", _("Delete or change one of the two in the project system")),),
         auto=Auto.RECHECK,
-        detected=(),
-        detection=_("Two billable entries of the same person, day, role, service, hours and text exist."),
+        detected=(Detected.RULE,),
+        detection=_(
+            "Two billable entries of the same person, day, role, service, hours and text exist; entries without a "
+            "text are not compared."
+        ),
         help=_("Imports that ran twice make many of these at once: look for a common time of entry."),
     ),
     Entry(
@@ -149,7 +152,7 @@ ENTRIES = (
             Fix(FixAction.APPROVE, _("Agree the longer term")),
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_("The day of an entry is not within start and end of the terms."),
         help=_("Kick-off meetings before the start date are usually not billable."),
     ),
@@ -172,7 +175,7 @@ ENTRIES = (
             Fix(FixAction.APPROVE, _("Agree a change order")),
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_("A billable entry belongs to a service line that is not billed by time."),
         help=_("The default of the task decides the mark: correct it there and the next entries are right."),
     ),

@@ -175,7 +175,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_(
             "The rate of a time entry differs from the rate that the card gives for its role and day by more than "
             "the tolerance."
@@ -237,7 +237,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.APPROVE, _("Agree a change order in time")),),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_("Billed, drafted and ready work reach 80 % of the not-to-exceed amount of the terms."),
         help=_("Compare what is left with the hours still planned; a change order takes weeks."),
     ),
