@@ -17,27 +17,38 @@ TESTS = Path(__file__).resolve().parent
 
 @contextmanager
 def raised_codes() -> Iterator[set[str]]:
-    """Codes of the problems that transactions tell, and of the errors that adapters sort."""
+    """Codes of the problems that are found in this process, and of the errors that adapters sort."""
     from apps.connectors.spi import AdapterError
     from apps.core.hooks import sync_planned
+    from apps.sync.plans import Problem
 
     seen: set[str] = set()
-    made = AdapterError.__init__
-
-    def note_error(self: AdapterError, *args: Any, **kwargs: Any) -> None:
-        made(self, *args, **kwargs)
-        seen.add(self.code)
 
     def note_problems(facts: list[dict[str, Any]]) -> None:
         seen.update(problem["code"] for fact in facts for problem in fact["problems"])
 
-    AdapterError.__init__ = note_error  # type: ignore[method-assign]
     sync_planned.receivers["tests.provoking"] = note_problems
     try:
-        yield seen
+        with _noting(AdapterError, seen), _noting(Problem, seen):
+            yield seen
     finally:
-        AdapterError.__init__ = made  # type: ignore[method-assign]
         del sync_planned.receivers["tests.provoking"]
+
+
+@contextmanager
+def _noting(made: Any, seen: set[str]) -> Iterator[None]:
+    """The code of every instance is noted."""
+    init = made.__init__
+
+    def noted(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        seen.add(self.code)
+
+    made.__init__ = noted
+    try:
+        yield
+    finally:
+        made.__init__ = init
 
 
 def provoking_tests() -> dict[str, list[tuple[str, set[str]]]]:

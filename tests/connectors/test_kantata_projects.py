@@ -260,6 +260,23 @@ def test_a_milestone_of_an_archived_project_is_refused_by_name(kantata, psa):
     assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "PRJ-CLOSED")
 
 
+@pytest.mark.provokes("RATE-STALE")
+def test_a_rate_card_that_is_gone_is_named(kantata):
+    with pytest.raises(AdapterError) as caught:
+        kantata.push(project_push(refs={"rate_card": "4711"}))
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "RATE-STALE")
+
+
+@pytest.mark.provokes("TIME-LATE")
+def test_a_date_in_a_locked_period_is_named(kantata, psa):
+    project = kantata.push(project_push()).external_id
+    refusal = {"errors": [{"type": "validation", "message": "Date is locked", "field": "date_to_invoice"}]}
+    psa.fault("status", method="POST", path="/billing_milestones", status=422, body=refusal)
+    with pytest.raises(AdapterError) as caught:
+        kantata.push(milestone_push(project))
+    assert (caught.value.code, caught.value.field) == ("TIME-LATE", "due_on")
+
+
 def test_a_milestone_without_its_project_is_never_sent(kantata, psa):
     push = milestone_push("")
     with pytest.raises(AdapterError, match="needs its project"):

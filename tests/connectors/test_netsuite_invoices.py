@@ -114,6 +114,34 @@ def test_a_draft_sent_again_after_a_correction_holds_only_the_new_lines(netsuite
     assert netsuite.probe(corrected).external_id == outcome.external_id
 
 
+@pytest.mark.provokes("CUS-CREDIT-HOLD")
+def test_a_customer_over_its_credit_limit_is_named(netsuite, erp, parties):
+    erp.patch("customer", parties["customer"], {"creditLimit": 50_000})
+    with pytest.raises(AdapterError) as caught:
+        netsuite.push(drafting(parties))
+    assert (caught.value.code, caught.value.field) == ("CUS-CREDIT-HOLD", "customer_key")
+    erp.patch("customer", parties["customer"], {"creditHoldOverride": {"id": "OFF"}})
+    assert netsuite.push(drafting(parties)).external_id
+
+
+@pytest.mark.provokes("INV-ACCOUNT")
+def test_an_item_without_an_income_account_is_named(netsuite, erp, parties):
+    erp.patch("serviceSaleItem", "41", {"incomeAccount": None})
+    with pytest.raises(AdapterError) as caught:
+        netsuite.push(drafting(parties))
+    assert caught.value.code == "INV-ACCOUNT"
+
+
+@pytest.mark.provokes("INV-FX")
+def test_a_currency_without_a_rate_of_the_day_is_named(netsuite, erp, parties):
+    erp.patch("currency", "2", {"exchangeRate": 0})
+    erp.patch("customer", parties["customer"], {"currencyList": {"items": [{"currency": {"id": "2"}}]}})
+    dollars = invoice(line("1", "500.00", currency="USD"), currency="USD")
+    with pytest.raises(AdapterError) as caught:
+        netsuite.push(drafting(parties, dollars, settings={"currency_id": "2"}))
+    assert caught.value.code == "INV-FX"
+
+
 def test_posting_gives_the_number_and_the_total_with_tax(netsuite, erp, parties):
     one = netsuite.push(drafting(parties)).external_id
     assert netsuite.probe(posting(one)) is None

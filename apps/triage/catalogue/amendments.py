@@ -55,10 +55,7 @@ ENTRIES = (
             "credit note and a new invoice, or it starts later."
         ),
         owner="contract",
-        resolvers=(
-            "controller",
-            "revops_approver",
-        ),
+        resolvers=("controller", "revops_approver"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.APPROVE, _("Decide between credit note and a later start")),),
         auto=Auto.NEVER,
@@ -74,10 +71,7 @@ ENTRIES = (
             "taken over; here the rule asks a person."
         ),
         owner="console",
-        resolvers=(
-            "admin",
-            "revops_analyst",
-        ),
+        resolvers=("admin", "revops_analyst"),
         severity=Severity.WARNING,
         fixes=(
             Fix(FixAction.ASK, _("Send ours or accept theirs")),
@@ -117,10 +111,7 @@ ENTRIES = (
             "other; they are merged or put in order."
         ),
         owner="contract",
-        resolvers=(
-            "revops_analyst",
-            "revops_approver",
-        ),
+        resolvers=("revops_analyst", "revops_approver"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Merge the two or put them in order")),),
         auto=Auto.NEVER,

@@ -38,10 +38,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(RETRY,),
         auto=Auto.PROBE,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "A write that moves money got no answer; it is looked up by its key before anything else happens."
         ),
@@ -61,10 +58,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("erp", _("Compare the two invoices in the ERP")), RETRY),
         auto=Auto.NEVER,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "The ERP holds another transaction under the same key or number, or gives one invoice a second "
             "number."
@@ -245,10 +239,7 @@ ENTRIES = (
             "be the same. What the client has been sent and what the ledger shows differ."
         ),
         owner="erp",
-        resolvers=(
-            "billing_analyst",
-            "controller",
-        ),
+        resolvers=("billing_analyst", "controller"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             source("erp", _("Take the change back, or credit and bill anew")),
@@ -267,10 +258,7 @@ ENTRIES = (
             "by itself, since it may be a concession; billing says whether its work is to be invoiced anew."
         ),
         owner="erp",
-        resolvers=(
-            "billing_analyst",
-            "controller",
-        ),
+        resolvers=("billing_analyst", "controller"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             Fix(FixAction.ASK, _("Say whether the work is billed again or given up")),
@@ -289,10 +277,7 @@ ENTRIES = (
             "and settle it."
         ),
         owner="customer",
-        resolvers=(
-            "billing_analyst",
-            "project_manager",
-        ),
+        resolvers=("billing_analyst", "project_manager"),
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Settle the dispute and record its cause")),),
         auto=Auto.NEVER,

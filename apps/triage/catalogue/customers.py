@@ -88,10 +88,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "The currency of the deal has no partner in the entity's ERP, or a system refuses it for this "
             "customer."
@@ -113,10 +110,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Correct the tax id in the CRM")), RETRY),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "Length, form or check digits of the tax id break the rules of its country, or the billing platform "
             "refuses it."
@@ -137,10 +131,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Complete the address in the CRM")), RETRY),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "The billing address lacks street, city, post code, country, or the state where sales tax depends on "
             "it."
@@ -161,10 +152,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(mapped("payment_terms", _("Map the payment terms")),),
         auto=Auto.REPLAY,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "The agreed payment terms have no partner among the terms of the entity's ERP, or the ERP does not "
             "know the ones it was sent."
@@ -206,10 +194,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Merge or mark the duplicates in the ERP")), RETRY),
         auto=Auto.NEVER,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "More than one ERP record shares the tax id and country, or records only look alike; or a system's "
             "own duplicate rule refuses the customer."
@@ -228,10 +213,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Clear the wrong key")), RETRY),
         auto=Auto.NEVER,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "A system returns several records for one external key, or says that another record carries it "
             "already."
@@ -250,10 +232,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Reactivate the customer in the ERP")), RETRY),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_("The record that is this customer is inactive, deleted or merged in the ERP."),
         help=_(
             "Ask receivables why it was switched off: a customer with bad debts is not simply reactivated."
@@ -285,10 +264,7 @@ ENTRIES = (
             "invoice that relies on the id waits until the register has answered."
         ),
         owner="authority",
-        resolvers=(
-            "tax",
-            "admin",
-        ),
+        resolvers=("tax", "admin"),
         severity=Severity.WARNING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
@@ -307,10 +283,7 @@ ENTRIES = (
             "perhaps the id of another company of the group."
         ),
         owner="authority",
-        resolvers=(
-            "receivables",
-            "tax",
-        ),
+        resolvers=("receivables", "tax"),
         severity=Severity.WARNING,
         fixes=(source("crm", _("Enter the legal name or the right id in the CRM")),),
         auto=Auto.NEVER,
@@ -328,17 +301,14 @@ ENTRIES = (
             "Which of them holds for an invoice is decided per legal entity; nothing is overwritten."
         ),
         owner="erp",
-        resolvers=(
-            "revops_analyst",
-            "controller",
-        ),
-        severity=Severity.BLOCKING_BILLING,
+        resolvers=("revops_analyst", "controller"),
+        severity=Severity.WARNING,
         fixes=(
             source("erp", _("Make both records say the same, or confirm the difference in the ERP")),
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_(
             "The record in the entity's ERP and the one in another ERP of the group show different payment terms "
             "or tax ids."

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Fix, FixAction, Severity, mapped, source
+from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Severity, mapped, source
 
 ENTRIES = (
     Entry(
@@ -62,10 +62,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Complete the deal in the CRM")), RETRY),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "Something that the way of billing needs is empty when the deal is won, or the CRM refuses a record "
             "because a required field is missing."
@@ -146,23 +143,19 @@ ENTRIES = (
         code="DEAL-BACKDATED",
         title=_("Work starts before the signature"),
         explanation=_(
-            "The engagement starts before its contract was signed, or in a period that is already closed. Revenue "
-            "of those days needs a decision: finance accepts the date or the deal gets a later one."
+            "The engagement starts before its contract was signed. Set-up and billing go on, but revenue of those "
+            "days stands on nothing: the date of a letter of intent is entered, or the deal gets a later start."
         ),
         owner="contract",
-        resolvers=(
-            "controller",
-            "revops_analyst",
-        ),
-        severity=Severity.BLOCKING_BILLING,
+        resolvers=("controller", "revops_analyst"),
+        severity=Severity.WARNING,
         fixes=(
-            Fix(FixAction.APPROVE, _("Accept the start date")),
-            source("crm", _("Correct the start date in the CRM")),
+            source("crm", _("Correct the start date or the date of signature in the CRM")),
             RETRY,
         ),
         auto=Auto.NEVER,
-        detected=(),
-        detection=_("The start date lies before the date of signature or in a closed period."),
+        detected=(Detected.RULE,),
+        detection=_("The start date lies before the date on which the contract was signed."),
         help=_("Ask for a letter of intent: if there is one, its date is the signature."),
     ),
 )

@@ -83,10 +83,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(source("psa", _("Take the change back in the project system")),),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "An entry that is on an approved bill was changed or deleted, or the project system refuses a change "
             "of invoiced time."
@@ -142,10 +139,7 @@ ENTRIES = (
             "extended, or the time belongs elsewhere."
         ),
         owner="contract",
-        resolvers=(
-            "project_manager",
-            "billing_analyst",
-        ),
+        resolvers=("project_manager", "billing_analyst"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             source("psa", _("Move the entry in the project system")),
@@ -165,10 +159,7 @@ ENTRIES = (
             "line is changed by a change order."
         ),
         owner="contract",
-        resolvers=(
-            "project_manager",
-            "billing_analyst",
-        ),
+        resolvers=("project_manager", "billing_analyst"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             source("psa", _("Mark the entry as not billable in the project system")),
@@ -186,10 +177,7 @@ ENTRIES = (
             "The expense has no receipt, is over a limit, or the contract does not let it be passed on."
         ),
         owner="contract",
-        resolvers=(
-            "project_manager",
-            "billing_analyst",
-        ),
+        resolvers=("project_manager", "billing_analyst"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("psa", _("Correct or withdraw the expense in the project system")),),
         auto=Auto.RECHECK,
@@ -202,10 +190,7 @@ ENTRIES = (
         title=_("No rate for an expense's currency"),
         explanation=_("The expense is in a currency for which the ERP has no exchange rate on its day."),
         owner="erp",
-        resolvers=(
-            "controller",
-            "billing_analyst",
-        ),
+        resolvers=("controller", "billing_analyst"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             source("erp", _("Load the exchange rate in the ERP")),

@@ -173,10 +173,7 @@ ENTRIES = (
         title=_("Systems do not tie out"),
         explanation=_("The nightly comparison found records or sums that differ between two systems."),
         owner="console",
-        resolvers=(
-            "admin",
-            "controller",
-        ),
+        resolvers=("admin", "controller"),
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Repair the difference from the list")),),
         auto=Auto.NEVER,

@@ -19,10 +19,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "A run stopped between two writes, the outcome of a write is unknown, or a system does not have an "
             "object that a later step needs."
@@ -44,10 +41,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("psa", _("Move what was booked on the other one, then archive or delete it")), RETRY),
         auto=Auto.NEVER,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "The project system shows two objects under one key of ours, or a system refuses a name or key that "
             "is taken."
@@ -78,10 +72,7 @@ ENTRIES = (
             "be missing."
         ),
         owner="psa",
-        resolvers=(
-            "practice_lead",
-            "admin",
-        ),
+        resolvers=("practice_lead", "admin"),
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(
             source("psa", _("Create or choose a template in the project system")),
@@ -100,10 +91,7 @@ ENTRIES = (
             "revenue in the wrong place."
         ),
         owner="console",
-        resolvers=(
-            "admin",
-            "billing_analyst",
-        ),
+        resolvers=("admin", "billing_analyst"),
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(
             Fix(FixAction.ASK, _("Have the value mapped")),
@@ -122,10 +110,7 @@ ENTRIES = (
             "approval cannot be told."
         ),
         owner="directory",
-        resolvers=(
-            "admin",
-            "project_manager",
-        ),
+        resolvers=("admin", "project_manager"),
         severity=Severity.WARNING,
         fixes=(
             Fix(FixAction.ASK, _("Match the person in both systems")),
@@ -144,10 +129,7 @@ ENTRIES = (
             "and planned work has nobody."
         ),
         owner="directory",
-        resolvers=(
-            "project_manager",
-            "practice_lead",
-        ),
+        resolvers=("project_manager", "practice_lead"),
         severity=Severity.WARNING,
         fixes=(source("psa", _("Assign somebody else in the project system")),),
         auto=Auto.NEVER,
@@ -163,10 +145,7 @@ ENTRIES = (
             "says what that costs. The client's invoice is not affected, the group's books are."
         ),
         owner="console",
-        resolvers=(
-            "controller",
-            "billing_analyst",
-        ),
+        resolvers=("controller", "billing_analyst"),
         severity=Severity.WARNING,
         fixes=(
             Fix(FixAction.ASK, _("Have the transfer rate agreed")),

@@ -37,10 +37,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("psa", _("Correct the role in the project system")), RETRY),
         auto=Auto.RECHECK,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "Neither the engagement's card nor that of the legal entity prices the role; or the project system "
             "does not know the role."
@@ -165,10 +162,7 @@ ENTRIES = (
             "invoice; the project's own figures are wrong until they agree."
         ),
         owner="contract",
-        resolvers=(
-            "billing_analyst",
-            "admin",
-        ),
+        resolvers=("billing_analyst", "admin"),
         severity=Severity.WARNING,
         fixes=(
             source("psa", _("Correct the rate, or the hours of a day, in the project system")),
@@ -192,10 +186,7 @@ ENTRIES = (
             "higher ones an additional invoice or a later start."
         ),
         owner="contract",
-        resolvers=(
-            "cfo",
-            "controller",
-        ),
+        resolvers=("cfo", "controller"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.APPROVE, _("Approve credit and new invoice, or a later start")),),
         auto=Auto.NEVER,
@@ -211,10 +202,7 @@ ENTRIES = (
             "accepts it or it is agreed again."
         ),
         owner="contract",
-        resolvers=(
-            "practice_lead",
-            "controller",
-        ),
+        resolvers=("practice_lead", "controller"),
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.APPROVE, _("Accept the rate")),),
         auto=Auto.NEVER,
@@ -230,10 +218,7 @@ ENTRIES = (
             "the project manager should talk to the client before it is exceeded."
         ),
         owner="contract",
-        resolvers=(
-            "project_manager",
-            "billing_analyst",
-        ),
+        resolvers=("project_manager", "billing_analyst"),
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.APPROVE, _("Agree a change order in time")),),
         auto=Auto.RECHECK,
@@ -249,10 +234,7 @@ ENTRIES = (
             "the next period or written down, as the contract says."
         ),
         owner="contract",
-        resolvers=(
-            "project_manager",
-            "billing_analyst",
-        ),
+        resolvers=("project_manager", "billing_analyst"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Decide by the rule of the contract")),),
         auto=Auto.RECHECK,
@@ -267,10 +249,7 @@ ENTRIES = (
             "The period ended with hours of the retainer unused. They roll over or expire, as the contract says."
         ),
         owner="contract",
-        resolvers=(
-            "project_manager",
-            "billing_analyst",
-        ),
+        resolvers=("project_manager", "billing_analyst"),
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Decide by the rule of the contract")),),
         auto=Auto.RECHECK,

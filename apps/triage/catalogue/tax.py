@@ -24,10 +24,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.REPLAY,
-        detected=(
-            Detected.RULE,
-            Detected.VENDOR,
-        ),
+        detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "Neither routing nor mapping has a tax code for the treatment, or the ERP does not know or misses the "
             "code on a line."
@@ -85,10 +82,7 @@ ENTRIES = (
             "team has found out which of the two is right."
         ),
         owner="erp",
-        resolvers=(
-            "tax",
-            "controller",
-        ),
+        resolvers=("tax", "controller"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             source("erp", _("Compare the tax codes of the lines in the ERP")),
@@ -109,10 +103,7 @@ ENTRIES = (
             "answers."
         ),
         owner="authority",
-        resolvers=(
-            "admin",
-            "tax",
-        ),
+        resolvers=("admin", "tax"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
@@ -128,10 +119,7 @@ ENTRIES = (
             "sale would be taxed at an audit."
         ),
         owner="customer",
-        resolvers=(
-            "receivables",
-            "tax",
-        ),
+        resolvers=("receivables", "tax"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             Fix(FixAction.ASK, _("Ask the client for a valid certificate")),
@@ -150,10 +138,7 @@ ENTRIES = (
             "registers or finds another way before anything is invoiced."
         ),
         owner="authority",
-        resolvers=(
-            "tax",
-            "controller",
-        ),
+        resolvers=("tax", "controller"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Have the registration clarified")),),
         auto=Auto.NEVER,
