@@ -233,3 +233,27 @@ def test_what_was_issued_and_paid_stays_quiet(bench: Bench):
         bench.poll(BILLING, ERP)
     assert (engagement.prebill.state, bench.cases(engagement.prebill.ref)) == ("paid", [])
     assert engagement.prebill.events.filter(verb="payment").count() == 1
+
+
+@pytest.mark.provokes("INV-VOIDED")
+def test_an_invoice_voided_in_the_erp_is_no_paid_one_and_is_not_billed_again(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.send()
+    ref, before = engagement.prebill.ref, bench.objects()
+    engagement.control.patch("erp", "invoice", in_erp(engagement)["id"], {"status": {"id": "V"}})
+    told(bench, lambda: bench.cases(ref) == [("INV-VOIDED", "open")], "the case")
+    assert engagement.prebill.state == "issued"
+    assert bench.added(before) == {}
+
+
+@pytest.mark.provokes("INV-EDITED")
+def test_other_lines_over_the_same_total_are_told(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.send()
+    ref, invoice = engagement.prebill.ref, in_erp(engagement)
+    lines = [line | {"description": "Something else"} for line in invoice["item"]["items"]]
+    engagement.control.patch("erp", "invoice", invoice["id"], {"item": {"items": lines}})
+    told(bench, lambda: bench.cases(ref) == [("INV-EDITED", "open")], "the case")
+    assert "Something else" in case(engagement, "INV-EDITED").reason
+    engagement.control.patch("erp", "invoice", invoice["id"], {"item": invoice["item"]})
+    told(bench, lambda: bench.cases(ref) == [("INV-EDITED", "resolved")], "it is as it was")

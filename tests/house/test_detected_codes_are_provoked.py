@@ -13,7 +13,18 @@ from tests.provoking import provoking_tests
 
 APPS = Path(__file__).resolve().parents[2] / "apps"
 #: Fixtures behind which the emulated systems answer over HTTP.
-SANDBOXED = {"bench", "served_bench", "sandbox", "netsuite", "kantata", "salesforce", "stripe", "rig", "crm"}
+SANDBOXED = {
+    "bench",
+    "served_bench",
+    "sandbox",
+    "netsuite",
+    "kantata",
+    "salesforce",
+    "stripe",
+    "rig",
+    "crm",
+    "adapter",
+}
 #: Places that speak of codes without raising them.
 SPEAKERS = ("triage", "demo", "console")
 DETECTED = sorted(code for code, item in CATALOGUE.items() if item.detected)

@@ -180,7 +180,7 @@ def payment_observed(*, ref: str, status: objects.PaymentStatus, collected: Mone
         }
         former = Payment.objects.select_for_update().filter(key=status.key).first()
         if former is not None and former.prebill_id != prebill.pk:
-            raise WrongState(_("This payment belongs to another invoice."), code="PAY-UNMATCHED")
+            raise WrongState(_("This payment belongs to another invoice."))
         news = [name for name, value in values.items() if former is None or getattr(former, name) != value]
         if not news:
             return prebill

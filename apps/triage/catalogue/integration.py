@@ -144,7 +144,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
-        detected=(),
+        detected=(Detected.POLL,),
         detection=_("A system has not been read for longer than it keeps its changes."),
         help=_(
             "Everything since the last known moment is read again; watch that the case closes within the hour."
@@ -162,7 +162,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Compare the secret on both sides, or block the sender")),),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.POLL,),
         detection=_(
             "Doors refused messages of a system for their signature or time stamp within the last hour."
         ),
@@ -196,11 +196,14 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.POLL,),
         detection=_(
             "A receiver was switched off by its own answer, or deliveries to it were given up within the last "
             "day."
         ),
-        help=_("Archived channels and expired links are the usual reason."),
+        help=_(
+            "Archived channels and expired links are the usual reason. What was given up is sent again from the list "
+            "of deliveries."
+        ),
     ),
 )
