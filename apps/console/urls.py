@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.console.audit.urls import urlpatterns as audit
+from apps.console.catalogue.urls import urlpatterns as catalogue
 from apps.console.engagements.urls import urlpatterns as engagements
 from apps.console.exceptions.urls import urlpatterns as exceptions
 from apps.console.home.urls import urlpatterns as home
@@ -12,4 +13,4 @@ from apps.console.transactions.urls import urlpatterns as transactions
 
 app_name = "console"
 
-urlpatterns = [*home, *exceptions, *transactions, *engagements, *prebills, *mappings, *audit]
+urlpatterns = [*home, *exceptions, *transactions, *engagements, *prebills, *mappings, *catalogue, *audit]

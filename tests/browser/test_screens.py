@@ -29,13 +29,15 @@ def _addresses(console) -> dict[str, str]:
         "prebills": "/prebills/",
         "prebill": f"/prebills/{firm.prebill.ref}/",
         "mappings": "/mappings/",
+        "catalogue": "/catalogue/",
+        "catalogue-code": "/catalogue/DEAL-SVC-UNMAPPED/",
         "audit": "/audit/",
     }
 
 
 SCREENS = [
     "home", "exceptions", "case", "case-technical", "transactions", "transaction", "engagements", "engagement",
-    "prebills", "prebill", "mappings", "audit",
+    "prebills", "prebill", "mappings", "catalogue", "catalogue-code", "audit",
 ]  # fmt: skip
 #: Who looks, where the desk's analyst may not.
 VIEWER = {"audit": "ada"}

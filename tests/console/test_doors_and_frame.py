@@ -12,10 +12,10 @@ from apps.console import urls
 from apps.core.errors import NotAllowed
 from tests.people import PASSWORD, stranger
 
-PLACES = {"ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1}
+PLACES = {"ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1, "code": "DEAL-TOTAL"}
 WRITES = {
     "case-take", "case-assign", "case-comment", "case-fix", "case-retry", "transaction-run", "mapping-decide",
-    "prebill-approve", "prebill-send-back", "prebill-submit",
+    "prebill-approve", "prebill-send-back", "prebill-submit", "catalogue-help",
 }  # fmt: skip
 
 

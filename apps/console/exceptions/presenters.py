@@ -1,6 +1,7 @@
 """The detail on the right: one case with what it needs to be understood and fixed.
 
-Public surface: :func:`case_page`, :func:`fix_view`, :func:`preview_view`, :func:`progress_of` and what they return.
+Public surface: :func:`case_page`, :func:`fix_view`, :func:`preview_view`, :func:`progress_of` and what they return;
+:func:`owner_words`.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
+from apps.triage.catalogue import known
+from apps.triage.help import help_for
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -146,6 +149,10 @@ class CasePage:
     fix: FixView | None
     steps: Sequence[Step]
     running: Progress | None
+    #: The firm's own words beside the catalogue's, with who wrote them and when; None where there are none.
+    help: Any = None
+    #: Whether its code has a page of its own.
+    listed: bool = False
     transaction: Any = None
     plan: Any = None
     bars: Sequence[Any] = ()
@@ -180,6 +187,8 @@ def case_page(
         fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,
         steps=_steps(case, entry) if overview else [],
         running=progress_of(case) if overview and case.mapping_id else None,
+        help=help_for(case.code, case.legal_entity_id) if overview else None,
+        listed=known(case.code),
     )
     return _with_technical(page) if tab == "technical" else page
 
@@ -204,7 +213,12 @@ def _owner(case: Any, entry: Any) -> str:
         route = organization.route(case.legal_entity_id, entry.owner)
         if route is not None:
             return route.system.name
-    return str(_OWNERS.get(entry.owner, entry.owner))
+    return owner_words(entry.owner)
+
+
+def owner_words(owner: str) -> str:
+    """Who is right about it, without a routing at hand."""
+    return str(_OWNERS.get(owner, owner))
 
 
 def _steps(case: Any, entry: Any) -> list[Step]:
