@@ -46,7 +46,8 @@ def due_date(invoice_on: date, terms: str) -> date | None:
 
 
 def invoice_posted(*, ref: str, number: str, total: Money, tax: Money | None, invoice_on: date) -> Prebill:
-    """The issuer gave the invoice its legal number. A total that is not the approved one is kept and told (``INV-TOTAL``).
+    """The issuer gave the invoice its legal number. A total that is not the approved one is kept and told (``INV-TOTAL``,
+    ``TAX-DIFF``).
 
     Said again with another total, tax or date, those are taken over: the issuer is of record.
 

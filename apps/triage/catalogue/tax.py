@@ -89,7 +89,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_(
             "The issuer's tax differs from the expected one by more than rounding while the net agrees."
         ),
