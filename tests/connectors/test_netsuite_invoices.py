@@ -116,6 +116,7 @@ def test_a_draft_sent_again_after_a_correction_holds_only_the_new_lines(netsuite
 
 @pytest.mark.provokes("CUS-CREDIT-HOLD")
 def test_a_customer_over_its_credit_limit_is_named(netsuite, erp, parties):
+    erp.settings(enforce_credit_holds=True)
     erp.patch("customer", parties["customer"], {"creditLimit": 50_000})
     with pytest.raises(AdapterError) as caught:
         netsuite.push(drafting(parties))

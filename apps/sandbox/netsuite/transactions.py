@@ -140,9 +140,9 @@ def _rate_of_exchange(account, doc: dict) -> None:
 
 
 def _credit(account, doc: dict, customer: dict, places: int) -> None:
-    """With the preference to enforce holds: a limit holds back what would exceed it, unless the hold is overridden."""
-    limit = customer.get("creditLimit")
-    if limit is None or (customer.get("creditHoldOverride") or {}).get("id") == "OFF":
+    """Where the account's preference is to enforce holds, a limit holds back what would exceed it, unless overridden."""
+    limit, enforced = customer.get("creditLimit"), account.system.setting("enforce_credit_holds", False)
+    if not enforced or limit is None or (customer.get("creditHoldOverride") or {}).get("id") == "OFF":
         return
     open_amounts = [
         _money(one.get("amountRemaining"), places)
