@@ -34,6 +34,7 @@ from psycopg import sql
 
 from benchmarks import pooler
 from pssync_console import runtime
+from tests.provoking import raised_codes
 
 BROKERS = {
     "redis": os.environ.get("TEST_REDIS_URL", "redis://127.0.0.1:6379/15"),
@@ -95,6 +96,19 @@ def pytest_runtest_makereport(item: pytest.Item) -> Iterator[None]:
         report.outcome = "failed"
         report.longrepr = f"skipped in CI, where nothing may be skipped: {report.longrepr}"
     return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Iterator[None]:
+    """A test marked as provoking a catalogue code has to see it raised."""
+    wanted = {code for marker in item.iter_markers("provokes") for code in marker.args}
+    if not wanted:
+        return (yield)
+    with raised_codes() as seen:
+        result = yield
+    if missing := sorted(wanted - seen):
+        pytest.fail(f"marked as provoking {', '.join(missing)}, which was not raised; seen: {sorted(seen)}")
+    return result
 
 
 @pytest.fixture(scope="session")

@@ -243,7 +243,7 @@ def posting_holds(engagement_key: str) -> list[str]:
 
 
 def prebill_problems(prebill_ref: str) -> list[dict[str, Any]]:
-    """What the issuer's answer was not as expected in, as problems for a plan (``INV-TOTAL``)."""
+    """What the issuer's answer was not as expected in, as problems for a plan (``INV-TOTAL``, ``TAX-DIFF``)."""
     return list(prebill(prebill_ref).alerts)
 
 

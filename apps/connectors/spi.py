@@ -11,7 +11,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Protocol, runtime_checkable
 
 from apps.canonical.objects import Canonical
@@ -182,6 +182,8 @@ class Description:
     #: a connection's ``max_concurrency`` and ``calls_per_second`` say what this account allows.
     concurrency: int = 8
     calls_per_second: float | None = None
+    #: How long the vendor tells of a change after it happened; None: whatever it holds can be asked for at any time.
+    keeps_changes: timedelta | None = None
 
 
 @dataclass(frozen=True)

@@ -34,6 +34,7 @@ SCREENS = (
         "t",
         ("transaction.view",),
     ),
+    (_LOOK_UP, gettext_lazy("Catalogue"), "console:catalogue", "book", "c", ("exception.view",)),
     (_LOOK_UP, gettext_lazy("Audit"), "console:audit", "shield-check", "u", ("audit.view",)),
 )
 

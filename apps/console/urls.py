@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from apps.console.audit.urls import urlpatterns as audit
+from apps.console.catalogue.urls import urlpatterns as catalogue
 from apps.console.engagements.urls import urlpatterns as engagements
 from apps.console.exceptions.urls import urlpatterns as exceptions
 from apps.console.home.urls import urlpatterns as home
@@ -22,6 +23,7 @@ urlpatterns = [
     *engagements,
     *prebills,
     *mappings,
+    *catalogue,
     *savedviews,
     *audit,
 ]

@@ -1,7 +1,7 @@
 """Reads of the journal: an object's history, audit search, the state of inbox, outbox and due news.
 
-Public surface: :func:`history`, :func:`audit_search`, :func:`inbox_dead`, :func:`inbox_rejects`, :func:`announced`,
-:func:`hooks_waiting`, :func:`backlog`.
+Public surface: :func:`history`, :func:`audit_search`, :func:`inbox_dead`, :func:`inbox_rejects`, :func:`rejects_since`,
+:func:`announced`, :func:`unheard`, :func:`hooks_waiting`, :func:`backlog`.
 """
 
 from __future__ import annotations
@@ -83,6 +83,23 @@ def inbox_rejects(*, source: str = "", limit: int = 50) -> list[InboxReject]:
     """Refused events, newest first."""
     rows = InboxReject.objects.order_by("-id")
     return list((rows.filter(source=source) if source else rows)[:limit])
+
+
+def rejects_since(*, source: str, reasons: Sequence[str], since: datetime) -> int:
+    """How many events of a source were refused for one of these reasons; the count stops at 1,001."""
+    return bounded(InboxReject.objects.filter(source=source, reason__in=list(reasons), created_at__gte=since))
+
+
+def unheard(*, since: datetime) -> list[tuple[str, str]]:
+    """Receivers of announcements, by name, that were switched off by their own answer or for which deliveries were given up
+    since then, with the reason."""
+    found = {
+        row.name: row.disabled_reason
+        for row in Subscription.objects.filter(active=False).exclude(disabled_reason="")
+    }
+    given_up = Delivery.objects.filter(dead_at__gte=since, subscription__active=True).order_by("dead_at")
+    found |= dict(given_up.values_list("subscription__name", "last_error"))
+    return sorted(found.items())
 
 
 def announced(*, subject: str = "", type: str = "", limit: int = 50) -> Sequence[Outbox]:

@@ -97,9 +97,10 @@ def billing_observe(
 def billing_ready(transaction: Transaction, *, engagement_key: str) -> Result:
     mappings.hold_unconfirmed(engagement_key)
     items = billing.readiness(engagement_key)
+    found = [*billing.problems(items), *billing.limits(engagement_key, items)]
     prebill = billing.prebill_draft(engagement_key=engagement_key)
     message = f"Drafted on {prebill.ref}." if prebill else "Nothing new to bill."
-    return Result(message, problems=tuple(Problem(**problem) for problem in billing.problems(items)))
+    return Result(message, problems=tuple(Problem(**problem) for problem in found))
 
 
 def invoice_posted(transaction: Transaction, *, ref: str, system_id: int) -> Result:

@@ -22,7 +22,7 @@ from apps.connectors.spi import AdapterError, ErrorKind, Page
 from apps.core import clock, correlation
 from apps.core.errors import AppError
 from apps.journal import services as journal
-from apps.sync import queue
+from apps.sync import queue, watching
 from apps.sync.flows.delivery import READ_IN_FULL_EVERY
 from apps.sync.models import PollCursor, Transaction
 
@@ -40,10 +40,12 @@ UPDATE sync_pollcursor SET due_at = now() + make_interval(secs => %s) WHERE id I
 
 
 def poll_due() -> int:
-    """Poll every object type that is due; then ask for dated instalments that fell due and for daily readings.
+    """Look at the connections themselves, poll every object type that is due, then ask for dated instalments that fell due
+    and for daily readings.
 
     Returns changes found."""
     ensure_cursors()
+    watching.watch()
     with connection.cursor() as cursor:
         cursor.execute(_CLAIM, [settings.SYNC_POLL_SECONDS])
         ids = [row[0] for row in cursor.fetchall()]

@@ -19,6 +19,7 @@ from apps.journal import counters
 from apps.journal.transitions import Arrows
 from apps.triage import rollups
 from apps.triage.catalogue import Exposure, Severity
+from apps.triage.help import HelpText  # noqa: F401 - a table of this room
 from apps.triage.states import GROUP_ARROWS, HIDDEN, GroupState, Treatment
 
 #: How many cases of each state, severity and code, for the lists' facets.

@@ -296,7 +296,7 @@ STORIES: list[tuple[Story, set[str]]] = [
     (signed_time_deleted, {"TIME-EDITED"}),
     (signed_time_deleted_and_back, set()),
     (from_another_draft_under_the_cap, {"CAP-EXCEEDED"}),
-    (signed_elsewhere, set()),
+    (signed_elsewhere, {"CAP-NEAR"}),
     (signed_and_moved_away, {"TIME-EDITED"}),
 ]
 
@@ -323,7 +323,8 @@ def test_the_look_ahead_tells_what_readiness_tells_afterwards(story: Story, code
     for entry in entries:
         services.time_observe(entry=entry)
     services.sources_gone(engagement_key=key, keys=gone)
-    found = services.problems(services.readiness(key))
+    results = services.readiness(key)
+    found = [*services.problems(results), *services.limits(key, results)]
     assert told == found
     assert {problem["code"] for problem in found} == codes
 

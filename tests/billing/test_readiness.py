@@ -171,7 +171,7 @@ def test_time_is_priced_at_the_rate_of_its_day_and_rounded_per_entry():
     ("fields", "code", "says"),
     [
         ({"role": "Wizard"}, "RES-ROLE-NO-RATE", "No rate card in effect names Wizard."),
-        ({"worked_on": date(2026, 9, 1)}, "RATE-GAP", "Manager has no rate on 2026-09-01"),
+        ({"worked_on": date(2026, 9, 1)}, "TIME-OUTSIDE", "before the engagement begins on 2026-09-15"),
         ({"service_code": "NEW-1"}, "BILL-RULE-MISSING", "no billing rule for “NEW-1”"),
         ({"status": "submitted", "approved_at": None}, "TIME-UNAPPROVED", "7.5 hours of ben on 2026-10-05"),
     ],
@@ -182,6 +182,51 @@ def test_time_that_cannot_be_billed_says_why(fields, code, says):
     problems = services.problems(services.readiness(key))
     assert [problem["code"] for problem in problems] == [code]
     assert says in problems[0]["reason"]
+
+
+def test_work_before_the_first_rate_says_when_it_begins():
+    firm = world.firm()
+    key = world.time_and_materials(firm, rate("Director", "285"))
+    commercial.entity_ratecard_set(
+        legal_entity=firm.entity,
+        name="From November",
+        currency="GBP",
+        lines=[rate("Manager", "195")],
+        effective_from=date(2026, 11, 1),
+    )
+    services.time_observe(entry=world.hours(key))
+    [problem] = services.problems(services.readiness(key))
+    assert problem["code"] == "RATE-GAP"
+    assert "Manager has no rate on 2026-10-05" in problem["reason"]
+
+
+def test_the_second_entry_of_the_same_text_is_not_billed_until_it_is_looked_at():
+    key = world.time_and_materials(world.firm())
+    for number in (1, 2, 3):
+        services.time_observe(entry=world.hours(key, number, notes="Workshop" if number < 3 else ""))
+    results = services.readiness(key)
+    assert [problem["code"] for problem in services.problems(results)] == ["TIME-DUP"]
+    assert {one.source_key: one.ready for one in results} == {
+        "psa:time:1": True,
+        "psa:time:2": False,
+        "psa:time:3": True,
+    }
+    services.prebill_draft(engagement_key=key)
+    assert [one["code"] for one in services.problems(services.readiness(key))] == ["TIME-DUP"], (
+        "also once drafted"
+    )
+    services.time_observe(entry=world.hours(key, 2, notes="Workshop, second half"))
+    assert services.problems(services.readiness(key)) == []
+
+
+def test_another_rate_in_the_project_system_is_told_and_holds_nothing():
+    key = world.time_and_materials(world.firm())
+    services.time_observe(entry=world.hours(key, rate=money("200")))
+    results = services.readiness(key)
+    [problem] = services.problems(results)
+    assert (problem["code"], problem["params"]["held"], results[0].ready) == ("RATE-MISMATCH", "0", True)
+    services.time_observe(entry=world.hours(key, rate=money("195")))
+    assert services.problems(services.readiness(key)) == []
 
 
 def test_an_unknown_rate_is_unknown_and_never_zero():

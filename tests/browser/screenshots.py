@@ -57,6 +57,8 @@ SCREENS: dict[str, Callable[[Page], object]] = {
     "prebills": lambda page: page.goto("/prebills/"),
     "prebill": lambda page: open_first(page, "/prebills/", "a[href^='/prebills/PB']"),
     "mappings": lambda page: page.goto("/mappings/"),
+    "catalogue": lambda page: page.goto("/catalogue/"),
+    "catalogue-code": lambda page: page.goto("/catalogue/CAP-EXCEEDED/"),
 }
 """Name of the picture: how to come to what it shows."""
 

@@ -33,13 +33,16 @@ def _addresses(console) -> dict[str, str]:
         "prebills": "/prebills/",
         "prebill": f"/prebills/{firm.prebill.ref}/",
         "mappings": "/mappings/",
+        "catalogue": "/catalogue/",
+        "catalogue-code": "/catalogue/DEAL-SVC-UNMAPPED/",
         "audit": "/audit/",
     }
 
 
 SCREENS = [
     "home", "exceptions", "cases", "case", "case-decide", "jobs", "job", "case-technical",
-    "transactions", "transaction", "engagements", "engagement", "prebills", "prebill", "mappings", "audit",
+    "transactions", "transaction", "engagements", "engagement", "prebills", "prebill", "mappings",
+    "catalogue", "catalogue-code", "audit",
 ]  # fmt: skip
 #: Who looks, where the desk's analyst may not.
 VIEWER = {"audit": "ada"}

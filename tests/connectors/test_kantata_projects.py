@@ -196,6 +196,7 @@ def test_a_project_that_is_not_there_is_not_found(kantata):
         assert list(kantata.find(object_type="engagement", by=by, value=value)) == []
 
 
+@pytest.mark.provokes("CUS-CURRENCY")
 def test_a_currency_the_account_does_not_have_is_named(kantata):
     body = engagement(currency="BRL", budget={"amount": "1.00", "currency": "BRL"})
     with pytest.raises(AdapterError) as caught:
@@ -250,12 +251,30 @@ def test_acceptance_is_read_from_the_fields_the_account_uses(sandbox, psa, kanta
     assert (found.body.status, found.body.evidence) == ("accepted", "CERT-9")
 
 
+@pytest.mark.provokes("PRJ-CLOSED")
 def test_a_milestone_of_an_archived_project_is_refused_by_name(kantata, psa):
     project = kantata.push(project_push()).external_id
     psa.patch("workspaces", project, {"archived": True})
     with pytest.raises(AdapterError) as caught:
         kantata.push(milestone_push(project))
     assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "PRJ-CLOSED")
+
+
+@pytest.mark.provokes("RATE-STALE")
+def test_a_rate_card_that_is_gone_is_named(kantata):
+    with pytest.raises(AdapterError) as caught:
+        kantata.push(project_push(refs={"rate_card": "4711"}))
+    assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "RATE-STALE")
+
+
+@pytest.mark.provokes("TIME-LATE")
+def test_a_date_in_a_locked_period_is_named(kantata, psa):
+    project = kantata.push(project_push()).external_id
+    refusal = {"errors": [{"type": "validation", "message": "Date is locked", "field": "date_to_invoice"}]}
+    psa.fault("status", method="POST", path="/billing_milestones", status=422, body=refusal)
+    with pytest.raises(AdapterError) as caught:
+        kantata.push(milestone_push(project))
+    assert (caught.value.code, caught.value.field) == ("TIME-LATE", "due_on")
 
 
 def test_a_milestone_without_its_project_is_never_sent(kantata, psa):

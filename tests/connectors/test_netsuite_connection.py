@@ -51,6 +51,7 @@ def test_an_expired_token_is_renewed_once_and_the_call_goes_on(netsuite, erp):
     assert [call["status"] for call in erp.requests(path=SUITEQL)] == [200, 401, 200]
 
 
+@pytest.mark.provokes("INT-RATE")
 def test_too_many_requests_ask_for_a_pause(netsuite, erp):
     erp.fault("status", path=SUITEQL, status=429)
     with pytest.raises(AdapterError) as caught:

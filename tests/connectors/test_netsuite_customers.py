@@ -311,6 +311,7 @@ def test_a_new_billing_address_leaves_the_other_addresses_of_the_customer_alone(
     assert netsuite.probe(change).external_id == one
 
 
+@pytest.mark.provokes("INT-LOCK")
 def test_an_update_of_a_record_somebody_changed_meanwhile_is_a_conflict(netsuite, erp):
     one = netsuite.push(creation()).external_id
     change = creation(
@@ -322,6 +323,7 @@ def test_an_update_of_a_record_somebody_changed_meanwhile_is_a_conflict(netsuite
     assert erp.requests(method="PATCH") == []
 
 
+@pytest.mark.provokes("CUS-DUP")
 def test_a_customer_of_the_same_name_is_a_duplicate_case(netsuite, sandbox):
     sandbox.control.seed({"erp": {"customer": [customer()]}})
     with pytest.raises(AdapterError) as caught:
@@ -329,6 +331,7 @@ def test_a_customer_of_the_same_name_is_a_duplicate_case(netsuite, sandbox):
     assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "CUS-DUP")
 
 
+@pytest.mark.provokes("CUS-CURRENCY")
 def test_a_currency_the_account_does_not_have_is_named(netsuite, erp):
     with pytest.raises(AdapterError) as caught:
         netsuite.push(creation(canonical(currency="BRL")))

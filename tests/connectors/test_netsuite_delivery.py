@@ -102,12 +102,14 @@ def test_an_update_touches_the_named_fields_of_a_project(netsuite, erp, buyer):
     assert (record["projectedEndDate"], record["companyName"]) == ("2027-06-30", "ERP roll-out")
 
 
+@pytest.mark.provokes("CUS-LE-NOT-ENABLED")
 def test_a_project_in_a_subsidiary_the_customer_is_not_enabled_for_is_refused(netsuite, buyer):
     with pytest.raises(AdapterError) as caught:
         netsuite.push(project_push(buyer, settings={"subsidiary": "2"}))
     assert (caught.value.kind, caught.value.code) == (ErrorKind.REJECTED, "CUS-LE-NOT-ENABLED")
 
 
+@pytest.mark.provokes("PRJ-DUP")
 def test_a_second_project_of_one_name_is_a_duplicate_project(netsuite, buyer):
     netsuite.push(project_push(buyer))
     with pytest.raises(AdapterError) as caught:
@@ -180,6 +182,7 @@ def test_a_billing_rule_bills_an_item_found_by_its_name(netsuite, erp, buyer):
     assert len(erp.records("chargeRule")) == 1
 
 
+@pytest.mark.provokes("DEAL-SVC-UNMAPPED")
 @pytest.mark.parametrize("code", ["SVC-NONE", ""])
 def test_a_billing_rule_without_an_item_is_an_unmapped_service(netsuite, erp, buyer, code):
     project = netsuite.push(project_push(buyer)).external_id

@@ -114,6 +114,35 @@ def test_a_draft_sent_again_after_a_correction_holds_only_the_new_lines(netsuite
     assert netsuite.probe(corrected).external_id == outcome.external_id
 
 
+@pytest.mark.provokes("CUS-CREDIT-HOLD")
+def test_a_customer_over_its_credit_limit_is_named(netsuite, erp, parties):
+    erp.settings(enforce_credit_holds=True)
+    erp.patch("customer", parties["customer"], {"creditLimit": 50_000})
+    with pytest.raises(AdapterError) as caught:
+        netsuite.push(drafting(parties))
+    assert (caught.value.code, caught.value.field) == ("CUS-CREDIT-HOLD", "customer_key")
+    erp.patch("customer", parties["customer"], {"creditHoldOverride": {"id": "OFF"}})
+    assert netsuite.push(drafting(parties)).external_id
+
+
+@pytest.mark.provokes("INV-ACCOUNT")
+def test_an_item_without_an_income_account_is_named(netsuite, erp, parties):
+    erp.patch("serviceSaleItem", "41", {"incomeAccount": None})
+    with pytest.raises(AdapterError) as caught:
+        netsuite.push(drafting(parties))
+    assert caught.value.code == "INV-ACCOUNT"
+
+
+@pytest.mark.provokes("INV-FX")
+def test_a_currency_without_a_rate_of_the_day_is_named(netsuite, erp, parties):
+    erp.patch("currency", "2", {"exchangeRate": 0})
+    erp.patch("customer", parties["customer"], {"currencyList": {"items": [{"currency": {"id": "2"}}]}})
+    dollars = invoice(line("1", "500.00", currency="USD"), currency="USD")
+    with pytest.raises(AdapterError) as caught:
+        netsuite.push(drafting(parties, dollars, settings={"currency_id": "2"}))
+    assert caught.value.code == "INV-FX"
+
+
 def test_posting_gives_the_number_and_the_total_with_tax(netsuite, erp, parties):
     one = netsuite.push(drafting(parties)).external_id
     assert netsuite.probe(posting(one)) is None
@@ -208,6 +237,7 @@ def refusal(netsuite, push: Push) -> tuple[str, str]:
     return caught.value.code, caught.value.field
 
 
+@pytest.mark.provokes("INV-PERIOD")
 def test_a_closed_period_is_named(netsuite, erp, parties):
     today = clock.now().date()
     [period] = [
@@ -218,6 +248,7 @@ def test_a_closed_period_is_named(netsuite, erp, parties):
     assert erp.records("invoice") == []
 
 
+@pytest.mark.provokes("DEAL-SVC-INACTIVE")
 def test_an_inactive_item_is_named(netsuite, parties):
     assert refusal(netsuite, drafting(parties, invoice(line("1", "5.00", code="42")))) == (
         "DEAL-SVC-INACTIVE",
@@ -236,10 +267,12 @@ def test_a_currency_the_customer_is_not_billed_in_is_named(netsuite, parties):
     assert refusal(netsuite, drafting(parties, body))[0] == "CUS-CURRENCY"
 
 
+@pytest.mark.provokes("CUS-LE-NOT-ENABLED")
 def test_a_subsidiary_the_customer_is_not_enabled_for_is_named(netsuite, parties):
     assert refusal(netsuite, drafting(parties, settings={"subsidiary": "2"}))[0] == "CUS-LE-NOT-ENABLED"
 
 
+@pytest.mark.provokes("TAX-CODE", "TAX-SUB")
 def test_a_missing_tax_code_and_a_foreign_one_are_told_apart(netsuite, erp, parties):
     erp.settings(tax_code_required=True)
     assert refusal(netsuite, drafting(parties, settings={"tax_code_id": ""}))[0] == "TAX-CODE"
@@ -252,6 +285,7 @@ def test_a_tax_code_of_one_line_goes_before_the_one_of_all(netsuite, erp, partie
     assert erp.record("invoice")["taxTotal"] == 20
 
 
+@pytest.mark.provokes("CUS-INACTIVE")
 def test_an_inactive_customer_is_named(netsuite, erp, parties):
     erp.patch("customer", parties["customer"], {"isInactive": True})
     assert refusal(netsuite, drafting(parties)) == ("CUS-INACTIVE", "customer_key")

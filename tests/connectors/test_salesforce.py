@@ -403,6 +403,7 @@ def test_a_probe_of_a_later_status_is_not_satisfied_by_an_earlier_one(adapter, d
     assert adapter.probe(status_push(deal, invoice_status="paid")) is None
 
 
+@pytest.mark.provokes("CUS-AMBIG-EXTID")
 def test_two_records_of_one_external_id_are_a_case_for_a_person(sandbox, crm, adapter, deal):
     rows = [{"Engagement_Key__c": "ENG-2026-000042", "Status__c": "x"} for _ in range(2)]
     sandbox.control.seed({"crm": {"Eng_Status__c": rows}})
@@ -431,6 +432,7 @@ def test_the_erp_id_of_a_customer_is_written_back(crm, adapter, deal):
     assert adapter.probe(ref_push(deal)) is not None
 
 
+@pytest.mark.provokes("INT-LOCK")
 def test_an_account_changed_since_we_read_it_is_a_conflict(crm, adapter, deal):
     seen = (clock.now() - timedelta(days=1)).isoformat()
     with pytest.raises(AdapterError) as caught:

@@ -6,6 +6,7 @@ import json
 import time
 import uuid
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date, timedelta
 
 import pytest
@@ -252,6 +253,25 @@ def test_two_objects_of_one_key_are_a_case_for_a_person(sandbox, adapter):
     assert sorted(caught.value.details["ids"]) == ["cus_0", "cus_1"]
 
 
+@pytest.mark.provokes("INV-DUP")
+def test_two_requests_of_one_key_are_a_case_for_a_person(sandbox, adapter):
+    customer = adapter.push(customer_push()).external_id
+    push = invoice_push(customer)
+    for _ in range(2):  # as two workers made it, each with its own idempotency key
+        adapter.push(replace(push, idempotency_key=uuid.uuid4().hex))
+    with pytest.raises(AdapterError) as caught:
+        adapter.probe(push)
+    assert caught.value.code == "INV-DUP"
+    assert len(caught.value.details["ids"]) == 2
+
+
+@pytest.mark.provokes("INV-DELIVERY")
+def test_an_address_that_cannot_be_mailed_to_is_refused(adapter):
+    with pytest.raises(AdapterError) as caught:
+        adapter.push(customer_push(email="accounts at northwind"))
+    assert (caught.value.code, caught.value.field) == ("INV-DELIVERY", "email")
+
+
 def test_finalizing_twice_is_done_once_and_no_error(adapter, draft):
     customer, invoice = draft
     adapter.push(line_push(customer, invoice))
@@ -308,7 +328,14 @@ def test_an_invoice_and_a_customer_are_found_by_our_key(adapter, draft):
             ErrorKind.REJECTED,
             "CUS-TAXID-INVALID",
         ),
-        (400, {"code": "parameter_unknown", "param": "nope"}, {}, ErrorKind.CONTRACT_DRIFT, "INT-SCHEMA"),
+        pytest.param(
+            400,
+            {"code": "parameter_unknown", "param": "nope"},
+            {},
+            ErrorKind.CONTRACT_DRIFT,
+            "INT-SCHEMA",
+            marks=pytest.mark.provokes("INT-SCHEMA"),
+        ),
         (
             409,
             {"type": "idempotency_error", "code": "idempotency_key_in_use"},

@@ -13,7 +13,7 @@ from apps.core.errors import NotAllowed
 from tests.people import PASSWORD, stranger
 
 PLACES = {
-    "ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1, "view_id": 1, "kind": "csv",
+    "ref": "EX-1", "key": "ENG-1", "mapping_id": 1, "attempt_id": 1, "view_id": 1, "kind": "csv", "code": "DEAL-TOTAL",
     "group_id": 1, "verb": "acknowledge", "token": "3f0c9a52-0000-4000-8000-000000000000",
 }  # fmt: skip
 WRITES = {
@@ -21,7 +21,7 @@ WRITES = {
     "job-plan",
     "job-run", "job-stop", "job-drop", "transaction-run", "view-save", "view-delete",
     "cause", "cause-merge", "cause-unmerge", "undo",
-    "mapping-decide", "prebill-approve", "prebill-send-back", "prebill-submit",
+    "mapping-decide", "prebill-approve", "prebill-send-back", "prebill-submit", "catalogue-help",
 }  # fmt: skip
 
 

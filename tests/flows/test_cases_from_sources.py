@@ -76,6 +76,7 @@ class Engagement:
         return self.bench.transaction("invoice", self.prebill.ref, flow)
 
 
+@pytest.mark.provokes("MS-NO-EVIDENCE")
 def test_an_acceptance_without_evidence_waits_for_the_certificate(bench: Bench):
     engagement = Engagement(bench)
     engagement.accept(certificate="")
@@ -86,6 +87,7 @@ def test_an_acceptance_without_evidence_waits_for_the_certificate(bench: Bench):
     assert billing.canonical_invoice(engagement.prebill.ref).net == Money.of("9000", "GBP")
 
 
+@pytest.mark.provokes("AMD-UNAPPROVED")
 def test_terms_changed_after_set_up_wait_for_an_amendment(bench: Bench):
     engagement = Engagement(bench)
     before = bench.objects()
@@ -108,6 +110,7 @@ def test_terms_changed_after_set_up_wait_for_an_amendment(bench: Bench):
     assert bench.added(before) == {}
 
 
+@pytest.mark.provokes("CUS-DUP")
 def test_two_records_of_one_tax_id_are_never_chosen_between(bench: Bench):
     tax_id = "GB980780684"
     twins = [
@@ -154,6 +157,7 @@ def test_two_records_of_one_tax_id_are_never_chosen_between(bench: Bench):
     assert bench.objects()["erp customer"] == before["erp customer"] - 1, "linked, not created"
 
 
+@pytest.mark.provokes("INV-PERIOD")
 def test_a_closed_period_waits_for_the_controller(bench: Bench):
     engagement = Engagement(bench)
     engagement.accept()
@@ -176,6 +180,7 @@ def test_a_closed_period_waits_for_the_controller(bench: Bench):
     assert engagement.prebill.state == "issued"
 
 
+@pytest.mark.provokes("PAY-SHORT")
 def test_a_short_payment_is_a_case_until_the_rest_is_paid(bench: Bench):
     engagement = Engagement(bench)
     request = engagement.send()
@@ -190,6 +195,7 @@ def test_a_short_payment_is_a_case_until_the_rest_is_paid(bench: Bench):
     assert engagement.prebill.state == "paid"
 
 
+@pytest.mark.provokes("INV-UNKNOWN")
 def test_an_invoice_whose_answers_are_lost_stands_once_in_every_system(bench: Bench):
     engagement = Engagement(bench)
     before = bench.objects()

@@ -103,6 +103,7 @@ def test_a_draft_of_which_everything_was_deleted_is_void_and_rejected_in_the_erp
     assert rejected["approvalStatus"]["id"] == "3"
 
 
+@pytest.mark.provokes("TIME-EDITED")
 def test_an_entry_deleted_after_billing_is_a_case_and_changes_nothing(bench: Bench):
     engagement = Engagement(bench, "8")
     engagement.approve()
@@ -134,6 +135,7 @@ def test_a_deletion_that_no_event_told_is_found_by_the_daily_reading(bench: Benc
         bench.control.settings("psa", subscribed_events=True)
 
 
+@pytest.mark.provokes("PRJ-PARTIAL")
 def test_a_project_that_is_not_shown_any_more_takes_nothing_off_a_draft(bench: Bench):
     """Rights that were taken away look like a project without time: nobody has deleted anything."""
     engagement = Engagement(bench, "8", "4")
@@ -176,6 +178,7 @@ def milestone(bench: Bench) -> tuple[str, str]:
     return commercial.engagement_by_deal(f"crm:{deal_id}").key, title
 
 
+@pytest.mark.provokes("MS-CHANGED")
 def test_a_deleted_milestone_leaves_the_draft_and_a_person_is_told_what_the_contract_says(bench: Bench):
     key, title = milestone(bench)
     [prebill] = [one for one in acts.prebills() if one.engagement_key == key]

@@ -208,6 +208,7 @@ def test_rubbish_with_a_good_signature_is_never_a_500(bench: Bench):
 # ---- half-known ------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.provokes("DEAL-INCOMPLETE")
 def test_a_half_known_deal_creates_nothing_until_the_crm_is_corrected(bench: Bench):
     before = bench.objects()
     deal_id, event_id = closed(bench, HALF_KNOWN)
@@ -241,6 +242,7 @@ def test_a_half_known_deal_creates_nothing_until_the_crm_is_corrected(bench: Ben
     assert bench.added(before)["erp job"] == 1
 
 
+@pytest.mark.provokes("CUS-ADDRESS")
 def test_an_account_without_an_address_is_a_case_until_the_account_is_corrected(bench: Bench):
     before = bench.objects()
     account = bench.account(BillingStreet=None, BillingCity=None)

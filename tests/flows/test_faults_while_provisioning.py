@@ -238,6 +238,7 @@ def test_a_401_on_a_write_is_answered_with_a_fresh_token(bench: Bench):
     assert outcomes(bench, deal_id, "erp.project") == ["succeeded"]
 
 
+@pytest.mark.provokes("INT-PERM")
 def test_a_missing_permission_waits_for_the_administrator(bench: Bench):
     before = bench.objects()
     bench.control.fault("psa", "status", method="POST", path="/workspaces", status=403, times=None)
@@ -255,6 +256,7 @@ def test_a_missing_permission_waits_for_the_administrator(bench: Bench):
     assert bench.cases(f"crm:{deal_id}") == [("INT-PERM", "resolved")]
 
 
+@pytest.mark.provokes("INT-AUTH")
 def test_a_revoked_key_holds_until_it_is_renewed(bench: Bench):
     before = bench.objects()
     bench.control.expire_tokens("billing")

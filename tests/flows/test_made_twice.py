@@ -61,6 +61,7 @@ def case(key: str) -> Any:
     return triage.cases(EVERYTHING).filter(subject_key=key).latest("id")
 
 
+@pytest.mark.provokes("PRJ-DUP")
 def test_a_project_made_twice_is_a_case_within_one_poll_and_closed_when_one_is_put_away(bench: Bench):
     row, (ours, twin) = made_twice(bench, "/workspaces", "workspaces")
     assert bench.cases(row.key) == []

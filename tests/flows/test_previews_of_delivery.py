@@ -123,6 +123,7 @@ def test_what_the_step_itself_finds_counts_and_is_told_once(bench: Bench):
     assert [problem["code"] for problem in last.problems] == ["MS-NO-EVIDENCE"]
 
 
+@pytest.mark.provokes("TAX-CODE")
 @pytest.mark.usefixtures("untaxed")
 def test_a_missing_tax_code_is_mapped_in_place_by_two_people(bench: Bench):
     abroad = {"BillingCountryCode": "US", "BillingState": "NY", "BillingPostalCode": "10001"}

@@ -154,6 +154,7 @@ def test_terms_that_come_after_the_set_up_hold_the_later_invoice(bench: Bench):
     released(sold)
 
 
+@pytest.mark.provokes("CUS-TERMS", "MAP-UNCONFIRMED")
 def test_terms_mapped_while_the_draft_is_signed_stop_it_before_posting(bench: Bench):
     terms = Terms(bench, 19)
     sold = Sold(bench, "")

@@ -60,6 +60,7 @@ def case(engagement: Engagement, code: str) -> Case:
     return found
 
 
+@pytest.mark.provokes("INV-TOTAL")
 def test_another_total_than_the_approved_one_is_not_asked_for(bench: Bench):
     engagement = Engagement(bench)
     engagement.accept()
@@ -80,6 +81,7 @@ def test_another_total_than_the_approved_one_is_not_asked_for(bench: Bench):
     assert billing.canonical_invoice(ref).total == Money.of("10800", "GBP")
 
 
+@pytest.mark.provokes("TAX-DIFF")
 def test_a_tax_that_was_not_approved_is_not_asked_for(bench: Bench):
     engagement = Engagement(bench)
     engagement.accept()
@@ -91,7 +93,7 @@ def test_a_tax_that_was_not_approved_is_not_asked_for(bench: Bench):
     )
     engagement.approve()
     bench.settle()
-    assert bench.cases(engagement.prebill.ref) == [("INV-TOTAL", "open")]
+    assert bench.cases(engagement.prebill.ref) == [("TAX-DIFF", "open")]
     assert requests(engagement) == []
 
 
@@ -131,6 +133,7 @@ def test_an_invoice_is_not_paid_while_the_erp_has_something_open(bench: Bench):
     assert bench.cases(ref) == [("INV-TOTAL", "resolved")]
 
 
+@pytest.mark.provokes("PAY-OUTSIDE")
 def test_an_invoice_is_not_paid_while_the_platform_still_asks_for_it(bench: Bench):
     engagement = Engagement(bench)
     request = engagement.send()
@@ -166,6 +169,7 @@ def bounced(engagement: Engagement) -> None:
     engagement.control.delete("erp", "customerPayment", payment["id"])
 
 
+@pytest.mark.provokes("PAY-REVERSED")
 def test_a_payment_taken_back_opens_the_invoice_again_and_is_never_applied_again_by_itself(bench: Bench):
     engagement = Engagement(bench)
     bench.control.pay(engagement.send())
@@ -230,3 +234,27 @@ def test_what_was_issued_and_paid_stays_quiet(bench: Bench):
         bench.poll(BILLING, ERP)
     assert (engagement.prebill.state, bench.cases(engagement.prebill.ref)) == ("paid", [])
     assert engagement.prebill.events.filter(verb="payment").count() == 1
+
+
+@pytest.mark.provokes("INV-VOIDED")
+def test_an_invoice_voided_in_the_erp_is_no_paid_one_and_is_not_billed_again(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.send()
+    ref, before = engagement.prebill.ref, bench.objects()
+    engagement.control.patch("erp", "invoice", in_erp(engagement)["id"], {"status": {"id": "V"}})
+    told(bench, lambda: bench.cases(ref) == [("INV-VOIDED", "open")], "the case")
+    assert engagement.prebill.state == "issued"
+    assert bench.added(before) == {}
+
+
+@pytest.mark.provokes("INV-EDITED")
+def test_other_lines_over_the_same_total_are_told(bench: Bench):
+    engagement = Engagement(bench)
+    engagement.send()
+    ref, invoice = engagement.prebill.ref, in_erp(engagement)
+    lines = [line | {"description": "Something else"} for line in invoice["item"]["items"]]
+    engagement.control.patch("erp", "invoice", invoice["id"], {"item": {"items": lines}})
+    told(bench, lambda: bench.cases(ref) == [("INV-EDITED", "open")], "the case")
+    assert "Something else" in case(engagement, "INV-EDITED").reason
+    engagement.control.patch("erp", "invoice", invoice["id"], {"item": invoice["item"]})
+    told(bench, lambda: bench.cases(ref) == [("INV-EDITED", "resolved")], "it is as it was")

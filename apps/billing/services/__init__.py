@@ -16,7 +16,7 @@ from apps.billing.services.prebills import (
     prebill_submit,
 )
 from apps.billing.services.predicates import ItemReadiness, Predicate, problems
-from apps.billing.services.readiness import readiness
+from apps.billing.services.readiness import limits, readiness
 from apps.billing.services.totals import total_problem
 
 __all__ = [
@@ -30,6 +30,7 @@ __all__ = [
     "invoice_issued",
     "invoice_posted",
     "lift_hold",
+    "limits",
     "milestone_key",
     "milestone_observe",
     "opening_set",

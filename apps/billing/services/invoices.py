@@ -46,7 +46,8 @@ def due_date(invoice_on: date, terms: str) -> date | None:
 
 
 def invoice_posted(*, ref: str, number: str, total: Money, tax: Money | None, invoice_on: date) -> Prebill:
-    """The issuer gave the invoice its legal number. A total that is not the approved one is kept and told (``INV-TOTAL``).
+    """The issuer gave the invoice its legal number. A total that is not the approved one is kept and told (``INV-TOTAL``,
+    ``TAX-DIFF``).
 
     Said again with another total, tax or date, those are taken over: the issuer is of record.
 
@@ -180,7 +181,7 @@ def payment_observed(*, ref: str, status: objects.PaymentStatus, collected: Mone
         }
         former = Payment.objects.select_for_update().filter(key=status.key).first()
         if former is not None and former.prebill_id != prebill.pk:
-            raise WrongState(_("This payment belongs to another invoice."), code="PAY-UNMATCHED")
+            raise WrongState(_("This payment belongs to another invoice."))
         news = [name for name, value in values.items() if former is None or getattr(former, name) != value]
         if not news:
             return prebill

@@ -151,7 +151,10 @@ def _accounts_of(entry: objects.TimeEntry) -> tuple[BillingAccount, str]:
 def take_word(item: BillableItem, word: Word, *, by: Any = None) -> bool:
     """Keep what the source says about an item; False when it was known. The caller holds the account's lock."""
     parts = item.parts.select_related("prebill") if item.pk else BillableItem.objects.none()
+    before = item.source
     verdict = observed.heard(item, parts, word)
+    if verdict is Verdict.KNOWN and item.source is not before:
+        item.save(update_fields=["source"])
     if verdict is Verdict.TOLD:
         item.save(update_fields=["source", "blockers"])
     elif verdict is Verdict.NEW:

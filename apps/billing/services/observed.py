@@ -54,6 +54,8 @@ class Word:
     why: str
     state: ItemState | None = None
     out: str = ""
+    #: Parts of ``said`` that are no news of the work, but are kept as they are now while the item is open.
+    beside: tuple[str, ...] = ()
 
 
 def heard(item: BillableItem, parts: Iterable[BillableItem], word: Word) -> Verdict:
@@ -62,6 +64,8 @@ def heard(item: BillableItem, parts: Iterable[BillableItem], word: Word) -> Verd
     here = item.engagement_key == word.engagement_key
     edited = item.source.get("edited")
     if here and item.source_digest == word.digest and not edited:
+        if item.state in (ItemState.PENDING, ItemState.READY):
+            _keep_beside(item, word)
         return Verdict.KNOWN
     bill = next((one.prebill for one in (item, *parts) if _is_signed(one)), None)
     if bill is None:
@@ -72,6 +76,12 @@ def heard(item: BillableItem, parts: Iterable[BillableItem], word: Word) -> Verd
         return Verdict.KNOWN
     _mark(item, bill, word)
     return Verdict.TOLD
+
+
+def _keep_beside(item: BillableItem, word: Word) -> None:
+    now = {name: word.said[name] for name in word.beside}
+    if any(item.source.get(name) != value for name, value in now.items()):
+        item.source = {**item.source, **now}
 
 
 def _is_signed(item: BillableItem) -> bool:
@@ -181,6 +191,7 @@ def time_word(
         why=_("The time entry was changed at its source."),
         state=ItemState.PENDING if wanted else ItemState.EXCLUDED,
         out="" if wanted else _("Not billable at its source."),
+        beside=("rate", "notes"),
     )
 
 

@@ -14,7 +14,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.billing.models import BillableItem, BillingAccount, ItemKind, ItemState, PrebillLine
-from apps.billing.services import observed, predicates, readiness
+from apps.billing.services import observed, predicates, readiness, timesheets
 from apps.billing.services.observed import Verdict, Word
 from apps.billing.services.predicates import Facts
 from apps.canonical import objects
@@ -120,13 +120,20 @@ class _Ahead:
             self._rates,
             seen.cap,
             seen.account.opening_billed + sum(self.on_bills.values(), Decimal(0)),
+            frozenset(
+                timesheets.identity(item.person, item.role, item.service_code, item.event_on, item.source)
+                for item in mine
+                if item.kind == ItemKind.TIME and item.parent_id is None and self._is(item, *_BILLED)
+            ),
         )
         judged, _items = readiness.judge(
             [item for item in mine if self._is(item, *_OPEN)], basis, split=self._cut_before(), cut=self._cut
         )
         billed = [item for item in mine if self._is(item, *_BILLED)]
         edited = readiness.edited_after_billing(item for item in billed if item.blockers)
-        return predicates.problems([*judged, *edited])
+        found = [*judged, *edited]
+        near = predicates.near_cap(found, cap=seen.cap, billed=basis.billed)
+        return [*predicates.problems(found), *near]
 
     def _mine(self) -> list[BillableItem]:
         return [item for item in self.items if item.engagement_key == self.seen.account.engagement_key]

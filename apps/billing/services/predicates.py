@@ -3,7 +3,8 @@
 Public surface: :class:`Facts`, :class:`Predicate`, :class:`ItemReadiness`, :func:`evaluate`, :func:`problems`.
 
 A predicate that fails with a catalogue code is a problem somebody must act on; one that fails without a code is waiting
-(a date, a hold whose own case is open elsewhere, an engagement that is not active yet).
+(a date, a hold whose own case is open elsewhere, an engagement that is not active yet). One that holds and has a code all the
+same is a notice: it is told, and nothing waits for it.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from apps.commercial.selectors import RateProblem
 
 #: Held without a code of its own: the root cause is a hold.
 HOLD = "HOLD"
+#: From this share of the agreed maximum on somebody is told.
+NEAR = Decimal("0.8")
 
 
 @dataclass(frozen=True)
@@ -85,17 +88,23 @@ class Facts:
     customer: Customer | None
     holds: tuple[str, ...]
     tax: TaxDecision | None
+    start_on: date | None = None
+    end_on: date | None = None
 
 
-def evaluate(item: BillableItem, facts: Facts, rate_problem: RateProblem | None) -> tuple[Predicate, ...]:
-    """All predicates but the cap, which looks at the items together."""
+def evaluate(
+    item: BillableItem, facts: Facts, rate: RateProblem | Predicate | None, sheet: Sequence[Predicate] = ()
+) -> tuple[Predicate, ...]:
+    """All predicates but the cap, which looks at the items together. ``rate``: why there is none, or what is said of the one
+    found; ``sheet``: what is checked of time alone."""
     return (
         _source(item, facts),
         _evidence(item),
         _agrees(item),
         _engagement(facts),
+        *sheet,
         _rule(item),
-        _rate(item, rate_problem),
+        rate if isinstance(rate, Predicate) else _rate(item, rate),
         _customer(facts),
         _purchase_order(facts),
         _tax(facts),
@@ -107,7 +116,8 @@ def problems(results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
     """The coded failures as problems for a plan, each cause once: ``{code, step, object_type, field, value, reason, params}``.
 
     ``params.held`` is the net amount behind the cause (``unknown`` when any of it is), ``params.items`` how many items.
-    Only the first coded failure of an item counts, so that no amount appears under two causes.
+    Only the first coded failure of an item counts, so that no amount appears under two causes. Notices come last and hold
+    nothing.
     """
     found: dict[tuple[str, str, str], dict[str, Any]] = {}
     sums: dict[tuple[str, str, str], Decimal | None] = {}
@@ -116,18 +126,7 @@ def problems(results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
         if cause is None:
             continue
         key = (cause.code, cause.field, cause.value)
-        problem = found.setdefault(
-            key,
-            {
-                "code": cause.code,
-                "step": "billing",
-                "object_type": "engagement" if cause.name in _WHOLE else result.kind,
-                "field": cause.field,
-                "value": cause.value,
-                "reason": cause.reason,
-                "params": {**cause.params, "items": 0},
-            },
-        )
+        problem = found.setdefault(key, _as_problem(cause, result.kind))
         problem["params"]["items"] += 1
         if cause.code == "TIME-UNAPPROVED" and problem["params"]["items"] > 1:
             _tell_all_hours(problem, cause)
@@ -138,7 +137,32 @@ def problems(results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
         problem["params"]["currency"] = (
             result.amount.currency if result.amount else cause.params.get("currency", "")
         )
+    return [*found.values(), *_notices(results)]
+
+
+def _notices(results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
+    found: dict[tuple[str, str, str], dict[str, Any]] = {}
+    for result in results:
+        for notice in result.predicates:
+            if notice.ok and notice.code:
+                told = _as_problem(notice, result.kind)
+                problem = found.setdefault((notice.code, notice.field, notice.value), told)
+                problem["params"]["items"] += 1
+    for problem in found.values():
+        problem["params"]["held"] = "0"
     return list(found.values())
+
+
+def _as_problem(predicate: Predicate, kind: str) -> dict[str, Any]:
+    return {
+        "code": predicate.code,
+        "step": "billing",
+        "object_type": "engagement" if predicate.name in _WHOLE else kind,
+        "field": predicate.field,
+        "value": predicate.value,
+        "reason": predicate.reason,
+        "params": {**predicate.params, "items": 0},
+    }
 
 
 def _tell_all_hours(problem: dict[str, Any], cause: Predicate) -> None:
@@ -370,6 +394,34 @@ def cap_predicate(*, cap: Money | None, params: dict[str, Money] | None) -> Pred
         value=str(cap.amount),
         params={"cap": str(cap), **{name: str(money) for name, money in params.items()}},
     )
+
+
+def near_cap(results: Sequence[ItemReadiness], *, cap: Money | None, billed: Decimal) -> list[dict[str, Any]]:
+    """``CAP-NEAR`` when what is billed (``billed``, before the ready items are drafted) and ready comes near the cap, and
+    nothing is over it; the shape is that of :func:`problems`."""
+    if cap is None or not cap.amount or any(one.code == "CAP-EXCEEDED" for r in results for one in r.failed):
+        return []
+    ready = sum((one.amount.amount for one in results if one.ready and one.amount), Decimal(0))
+    used = Money.of(billed + ready, cap.currency)
+    share = used.amount / cap.amount
+    if share < NEAR:
+        return []
+    reason = _("%(used)s of the agreed maximum of %(cap)s are billed or ready, %(percent)s %%.") % {
+        "used": used,
+        "cap": cap,
+        "percent": int(share * 100),
+    }
+    near = Predicate(
+        "cap",
+        "",
+        ok=True,
+        code="CAP-NEAR",
+        reason=reason,
+        field="not_to_exceed",
+        value=str(cap.amount),
+        params={"cap": str(cap), "used": str(used), "left": str(cap - used), "held": "0"},
+    )
+    return [_as_problem(near, "engagement")]
 
 
 def with_predicate(result: ItemReadiness, predicate: Predicate) -> ItemReadiness:

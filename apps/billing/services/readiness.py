@@ -29,10 +29,10 @@ from apps.billing.models import (
     PrebillLine,
     PrebillState,
 )
-from apps.billing.services import predicates
+from apps.billing.services import predicates, timesheets
 from apps.billing.services.accounts import locked_account
 from apps.billing.services.customers import customer_of
-from apps.billing.services.predicates import Facts, ItemReadiness
+from apps.billing.services.predicates import Facts, ItemReadiness, Predicate
 from apps.billing.services.tax import TaxDecision, decide_tax
 from apps.canonical.money import Money
 from apps.canonical.objects import EngagementLine
@@ -83,6 +83,7 @@ def evaluate_account(account: BillingAccount) -> list[ItemReadiness]:
         rates=cache(lambda: commercial.rate_resolver(account.engagement_key)),
         cap=cap_of(engagement, account),
         billed=consumed(account),
+        booked=_booked(account, items),
     )
     results, items = judge(items, basis, split=_split_ids(items), cut=_split)
     _settle(items, results, engagement.legal_entity.timezone)
@@ -109,6 +110,8 @@ class Basis:
     rates: Callable[[], commercial.Resolver]
     cap: Money | None
     billed: Decimal
+    #: Time that is on prebills already, as far as it may be what an open entry repeats.
+    booked: AbstractSet[timesheets.Identity] = frozenset()
 
 
 def judge(
@@ -121,7 +124,8 @@ def judge(
     """Price open items (in memory) and evaluate them in their order; what crosses the cap is cut in two by ``cut(item,
     billable)``, which makes the rest. ``split``: source keys of time that was cut before. Nothing is written here."""
     ordered = sorted(items, key=_order)
-    rate_problems = _price(ordered, basis, split)
+    rates = _price(ordered, basis, split)
+    copied = timesheets.copies(ordered, billed=basis.booked)
     results = [
         ItemReadiness(
             item.pk or 0,
@@ -130,7 +134,12 @@ def judge(
             item.description,
             item.state,
             None,
-            predicates.evaluate(item, basis.facts, rate_problems.get(item.source_key)),
+            predicates.evaluate(
+                item,
+                basis.facts,
+                rates.get(item.source_key),
+                timesheets.checks(item, basis.facts, basis.lines.get(item.service_code), copied),
+            ),
         )
         for item in ordered
     ]
@@ -171,6 +180,8 @@ def gather(account: BillingAccount, engagement: Any, *, overlay: Iterable[Propos
         customer=customer,
         holds=tuple(reasons),
         tax=tax_of(customer, entity, overlay=overlay),
+        start_on=engagement.start_on,
+        end_on=engagement.end_on,
     )
 
 
@@ -202,6 +213,22 @@ def _open_items(account: BillingAccount) -> list[BillableItem]:
     return list(items.select_for_update())
 
 
+def _booked(account: BillingAccount, items: Sequence[BillableItem]) -> frozenset[timesheets.Identity]:
+    """The time of these days that is on prebills, without what has parts in ``items``."""
+    days = {item.event_on for item in items if item.kind == ItemKind.TIME and item.parent_id is None}
+    if not days:
+        return frozenset()
+    billed = BillableItem.objects.filter(
+        engagement_key=account.engagement_key,
+        kind=ItemKind.TIME,
+        parent=None,
+        state__in=[ItemState.DRAFTED, ItemState.INVOICED],
+        event_on__in=days,
+    )
+    rows = billed.values_list("person", "role", "service_code", "event_on", "source")
+    return frozenset(timesheets.identity(*row) for row in rows)
+
+
 def _order(item: BillableItem) -> tuple[date, float]:
     """Event date, then age; what is not kept yet is the youngest."""
     return item.event_on or date.max, item.pk or math.inf
@@ -213,9 +240,11 @@ def _split_ids(items: Sequence[BillableItem]) -> set[str]:
     return {times[parent_id] for parent_id in parts.values_list("parent_id", flat=True)}
 
 
-def _price(items: Sequence[BillableItem], basis: Basis, split: AbstractSet[str]) -> dict[str, RateProblem]:
+def _price(
+    items: Sequence[BillableItem], basis: Basis, split: AbstractSet[str]
+) -> dict[str, RateProblem | Predicate]:
     """Fill billing codes and, for time, the price that applies now; split items keep the price they were split at."""
-    found: dict[str, RateProblem] = {}
+    found: dict[str, RateProblem | Predicate] = {}
     only = next(iter(basis.lines.values())) if len(basis.lines) == 1 else None
     for item in items:
         line = basis.lines.get(item.service_code) or (only if not item.service_code else None)
@@ -231,6 +260,7 @@ def _price(items: Sequence[BillableItem], basis: Basis, split: AbstractSet[str])
         else:
             item.unit_price = answer.hourly.amount
             item.amount = answer.amount_for(item.quantity).amount
+            found[item.source_key] = timesheets.rated(item, answer.hourly)
     return found
 
 
@@ -347,6 +377,15 @@ def _settle(items: Sequence[BillableItem], results: Sequence[ItemReadiness], zon
     transitions.move_many(rows.filter(state=ItemState.READY).exclude(pk__in=ready), to=ItemState.PENDING)
     BillableItem.objects.bulk_update(items, _SAVED)
     transitions.move_many(rows.filter(pk__in=ready, state=ItemState.PENDING), to=ItemState.READY)
+
+
+def limits(engagement_key: str, results: Sequence[ItemReadiness]) -> list[dict[str, Any]]:
+    """What is told of the cap as a whole after an evaluation and before what is ready is drafted. Reads only."""
+    engagement = commercial.engagement(engagement_key)
+    account = BillingAccount.objects.filter(engagement_key=engagement_key).first()
+    if account is None or engagement.not_to_exceed is None:
+        return []
+    return predicates.near_cap(results, cap=cap_of(engagement, account), billed=consumed(account))
 
 
 def edited_after_billing(rows: Iterable[BillableItem]) -> list[ItemReadiness]:

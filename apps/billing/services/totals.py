@@ -24,7 +24,8 @@ def total_problem(
     total: Money,
     tax: Money | None,
 ) -> dict[str, Any] | None:
-    """``INV-TOTAL`` when the issuer's net or tax is not what was approved, else None; the shape is that of a plan's problem.
+    """``INV-TOTAL`` when the issuer's net is not what was approved, ``TAX-DIFF`` when only its tax is not, else None; the
+    shape is that of a plan's problem.
 
     The net may be off by one minor unit, the tax by one a line (issuers round each). A standard rate of 0 says nothing of
     the tax: the issuer finds it itself (sales tax by address).
@@ -40,14 +41,19 @@ def total_problem(
     if not net_off and not tax_off:
         return None
     expected = Money.of(net + (wanted if known else theirs), currency)
-    reason = _(
-        "The issuer's total of %(number)s is %(theirs)s; what was approved comes to %(ours)s with its tax."
-    ) % {"number": ref, "theirs": total, "ours": expected}
+    words = (
+        _("The issuer's total of %(number)s is %(theirs)s; what was approved comes to %(ours)s with its tax.")
+        if net_off
+        else _(
+            "The issuer's tax makes %(number)s %(theirs)s; with the tax that was approved it comes to %(ours)s."
+        )
+    )
+    reason = words % {"number": ref, "theirs": total, "ours": expected}
     return {
-        "code": "INV-TOTAL",
+        "code": "INV-TOTAL" if net_off else "TAX-DIFF",
         "step": "invoice",
         "object_type": "invoice",
-        "field": "total",
+        "field": "total" if net_off else "tax",
         "value": ref,
         "reason": reason,
         "params": {

@@ -1,6 +1,7 @@
 """The detail on the right: one case with what it needs to be understood and fixed.
 
-Public surface: :func:`case_page`, :func:`fix_view`, :func:`preview_view`, :func:`progress_of` and what they return.
+Public surface: :func:`case_page`, :func:`fix_view`, :func:`preview_view`, :func:`progress_of` and what they return;
+:func:`owner_words`.
 """
 
 from __future__ import annotations
@@ -28,6 +29,8 @@ from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
 from apps.triage import services as triage_services
+from apps.triage.catalogue import known
+from apps.triage.help import help_for
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -41,6 +44,9 @@ _OWNERS = {
     "psa": gettext_lazy("The project system"),
     "erp": gettext_lazy("The ERP"),
     "billing": gettext_lazy("The billing platform"),
+    "customer": gettext_lazy("The client"),
+    "directory": gettext_lazy("The directory of people"),
+    "authority": gettext_lazy("The authority and its registers"),
 }
 _IN_PLACE = ("map_value", "retry")
 #: The likeliest partners are shown at once; the rest is folded away.
@@ -162,6 +168,10 @@ class CasePage:
     in_doubt: str
     steps: Sequence[Step]
     running: Progress | None
+    #: The firm's own words beside the catalogue's, with who wrote them and when; None where there are none.
+    help: Any = None
+    #: Whether its code has a page of its own.
+    listed: bool = False
     transaction: Any = None
     plan: Any = None
     bars: Sequence[Any] = ()
@@ -226,6 +236,8 @@ def case_page(
         asked=_asked(case) if overview and case.is_open and may_fix else "",
         steps=_steps(case, entry) if overview else [],
         running=progress_of(case) if overview and case.mapping_id else None,
+        help=help_for(case.code, case.legal_entity_id) if overview else None,
+        listed=known(case.code),
     )
     return _with_technical(page) if tab == "technical" else page
 
@@ -262,11 +274,16 @@ def _assignable(case: Any) -> list[Any]:
 
 def _owner(case: Any, entry: Any) -> str:
     """The system that is right about it, by name where the entity's routing names one."""
-    if case.legal_entity_id and entry.owner not in ("console", "contract"):
+    if case.legal_entity_id and entry.owner in ("crm", "psa", "erp", "billing"):
         route = organization.route(case.legal_entity_id, entry.owner)
         if route is not None:
             return route.system.name
-    return str(_OWNERS.get(entry.owner, entry.owner))
+    return owner_words(entry.owner)
+
+
+def owner_words(owner: str) -> str:
+    """Who is right about it, without a routing at hand."""
+    return str(_OWNERS.get(owner, owner))
 
 
 def _steps(case: Any, entry: Any) -> list[Step]:

@@ -176,7 +176,7 @@ class Account:
                 doc["price_in_cents"] = doc["price"] * unit
             if doc.get("status_key") is not None:
                 doc["status"] = {"color": "green", "key": str(doc["status_key"]), "message": "On Track"}
-        if resource.plural == "billing_milestones" and not doc.get("currency"):
+        if resource.plural in ("billing_milestones", "time_entries") and not doc.get("currency"):
             doc["currency"] = (self.system.get("workspaces", doc["workspace_id"]) or {}).get("currency")
         if resource.plural == "rate_cards" and doc.get("rate_card_set_id"):
             card_set = self.system.get("rate_card_sets", doc["rate_card_set_id"]) or {}

@@ -44,6 +44,8 @@ def settle(account, kind: str, doc: dict, before: dict | None, *, enforce: bool)
         _lines(account, doc, customer, places, enforce)
     if kind == "invoice":
         _invoice(account, doc, before, places)
+        if enforce and customer:
+            _credit(account, doc, customer, places)
     elif kind == "salesOrder":
         doc["tranId"] = doc.get("tranId") or _number(account, kind)
         doc["status"] = doc.get("status") or status_of(kind, "F")
@@ -121,6 +123,40 @@ def _party(account, doc: dict, customer: dict, enforce: bool) -> None:
             "The currency of the transaction is not one of the customer's currencies.",
             path="currency",
         )
+    _rate_of_exchange(account, doc)
+
+
+def _rate_of_exchange(account, doc: dict) -> None:
+    """A foreign currency without a rate: its list of rates has been emptied for that day."""
+    currency = account.resolve("currency", doc["currency"]["id"]) if doc.get("currency") else None
+    subsidiary = account.resolve("subsidiary", doc["subsidiary"]["id"]) if doc.get("subsidiary") else None
+    base = ((subsidiary or {}).get("currency") or {}).get("id")
+    if currency and currency["id"] != base and currency.get("exchangeRate") == 0:
+        rule(
+            "MISSING_CRNCY_EXCH_RATE",
+            f"There is no exchange rate for {currency['symbol']} on {doc['tranDate']}.",
+            path="currency",
+        )
+
+
+def _credit(account, doc: dict, customer: dict, places: int) -> None:
+    """Where the account's preference is to enforce holds, a limit holds back what would exceed it, unless overridden."""
+    limit, enforced = customer.get("creditLimit"), account.system.setting("enforce_credit_holds", False)
+    if not enforced or limit is None or (customer.get("creditHoldOverride") or {}).get("id") == "OFF":
+        return
+    open_amounts = [
+        _money(one.get("amountRemaining"), places)
+        for one in account.system.all("invoice")
+        if (one.get("entity") or {}).get("id") == customer["id"]
+        and one["id"] != doc.get("id")
+        and (one.get("status") or {}).get("id") == OPEN["id"]
+    ]
+    if sum(open_amounts, _money(doc["total"], places)) > _money(limit, places):
+        rule(
+            "BALANCE_EXCEEDS_CREDIT_LIMIT",
+            f"The balance of customer {customer['id']} would exceed the credit limit of {limit}.",
+            path="entity",
+        )
 
 
 def _lines(account, doc: dict, customer: dict | None, places: int, enforce: bool) -> None:
@@ -170,6 +206,12 @@ def _item(account, doc: dict, line: dict, path: str) -> None:
         rule(
             "INVALID_KEY_OR_REF",
             f"Invalid item reference key {found['id']} for subsidiary {subsidiary}.",
+            path=f"{path}.item",
+        )
+    if "incomeAccount" in found and not found["incomeAccount"]:
+        rule(
+            "ITEM_ACCT_REQD",
+            f"The item {found['id']} has no income account.",
             path=f"{path}.item",
         )
 

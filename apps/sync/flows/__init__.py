@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from apps.sync.flows import catalogue, customer, deal, delivery, invoice, payment, project, ratecard
+from apps.sync.flows import (
+    catalogue,
+    connection,
+    customer,
+    deal,
+    delivery,
+    invoice,
+    payment,
+    project,
+    ratecard,
+)
 from apps.sync.flows.base import Flow
 
 FLOWS: dict[str, Flow] = {
     module.FLOW.name: module.FLOW
-    for module in (deal, customer, ratecard, project, delivery, invoice, payment, catalogue)
+    for module in (deal, customer, ratecard, project, delivery, invoice, payment, catalogue, connection)
 }
 
 

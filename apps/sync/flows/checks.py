@@ -1,9 +1,9 @@
 """The pure checks of a closed deal and its customer: each returns the problems it finds, as sentences with both values.
 
 Public surface: :func:`deal_problems` (nothing may be written), :func:`customer_problems`, :func:`service_problems`,
-:func:`billing_problems`; :func:`lacking` (of an address), :func:`held_amount`. The problems are asked for in this order and
-later stages only when the earlier are clean, so that money is counted once, under its root cause. Codes: see
-``docs/catalogue.md``.
+:func:`billing_problems`; :func:`date_problems` (told beside); :func:`lacking` (of an address), :func:`held_amount`. The
+problems are asked for in this order and later stages only when the earlier are clean, so that money is counted once, under its
+root cause. Codes: see ``docs/catalogue.md``.
 """
 
 from __future__ import annotations
@@ -321,6 +321,26 @@ def billing_problems(deal: Deal, customer: Customer) -> list[Problem]:
             )
         ]
     return []
+
+
+def date_problems(deal: Deal) -> list[Problem]:
+    """Told beside the set-up, which goes on: work that began before anybody had signed for it."""
+    contract, start = deal.contract, deal.start_on
+    if contract is None or contract.signed_on is None or start is None or start >= contract.signed_on:
+        return []
+    return [
+        _problem(
+            "DEAL-BACKDATED",
+            "deal",
+            "deal",
+            "start_on",
+            "",
+            f"The engagement starts on {start.isoformat()}, its contract {contract.number or contract.key} was signed on "
+            f"{contract.signed_on.isoformat()}.",
+            start=start.isoformat(),
+            signed=contract.signed_on.isoformat(),
+        )
+    ]
 
 
 def held_amount(deal: Deal, until: Any) -> Decimal | None:

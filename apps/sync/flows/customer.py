@@ -22,6 +22,7 @@ from apps.connectors.spi import Observed
 from apps.core import clock
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
+from apps.records import selectors as records
 from apps.sync import decisions, gates
 from apps.sync.flows import base, masterdata
 from apps.sync.flows.base import Context, Flow, Meta
@@ -62,6 +63,8 @@ class CustomerSnapshot:
     crm_knows: bool = False
     #: Who is right about which field of the customer, by the ownership rules in force.
     owners: Mapping[str, governance.Ownership] = field(default_factory=dict)
+    #: The same customer as other ERPs of the group last showed it: (ERP's name, record).
+    elsewhere: tuple[tuple[str, Customer], ...] = ()
 
     @property
     def record(self) -> Observed | None:
@@ -107,6 +110,7 @@ def gather(context: Context) -> CustomerSnapshot:
         "billing_id": base.link_id("customer", customer_key, billing_system),
         "crm_knows": bool(base.link_id("customer_ref", customer_key, crm)),
         "owners": masterdata.owners(entity.id for entity in sellers),
+        "elsewhere": _elsewhere(customer_key, erp),
     }
     if customer is None:
         return CustomerSnapshot(**shared, as_of=context.oldest(read_at))
@@ -130,6 +134,16 @@ def _candidates(
             return "chosen", (found,), ()
     rung, exact, suggested = climb(context, erp, customer)
     return (rung, exact, suggested) if choice is None or exact else ("", (), ())
+
+
+def _elsewhere(customer_key: str, erp: Any) -> tuple[tuple[str, Customer], ...]:
+    found = []
+    for system in organization.systems(kind="erp"):
+        external_id = base.link_id("customer", customer_key, system) if system.pk != erp.pk else ""
+        seen = records.record(system.pk, "customer", external_id) if external_id else None
+        if seen is not None and not seen.deleted:
+            found.append((system.name, Customer.model_validate(seen.body)))
+    return tuple(found)
 
 
 def _held(customer_key: str) -> Money | None:
@@ -199,7 +213,26 @@ def plan(snapshot: CustomerSnapshot) -> Draft:
                 refs={"customer": ("customer", customer.key, snapshot.erp.code)},
             )
         )
-    return Draft(tuple(actions), summary=f"{customer.name} in {snapshot.erp.name}.")
+    return Draft(tuple(actions), _conflicts(snapshot), f"{customer.name} in {snapshot.erp.name}.")
+
+
+def _conflicts(snapshot: CustomerSnapshot) -> tuple[Problem, ...]:
+    """Where two ERPs of the group say different things of the customer; told beside, nothing is overwritten."""
+    if snapshot.record is None:
+        return ()
+    ours, found = cast(Customer, snapshot.record.body), []
+    for name, theirs in snapshot.elsewhere:
+        for what, words in (("payment_terms", "payment terms"), ("tax_id", "tax id")):
+            here, there = getattr(ours, what), getattr(theirs, what)
+            if here and there and here.replace(" ", "") != there.replace(" ", ""):
+                reason = (
+                    f"{snapshot.erp.name} has the {words} “{here}” for {ours.name}, {name} has “{there}”."
+                )
+                values = {"here": here, "there": there, "other": name}
+                found.append(
+                    Problem("CUS-BU-CONFLICT", "customer", "customer", what, ours.name, reason, values)
+                )
+    return tuple(found)
 
 
 def _undecidable(snapshot: CustomerSnapshot, customer: Customer) -> Problem | None:

@@ -238,13 +238,14 @@ def _provision(snapshot: DealSnapshot, deal: Deal) -> Draft:
     if problems:
         actions.append(blocked("project", "Waits until the problem is solved; nothing is created before."))
         return Draft(tuple(actions), tuple(problems))
+    told = tuple(checks.date_problems(deal))
     if snapshot.engagement is not None and snapshot.project_linked and snapshot.status_sent:
         actions.append(
             unchanged("project", f"{snapshot.engagement.key} is provisioned and its terms are unchanged.")
         )
-        return Draft(tuple(actions), summary=f"{snapshot.engagement.key} is provisioned; nothing to do.")
+        return Draft(tuple(actions), told, f"{snapshot.engagement.key} is provisioned; nothing to do.")
     actions += _project_steps(snapshot, deal)
-    return Draft(tuple(actions), summary=f"Provision {deal.name} for {snapshot.entity.name}.")
+    return Draft(tuple(actions), told, f"Provision {deal.name} for {snapshot.entity.name}.")
 
 
 def _customer_step(snapshot: DealSnapshot, customer: Customer) -> PlannedAction:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import Decimal
 from typing import Any
 
 from apps.billing import selectors as billing
@@ -25,6 +24,7 @@ from apps.governance import selectors as governance
 from apps.sync import ledger
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.flows.issued import is_void, same_content, tampered
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, local, push, unchanged
 
 ISSUED_TYPE = "psasync.invoice.issued.v1"
@@ -208,7 +208,7 @@ def _erp_draft(snapshot: InvoiceSnapshot) -> PlannedAction:
     wanted = _erp_draft_push(snapshot)
     # Tax code, dates, terms and PO are no part of what the lines show, so what was sent last must be the same too.
     as_sent = snapshot.draft_key in ("", wanted.idempotency_key)
-    if seen is not None and as_sent and _same_content(seen.body, snapshot.invoice):  # type: ignore[arg-type]
+    if seen is not None and as_sent and same_content(seen.body, snapshot.invoice):  # type: ignore[arg-type]
         why = f"Draft {seen.external_id} shows the same lines."
         return unchanged(
             "erp.invoice", why, system=snapshot.erp, object_type="invoice", external_id=seen.external_id
@@ -231,13 +231,6 @@ def _erp_draft_push(snapshot: InvoiceSnapshot) -> PlannedAction:
         },
         settings=snapshot.erp_settings,
     )
-
-
-def _same_content(seen: Invoice, wanted: Invoice) -> bool:
-    def lines(invoice: Invoice) -> list[tuple[str, Decimal]]:
-        return sorted((line.description, line.amount.amount) for line in invoice.lines)
-
-    return seen.net == wanted.net and lines(seen) == lines(wanted)
 
 
 def _post(snapshot: InvoiceSnapshot) -> list[PlannedAction]:
@@ -286,7 +279,7 @@ def taken_over(snapshot: InvoiceSnapshot) -> PlannedAction:
 def changed_since(snapshot: InvoiceSnapshot) -> bool:
     """Whether the ERP shows other totals than we hold of the posted invoice."""
     seen = snapshot.erp_invoice
-    if seen is None or not posted(seen):
+    if seen is None or not posted(seen) or is_void(seen):
         return False
     body: Invoice = seen.body  # type: ignore[assignment]
     return (body.total or body.net, body.tax) != (snapshot.invoice.total, snapshot.invoice.tax)
@@ -295,12 +288,19 @@ def changed_since(snapshot: InvoiceSnapshot) -> bool:
 def _ask(snapshot: InvoiceSnapshot) -> Draft:
     """Nothing is asked for that was not approved: a total of the ERP that is off by more than its rounding stops here."""
     taken = [taken_over(snapshot)] if changed_since(snapshot) else []
-    problem = _not_as_approved(snapshot) or _not_as_posted(snapshot)
+    problem = tampered_with(snapshot) or _not_as_approved(snapshot) or _not_as_posted(snapshot)
     if problem is not None:
         stopped = blocked("billing.invoice", problem.reason)
         return Draft((*taken, stopped), (problem,), summary=f"{snapshot.ref} is not asked for.")
     summary = f"Ask for payment of {snapshot.invoice.number}."
     return Draft((*taken, *_request(snapshot)), summary=summary)
+
+
+def tampered_with(snapshot: InvoiceSnapshot) -> Problem | None:
+    """``INV-VOIDED`` or ``INV-EDITED``: what the ERP did to it after posting."""
+    return tampered(
+        ref=snapshot.ref, erp=snapshot.erp.name, seen=snapshot.erp_invoice, approved=snapshot.invoice
+    )
 
 
 def _not_as_approved(snapshot: InvoiceSnapshot) -> Problem | None:

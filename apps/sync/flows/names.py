@@ -8,5 +8,6 @@ PRIORITIES: dict[str, int] = {
     "project.provision": 4,
     "ratecard.push": 4,
     "delivery.sync": 5,
+    "connection.watch": 6,
     "catalogue.read": 7,
 }

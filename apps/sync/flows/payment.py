@@ -19,7 +19,8 @@ from apps.canonical.objects import Invoice, PaymentStatus
 from apps.core import clock
 from apps.sync.flows import invoice as invoices
 from apps.sync.flows.base import Context, Flow
-from apps.sync.plans import Draft, PlannedAction, Problem, local, push, unchanged
+from apps.sync.flows.issued import is_void
+from apps.sync.plans import Draft, PlannedAction, Problem, blocked, local, push, unchanged
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,12 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     booked: Invoice = base.erp_invoice.body  # type: ignore[assignment]
     if asked.total is None or asked.balance is None or booked.total is None or booked.balance is None:
         return Draft((), summary=f"{base.ref} shows no totals yet.")
+    gone = invoices.tampered_with(base) if is_void(base.erp_invoice) else None
+    if gone is not None:
+        # Nothing is open on a void invoice, which does not mean that anybody has paid it.
+        return Draft(
+            (blocked("payment", "A person decides what becomes of its work."),), (gone,), gone.reason
+        )
     cash = _cash(snapshot, asked, booked)
     paid = cash.standing + cash.new
     status = _status(snapshot, asked, booked, paid, back=cash.back)
@@ -218,6 +225,9 @@ def _problems(
     differ = invoices.totals_differ(snapshot.base, asked, booked)
     if differ is not None:
         yield differ
+    edited = invoices.tampered_with(snapshot.base)
+    if edited is not None:
+        yield edited
     open_there = asked.balance.amount
     if status.status == "reversed":
         yield _reversed(snapshot, asked, booked, status)

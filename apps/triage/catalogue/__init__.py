@@ -1,20 +1,48 @@
 """The exception catalogue as data: what a code means to a person, who owns the truth, who acts, what fixes it.
 
-Public surface: :func:`entry`, :func:`known`, :func:`codes_for_role`, :data:`CATALOGUE`, and the types of
+Public surface: :func:`entry`, :func:`known`, :func:`codes_for_role`, :data:`CATALOGUE`, :data:`AREAS`, and the types of
 :mod:`apps.triage.catalogue.types`. Adding a code touches one of the topic modules beside this file.
 """
 
 from __future__ import annotations
 
-from apps.triage.catalogue import billing, customers, deals, delivery, integration
-from apps.triage.catalogue.types import GENERIC, Auto, Entry, Exposure, Fix, FixAction, Severity
+from apps.triage.catalogue import (
+    amendments,
+    billing,
+    customers,
+    deals,
+    delivery,
+    integration,
+    projects,
+    rates,
+    tax,
+)
+from apps.triage.catalogue.types import (
+    GENERIC,
+    Area,
+    Auto,
+    Detected,
+    Entry,
+    Exposure,
+    Fix,
+    FixAction,
+    Severity,
+)
 
-#: All known codes, in the order of the desk: deal, customer, delivery, invoice and payment, integration.
-CATALOGUE: dict[str, Entry] = {
-    item.code: item
-    for module in (deals, customers, delivery, billing, integration)
-    for item in module.ENTRIES
+#: Area → its codes, in the order of the desk.
+AREAS: dict[Area, tuple[Entry, ...]] = {
+    Area.DEALS: deals.ENTRIES,
+    Area.AMENDMENTS: amendments.ENTRIES,
+    Area.CUSTOMERS: customers.ENTRIES,
+    Area.PROJECTS: projects.ENTRIES,
+    Area.RATES: rates.ENTRIES,
+    Area.DELIVERY: delivery.ENTRIES,
+    Area.TAX: tax.ENTRIES,
+    Area.BILLING: billing.ENTRIES,
+    Area.INTEGRATION: integration.ENTRIES,
 }
+#: All known codes, in the same order.
+CATALOGUE: dict[str, Entry] = {item.code: item for items in AREAS.values() for item in items}
 
 
 def entry(code: str) -> Entry:
@@ -33,9 +61,12 @@ def codes_for_role(role: str) -> tuple[frozenset[str], bool]:
 
 
 __all__ = [
+    "AREAS",
     "CATALOGUE",
     "GENERIC",
+    "Area",
     "Auto",
+    "Detected",
     "Entry",
     "Exposure",
     "Fix",

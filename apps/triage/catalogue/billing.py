@@ -1,77 +1,12 @@
-"""Catalogue codes of evidence, invoices, tax and payments. Public surface: :data:`ENTRIES`."""
+"""Catalogue codes of invoices and payments. Public surface: :data:`ENTRIES`."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.triage.catalogue.types import RETRY, Auto, Entry, Fix, FixAction, Severity, mapped, source
+from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Fix, FixAction, Severity, source
 
 ENTRIES = (
-    Entry(
-        code="RATE-GAP",
-        title=_("No rate on the day of work"),
-        explanation=_(
-            "The rate card has a rate for this role, but none that is valid on the day the work was done. "
-            "The hours cannot be priced."
-        ),
-        owner="console",
-        resolvers=("billing_analyst", "admin"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(Fix(FixAction.ASK, _("Have the rate card completed")), RETRY),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="RES-ROLE-NO-RATE",
-        title=_("Role has no rate"),
-        explanation=_(
-            "Somebody worked in a role that the rate card of the engagement does not price. Nothing is "
-            "billed at a guess: the role gets a rate, or the entry the right role."
-        ),
-        owner="console",
-        resolvers=("billing_analyst", "project_manager"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(source("psa", _("Correct the role in the project system")), RETRY),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="MS-NO-EVIDENCE",
-        title=_("Milestone accepted without evidence"),
-        explanation=_(
-            "The milestone is marked as accepted, but the reference of the client's acceptance is "
-            "missing. The invoice could be disputed; the project manager attaches it."
-        ),
-        owner="psa",
-        resolvers=("project_manager",),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(source("psa", _("Attach the acceptance in the project system")), RETRY),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="TIME-UNAPPROVED",
-        title=_("Time is not approved"),
-        explanation=_(
-            "Billable hours of the period are not approved. They cannot go on this run's invoice; they "
-            "are approved now or carried forward."
-        ),
-        owner="psa",
-        resolvers=("project_manager", "practice_lead"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(source("psa", _("Approve the time in the project system")),),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="CAP-EXCEEDED",
-        title=_("Agreed maximum is exceeded"),
-        explanation=_(
-            "What is billed and what is ready together exceed the amount that the contract allows. Bill "
-            "up to the maximum, and agree a change order for the rest or write it down."
-        ),
-        owner="contract",
-        resolvers=("project_manager", "billing_analyst"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(Fix(FixAction.APPROVE, _("Agree a change order")),),
-        auto=Auto.NEVER,
-    ),
     Entry(
         code="INV-PERIOD",
         title=_("Accounting period is closed"),
@@ -85,6 +20,11 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("erp", _("Choose an open period, or open this one")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.VENDOR,),
+        detection=_("The ERP refuses the invoice because its accounting period is closed or locked."),
+        help=_(
+            "Moving the date moves revenue and perhaps the tax point: the controller decides, not the analyst."
+        ),
     ),
     Entry(
         code="INV-UNKNOWN",
@@ -98,6 +38,13 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(RETRY,),
         auto=Auto.PROBE,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "A write that moves money got no answer; it is looked up by its key before anything else happens."
+        ),
+        help=_(
+            "Do not book it by hand. The case closes by itself once the system says whether the invoice exists."
+        ),
     ),
     Entry(
         code="INV-DUP",
@@ -111,6 +58,15 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("erp", _("Compare the two invoices in the ERP")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "The ERP holds another transaction under the same key or number, or gives one invoice a second "
+            "number."
+        ),
+        help=_(
+            "Compare client, period and lines. If both are the same supply, the younger one is voided while "
+            "unissued."
+        ),
     ),
     Entry(
         code="INV-TOTAL",
@@ -125,6 +81,12 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("erp", _("Compare lines and tax in the ERP")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The issuer's net differs from what was approved by more than rounding, or the request for payment is "
+            "over another total."
+        ),
+        help=_("Compare the lines first, then the tax. Never adjust the request for payment to fit."),
     ),
     Entry(
         code="INV-ACCOUNT",
@@ -138,6 +100,11 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("erp", _("Give the item its account in the ERP")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.VENDOR,),
+        detection=_(
+            "The ERP refuses the line because its item has no income account (NetSuite: ITEM_ACCT_REQD)."
+        ),
+        help=_("The account decides where revenue is shown: it is the controller's choice."),
     ),
     Entry(
         code="INV-DELIVERY",
@@ -151,6 +118,9 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("crm", _("Correct the billing contact in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.VENDOR,),
+        detection=_("The billing platform refuses the address that the invoice is to be sent to."),
+        help=_("Correct the billing contact in the CRM; shared mailboxes last longer than people."),
     ),
     Entry(
         code="INV-FX",
@@ -164,6 +134,9 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("erp", _("Load the exchange rate in the ERP")), RETRY),
         auto=Auto.RETRY,
+        detected=(Detected.VENDOR,),
+        detection=_("The ERP has no exchange rate for the currency and date of the invoice."),
+        help=_("Load the rate of the invoice date, not of today."),
     ),
     Entry(
         code="MAP-UNCONFIRMED",
@@ -177,54 +150,10 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.APPROVE, _("Confirm or refuse the mapping in the review list")),),
         auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="TAX-CODE",
-        title=_("No tax code"),
-        explanation=_(
-            "The treatment of this sale has no tax code in the routing of the legal entity's ERP, or the ERP refuses the "
-            "one it was sent. Where there is none the tax team maps the treatment; because that touches the ledger, a "
-            "second person confirms it before it has effect."
-        ),
-        owner="erp",
-        resolvers=("tax",),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(
-            mapped("tax_code", _("Map the tax treatment to a tax code")),
-            source("erp", _("Correct the tax code that the ERP refuses")),
-            RETRY,
-        ),
-        auto=Auto.REPLAY,
-    ),
-    Entry(
-        code="TAX-SUB",
-        title=_("Tax code of another country"),
-        explanation=_(
-            "The tax code does not belong to the country of the legal entity that invoices. The tax team corrects the code "
-            "in the ERP, or has the routing (or the mapping) of the treatment corrected; what is drafted then carries it."
-        ),
-        owner="erp",
-        resolvers=("tax",),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(
-            source("erp", _("Make the tax code one of the legal entity in the ERP")),
-            Fix(FixAction.ASK, _("Have the tax code of the treatment corrected in the ERP routing")),
-            RETRY,
-        ),
-        auto=Auto.NEVER,
-    ),
-    Entry(
-        code="TAX-RC",
-        title=_("Reverse charge without a valid VAT id"),
-        explanation=_(
-            "The client accounts for the VAT itself, which only holds with a valid VAT id of its country. "
-            "Without it the sale would have to be taxed; the id is added to the account in the CRM."
-        ),
-        owner="crm",
-        resolvers=("tax", "revops_analyst"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(source("crm", _("Add the VAT id to the account in the CRM")), RETRY),
-        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("An approved invoice uses a mapping that no second person has confirmed."),
+        help=_("The confirmation is asked for in the list of new mappings."),
+        own=True,
     ),
     Entry(
         code="PAY-SHORT",
@@ -238,6 +167,11 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Clear up the difference with the client")),),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("What was paid is less than the invoice and both systems show the rest as open."),
+        help=_(
+            "Bank charges and withheld tax look like a short payment; ask before it is logged as a dispute."
+        ),
     ),
     Entry(
         code="PAY-REVERSED",
@@ -254,6 +188,9 @@ ENTRIES = (
             source("erp", _("Take the payment back in the ERP, where it still stands")),
         ),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The ERP or the billing platform shows less received than before."),
+        help=_("Call the client before the dunning starts: often the bank details were wrong."),
     ),
     Entry(
         code="PAY-OUTSIDE",
@@ -267,6 +204,12 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(source("billing", _("Mark the request as paid outside the platform")),),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The ERP has the invoice settled while the billing platform still asks for money."),
+        help=_(
+            "Mark the request as paid outside the platform today, or the client is reminded of a paid invoice."
+        ),
+        own=True,
     ),
     Entry(
         code="PAY-UNMATCHED",
@@ -280,5 +223,66 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(source("erp", _("Apply the payment in the ERP")),),
         auto=Auto.NEVER,
+        detected=(),
+        detection=_(
+            "The ERP holds a payment of one of our customers with an amount that is applied to no invoice."
+        ),
+        help=_(
+            "Ask the client for the remittance advice. The same amount on an open invoice is a hint, no proof."
+        ),
+    ),
+    Entry(
+        code="INV-EDITED",
+        title=_("Posted invoice was changed in the ERP"),
+        explanation=_(
+            "Lines, client or date of a posted invoice are not what was approved any more, although its total may "
+            "be the same. What the client has been sent and what the ledger shows differ."
+        ),
+        owner="erp",
+        resolvers=("billing_analyst", "controller"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(
+            source("erp", _("Take the change back, or credit and bill anew")),
+            RETRY,
+        ),
+        auto=Auto.NEVER,
+        detected=(Detected.RULE,),
+        detection=_("The ERP shows other lines on a posted invoice than were approved, with the same total."),
+        help=_("Look at the ERP's own log of the invoice: who changed it knows why."),
+    ),
+    Entry(
+        code="INV-VOIDED",
+        title=_("Invoice was voided in the ERP"),
+        explanation=_(
+            "An invoice that we know as posted was voided or credited in full in the ERP. Nothing is billed again "
+            "by itself, since it may be a concession; billing says whether its work is to be invoiced anew."
+        ),
+        owner="erp",
+        resolvers=("billing_analyst", "controller"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(
+            Fix(FixAction.ASK, _("Say whether the work is billed again or given up")),
+            RETRY,
+        ),
+        auto=Auto.NEVER,
+        detected=(Detected.RULE,),
+        detection=_("The ERP shows an issued invoice as voided."),
+        help=_("Ask whether the client was told; the request for payment may still be open."),
+    ),
+    Entry(
+        code="INV-DISPUTED",
+        title=_("Client disputes the invoice"),
+        explanation=_(
+            "The client has objected to the invoice. Reminders stop; billing and project manager find the cause "
+            "and settle it."
+        ),
+        owner="customer",
+        resolvers=("billing_analyst", "project_manager"),
+        severity=Severity.WARNING,
+        fixes=(Fix(FixAction.ASK, _("Settle the dispute and record its cause")),),
+        auto=Auto.NEVER,
+        detected=(),
+        detection=_("A dispute is recorded for the invoice."),
+        help=_("Write the cause down: the same cause twice is worth a change in the process."),
     ),
 )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.triage.catalogue.types import RETRY, Auto, Entry, Fix, FixAction, Severity, mapped, source
+from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Fix, FixAction, Severity, mapped, source
 
 ENTRIES = (
     Entry(
@@ -19,6 +19,15 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Set the contracting entity in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The deal names no contracting entity, or one that is not registered here, or one without a connected "
+            "ERP, project system or billing platform."
+        ),
+        help=_(
+            "Look at the contract, not at the account's country: the company that signed is the one that "
+            "invoices."
+        ),
     ),
     Entry(
         code="CUS-LE-INACTIVE",
@@ -32,6 +41,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Name the successor in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The contracting entity of the deal is marked as closed in the register of legal entities."
+        ),
+        help=_(
+            "Ask finance for the company that took the contracts over before the deal is changed; tax and "
+            "currency may change with it."
+        ),
     ),
     Entry(
         code="CUS-LE-NOT-ENABLED",
@@ -45,6 +62,15 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Add the company to the customer in the ERP")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.VENDOR,),
+        detection=_(
+            "The ERP refuses a write because the customer has no relation to the invoicing company (NetSuite: "
+            "SUBSIDIARY_MISMATCH, INVALID_SUB)."
+        ),
+        help=_(
+            "Open the customer in the ERP, add the company and decide terms and credit limit there; then run it "
+            "again."
+        ),
     ),
     Entry(
         code="CUS-CURRENCY",
@@ -62,6 +88,15 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "The currency of the deal has no partner in the entity's ERP, or a system refuses it for this "
+            "customer."
+        ),
+        help=_(
+            "A currency can be added to a customer, but its primary currency cannot be changed once something is "
+            "booked."
+        ),
     ),
     Entry(
         code="CUS-TAXID-INVALID",
@@ -75,6 +110,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Correct the tax id in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "Length, form or check digits of the tax id break the rules of its country, or the billing platform "
+            "refuses it."
+        ),
+        help=_(
+            "Typing errors are common: compare the id with the client's own invoice or web page before asking."
+        ),
     ),
     Entry(
         code="CUS-ADDRESS",
@@ -88,6 +131,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Complete the address in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "The billing address lacks street, city, post code, country, or the state where sales tax depends on "
+            "it."
+        ),
+        help=_(
+            "Complete the address at the account in the CRM; a corrected account is read again by itself."
+        ),
     ),
     Entry(
         code="CUS-TERMS",
@@ -101,6 +152,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(mapped("payment_terms", _("Map the payment terms")),),
         auto=Auto.REPLAY,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "The agreed payment terms have no partner among the terms of the entity's ERP, or the ERP does not "
+            "know the ones it was sent."
+        ),
+        help=_(
+            "Map only to terms that mean exactly the same number of days; anything longer is finance's decision."
+        ),
     ),
     Entry(
         code="CUS-PO-REQUIRED",
@@ -114,6 +173,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("crm", _("Enter the purchase order in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The customer is marked as paying only against a purchase order and the deal has no number."
+        ),
+        help=_(
+            "Ask the client's buyer, not the project sponsor; a draft is ready to be billed as soon as the number "
+            "is there."
+        ),
     ),
     Entry(
         code="CUS-DUP",
@@ -127,6 +194,12 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Merge or mark the duplicates in the ERP")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "More than one ERP record shares the tax id and country, or records only look alike; or a system's "
+            "own duplicate rule refuses the customer."
+        ),
+        help=_("Compare tax id, address and last invoice date. Link the one in use; do not create a third."),
     ),
     Entry(
         code="CUS-AMBIG-EXTID",
@@ -140,6 +213,12 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Clear the wrong key")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "A system returns several records for one external key, or says that another record carries it "
+            "already."
+        ),
+        help=_("Find out which record was linked first; clear the key on the other one and run it again."),
     ),
     Entry(
         code="CUS-INACTIVE",
@@ -153,6 +232,11 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Reactivate the customer in the ERP")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_("The record that is this customer is inactive, deleted or merged in the ERP."),
+        help=_(
+            "Ask receivables why it was switched off: a customer with bad debts is not simply reactivated."
+        ),
     ),
     Entry(
         code="CUS-CREDIT-HOLD",
@@ -166,5 +250,72 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Ask credit control to release the customer")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.VENDOR,),
+        detection=_("The ERP refuses the invoice because the customer is on hold or over its credit limit."),
+        help=_(
+            "Send credit control the amount and the due date of the new invoice; the release is theirs alone."
+        ),
+    ),
+    Entry(
+        code="CUS-TAXID-UNVERIFIED",
+        title=_("Tax id could not be verified"),
+        explanation=_(
+            "The register of tax ids did not answer, so nobody knows whether the id is valid. Set-up goes on; an "
+            "invoice that relies on the id waits until the register has answered."
+        ),
+        owner="authority",
+        resolvers=("tax", "admin"),
+        severity=Severity.WARNING,
+        fixes=(RETRY,),
+        auto=Auto.RETRY,
+        detected=(),
+        detection=_("The register (VIES) is unavailable, times out or is asked too often."),
+        help=_(
+            "Registers close at night and at month end. It is asked again by itself; only an invoice under "
+            "reverse charge has to wait."
+        ),
+    ),
+    Entry(
+        code="CUS-NAME-MISMATCH",
+        title=_("Registered name differs"),
+        explanation=_(
+            "The register knows the tax id under another name than the account. Perhaps it is a trading name, "
+            "perhaps the id of another company of the group."
+        ),
+        owner="authority",
+        resolvers=("receivables", "tax"),
+        severity=Severity.WARNING,
+        fixes=(source("crm", _("Enter the legal name or the right id in the CRM")),),
+        auto=Auto.NEVER,
+        detected=(),
+        detection=_("The name in the register of tax ids is unlike the name of the account."),
+        help=_(
+            "The legal name belongs on the invoice, the trading name may stay as the account's short name."
+        ),
+    ),
+    Entry(
+        code="CUS-BU-CONFLICT",
+        title=_("Two ERPs disagree about the customer"),
+        explanation=_(
+            "The customer is kept in more than one ERP of the group, and their payment terms or tax ids differ. "
+            "Which of them holds for an invoice is decided per legal entity; nothing is overwritten."
+        ),
+        owner="erp",
+        resolvers=("revops_analyst", "controller"),
+        severity=Severity.WARNING,
+        fixes=(
+            source("erp", _("Make both records say the same, or confirm the difference in the ERP")),
+            RETRY,
+        ),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The record in the entity's ERP and the one in another ERP of the group show different payment terms "
+            "or tax ids."
+        ),
+        help=_(
+            "An acquired company often keeps its own terms. If both are meant to differ, the contract has to say "
+            "so."
+        ),
     ),
 )

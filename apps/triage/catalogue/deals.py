@@ -1,10 +1,10 @@
-"""Catalogue codes of deals and contracts. Public surface: :data:`ENTRIES`."""
+"""Catalogue codes of deals and their terms. Public surface: :data:`ENTRIES`."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.triage.catalogue.types import RETRY, Auto, Entry, Fix, FixAction, Severity, mapped, source
+from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Severity, mapped, source
 
 ENTRIES = (
     Entry(
@@ -21,6 +21,15 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(mapped("service_item", _("Map the service to a billing code")),),
         auto=Auto.REPLAY,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "A service line of the deal has no mapping to a billing code of the legal entity that invoices, or the ERP "
+            "does not have the billing code."
+        ),
+        help=_(
+            "Choose the item that finance books this kind of work on; the preview says which other deals clear "
+            "with it."
+        ),
     ),
     Entry(
         code="DEAL-SVC-INACTIVE",
@@ -34,6 +43,11 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("erp", _("Reactivate the item in the ERP")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.VENDOR,),
+        detection=_(
+            "The ERP refuses the line because its item is inactive or cannot be used by this company."
+        ),
+        help=_("If the item was replaced, map the service to the successor; old invoices keep the old item."),
     ),
     Entry(
         code="DEAL-INCOMPLETE",
@@ -48,6 +62,12 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Complete the deal in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "Something that the way of billing needs is empty when the deal is won, or the CRM refuses a record "
+            "because a required field is missing."
+        ),
+        help=_("The sentence lists what is missing. The check before closing shows the same list to sales."),
     ),
     Entry(
         code="DEAL-UNSIGNED",
@@ -61,6 +81,11 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Attach the signed contract in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "The contract of the deal is not activated in the CRM, or its status there is one that nobody has explained to us."
+        ),
+        help=_("Ask legal for the signed copy; a purchase order alone is no signature."),
     ),
     Entry(
         code="DEAL-TOTAL",
@@ -74,6 +99,9 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Correct the amounts in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The service lines differ from the header amount by more than one minor unit a line."),
+        help=_("Discounts entered on the header only are the usual reason: spread them over the lines."),
     ),
     Entry(
         code="DEAL-LINE-CCY",
@@ -87,6 +115,9 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(source("crm", _("Correct the currency in the CRM")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("A line or a rate has another currency than the header of the deal."),
+        help=_("Check the price book of the deal first; lines keep the currency they were added with."),
     ),
     Entry(
         code="DEAL-REOPENED",
@@ -101,47 +132,30 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("crm", _("Close the deal again, or cancel the project")),),
         auto=Auto.NEVER,
+        detected=(Detected.RULE,),
+        detection=_("A deal whose engagement is set up is not won any more, or has gone from the CRM."),
+        help=_(
+            "Ask sales whether it was a slip. If the client withdrew, the project manager stops the work before "
+            "anything is cancelled."
+        ),
     ),
     Entry(
-        code="BILL-SCHED-SUM",
-        title=_("Billing schedule does not sum to the fee"),
+        code="DEAL-BACKDATED",
+        title=_("Work starts before the signature"),
         explanation=_(
-            "Milestones or instalments do not add up to the fixed fee that was agreed. Billing it would "
-            "invoice too much or leave a rest behind."
+            "The engagement starts before its contract was signed. Set-up and billing go on, but revenue of those "
+            "days stands on nothing: the date of a letter of intent is entered, or the deal gets a later start."
         ),
         owner="contract",
-        resolvers=("revops_analyst", "billing_analyst"),
-        severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(source("crm", _("Correct the schedule in the CRM")), RETRY),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="AMD-UNAPPROVED",
-        title=_("Terms changed without an approved change order"),
-        explanation=_(
-            "Price, scope, dates or schedule of a deal changed after its project was set up. The new "
-            "terms are not passed on and the affected billing is held until the change is approved."
-        ),
-        owner="contract",
-        resolvers=("revops_analyst", "revops_approver", "controller"),
-        severity=Severity.BLOCKING_BILLING,
+        resolvers=("controller", "revops_analyst"),
+        severity=Severity.WARNING,
         fixes=(
-            Fix(FixAction.APPROVE, _("Get the change order approved")),
-            source("crm", _("Restore the agreed terms")),
+            source("crm", _("Correct the start date or the date of signature in the CRM")),
+            RETRY,
         ),
         auto=Auto.NEVER,
-    ),
-    Entry(
-        code="PRJ-PARTIAL",
-        title=_("Set-up stopped half-way"),
-        explanation=_(
-            "Some systems hold the project already and others do not. Running again goes on where it "
-            "stopped; what exists is found by its key and not created twice."
-        ),
-        owner="console",
-        resolvers=("admin", "billing_analyst"),
-        severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(RETRY,),
-        auto=Auto.RETRY,
+        detected=(Detected.RULE,),
+        detection=_("The start date lies before the date on which the contract was signed."),
+        help=_("Ask for a letter of intent: if there is one, its date is the signature."),
     ),
 )

@@ -1,92 +1,31 @@
-"""Catalogue codes of projects, rates, milestones and time. Public surface: :data:`ENTRIES`."""
+"""Catalogue codes of time, expenses and milestones. Public surface: :data:`ENTRIES`."""
 
 from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.triage.catalogue.types import RETRY, Auto, Entry, Fix, FixAction, Severity, source
+from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Fix, FixAction, Severity, source
 
 ENTRIES = (
     Entry(
-        code="PRJ-DUP",
-        title=_("Project exists already"),
+        code="MS-NO-EVIDENCE",
+        title=_("Milestone accepted without evidence"),
         explanation=_(
-            "The project system or the ERP holds another project or milestone with this name or key. A second one would "
-            "split time and billing, or bill the same work twice; a person says which of the two is to stay."
+            "The milestone is marked as accepted, but the reference of the client's acceptance is "
+            "missing. The invoice could be disputed; the project manager attaches it."
         ),
         owner="psa",
-        resolvers=("admin", "billing_analyst"),
-        severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(source("psa", _("Move what was booked on the other one, then archive or delete it")), RETRY),
-        auto=Auto.NEVER,
-    ),
-    Entry(
-        code="PRJ-CLOSED",
-        title=_("Project is closed"),
-        explanation=_(
-            "The project is archived or closed where work is booked, but something of its engagement still "
-            "has to be written there. It is opened again, or the engagement is ended."
-        ),
-        owner="psa",
-        resolvers=("project_manager", "admin"),
+        resolvers=("project_manager",),
         severity=Severity.BLOCKING_BILLING,
-        fixes=(source("psa", _("Open the project again in the project system")), RETRY),
-        auto=Auto.NEVER,
-    ),
-    Entry(
-        code="BILL-RULE-MISSING",
-        title=_("No billing rule for this work"),
-        explanation=_(
-            "Work was done that no line of the contract says how to bill. It is not billed at a guess: the "
-            "deal gets the line by a change order, or the work goes to the line it belongs to."
-        ),
-        owner="contract",
-        resolvers=("billing_analyst", "revops_analyst"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(
-            Fix(FixAction.APPROVE, _("Agree a change order")),
-            source("psa", _("Book the work on the right line")),
-        ),
+        fixes=(source("psa", _("Attach the acceptance in the project system")), RETRY),
         auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="RATE-CCY",
-        title=_("Rate in another currency than the engagement"),
-        explanation=_(
-            "The only rate for this role is in another currency than the engagement is invoiced in. A price "
-            "is never converted silently; the rate card gets one in the currency of the contract."
+        detected=(Detected.RULE,),
+        detection=_(
+            "A milestone is accepted in the project system without the reference of the client's acceptance."
         ),
-        owner="console",
-        resolvers=("billing_analyst", "revops_analyst"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(Fix(FixAction.ASK, _("Have the rate card completed")), RETRY),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="RATE-OVERLAP",
-        title=_("Two rates for the same day"),
-        explanation=_(
-            "Two lines of the rate card price this role on the day of work and neither is more specific. "
-            "Which of them was agreed is a question for whoever agreed it; one of the two is ended."
+        help=_(
+            "A mail of the client that names the milestone is enough; attach it there and the draft follows."
         ),
-        owner="console",
-        resolvers=("billing_analyst", "revops_analyst"),
-        severity=Severity.BLOCKING_BILLING,
-        fixes=(Fix(FixAction.ASK, _("Have one of the two rates ended")), RETRY),
-        auto=Auto.RECHECK,
-    ),
-    Entry(
-        code="RATE-STALE",
-        title=_("Rate card is gone or replaced"),
-        explanation=_(
-            "The system does not know the rate card that the project refers to any more. It is sent again, "
-            "or the project is bound to its successor."
-        ),
-        owner="console",
-        resolvers=("billing_analyst", "admin"),
-        severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(source("psa", _("Look the rate card up in the project system")), RETRY),
-        auto=Auto.NEVER,
     ),
     Entry(
         code="MS-CHANGED",
@@ -104,6 +43,33 @@ ENTRIES = (
             Fix(FixAction.APPROVE, _("Agree a change order")),
         ),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The project system shows another amount than the contract, deleted an agreed milestone, or changed "
+            "one that is on an approved bill."
+        ),
+        help=_(
+            "Ask the project manager whether the client agreed. If not, restore the milestone; if so, it is a "
+            "change order."
+        ),
+    ),
+    Entry(
+        code="TIME-UNAPPROVED",
+        title=_("Time is not approved"),
+        explanation=_(
+            "Billable hours of the period are not approved. They cannot go on this run's invoice; they "
+            "are approved now or carried forward."
+        ),
+        owner="psa",
+        resolvers=("project_manager", "practice_lead"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("psa", _("Approve the time in the project system")),),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("Billable hours of a month that is over are still not approved."),
+        help=_(
+            "One reminder to the approver clears most of it; what stays is carried forward with a treatment."
+        ),
     ),
     Entry(
         code="TIME-EDITED",
@@ -117,6 +83,15 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(source("psa", _("Take the change back in the project system")),),
         auto=Auto.RECHECK,
+        detected=(Detected.RULE, Detected.VENDOR),
+        detection=_(
+            "An entry that is on an approved bill was changed or deleted, or the project system refuses a change "
+            "of invoiced time."
+        ),
+        help=_(
+            "Nothing is re-billed by itself. Decide: take the change back, bill the difference next time, or "
+            "credit it."
+        ),
     ),
     Entry(
         code="TIME-LATE",
@@ -130,5 +105,100 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(source("psa", _("Unlock the period, or book in the open one")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.VENDOR,),
+        detection=_("The project system refuses the date because its period is locked."),
+        help=_(
+            "Kantata's locks hold for the whole account. Booking in the open period is nearly always the better "
+            "way."
+        ),
+    ),
+    Entry(
+        code="TIME-DUP",
+        title=_("Time was entered twice"),
+        explanation=_(
+            "Two entries of one person agree in day, service, hours and text. One of them is probably a copy; the "
+            "second is not billed until somebody has looked."
+        ),
+        owner="psa",
+        resolvers=("project_manager",),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("psa", _("Delete or change one of the two in the project system")),),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "Two billable entries of the same person, day, role, service, hours and text exist; entries without a "
+            "text are not compared."
+        ),
+        help=_("Imports that ran twice make many of these at once: look for a common time of entry."),
+    ),
+    Entry(
+        code="TIME-OUTSIDE",
+        title=_("Work outside the engagement"),
+        explanation=_(
+            "The day of the entry lies before the start or after the end of the engagement. Either the term was "
+            "extended, or the time belongs elsewhere."
+        ),
+        owner="contract",
+        resolvers=("project_manager", "billing_analyst"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(
+            source("psa", _("Move the entry in the project system")),
+            Fix(FixAction.APPROVE, _("Agree the longer term")),
+        ),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The day of an entry is not within start and end of the terms."),
+        help=_("Kick-off meetings before the start date are usually not billable."),
+    ),
+    Entry(
+        code="TIME-BILLFLAG",
+        title=_("Billable mark contradicts the contract"),
+        explanation=_(
+            "Time is marked as billable on a service that is billed by milestone, instalment or fixed price; "
+            "billed by the hour as well, the client would pay twice. The entry is marked as not billable, or the "
+            "line is changed by a change order."
+        ),
+        owner="contract",
+        resolvers=("project_manager", "billing_analyst"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(
+            source("psa", _("Mark the entry as not billable in the project system")),
+            Fix(FixAction.APPROVE, _("Agree a change order")),
+        ),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("A billable entry belongs to a service line that is not billed by time."),
+        help=_("The default of the task decides the mark: correct it there and the next entries are right."),
+    ),
+    Entry(
+        code="EXP-POLICY",
+        title=_("Expense breaks the rules"),
+        explanation=_(
+            "The expense has no receipt, is over a limit, or the contract does not let it be passed on."
+        ),
+        owner="contract",
+        resolvers=("project_manager", "billing_analyst"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(source("psa", _("Correct or withdraw the expense in the project system")),),
+        auto=Auto.RECHECK,
+        detected=(),
+        detection=_("An expense lacks its receipt, exceeds a limit or is not to be recharged."),
+        help=_("Ask whether the client agreed to the exception in writing."),
+    ),
+    Entry(
+        code="EXP-FX",
+        title=_("No rate for an expense's currency"),
+        explanation=_("The expense is in a currency for which the ERP has no exchange rate on its day."),
+        owner="erp",
+        resolvers=("controller", "billing_analyst"),
+        severity=Severity.BLOCKING_BILLING,
+        fixes=(
+            source("erp", _("Load the exchange rate in the ERP")),
+            RETRY,
+        ),
+        auto=Auto.RETRY,
+        detected=(),
+        detection=_("No exchange rate exists for the currency and day of an expense."),
+        help=_("Some contracts name the source of the rate; that one goes on the invoice."),
     ),
 )

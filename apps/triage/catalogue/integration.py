@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from apps.triage.catalogue.types import RETRY, Auto, Entry, Fix, FixAction, Severity
+from apps.triage.catalogue.types import RETRY, Auto, Detected, Entry, Fix, FixAction, Severity
 
 ENTRIES = (
     Entry(
@@ -19,6 +19,9 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(Fix(FixAction.ASK, _("Renew the credentials of the connection")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.VENDOR,),
+        detection=_("A system refuses our credentials twice in a row, with a fresh token in between."),
+        help=_("Renew the credentials under Systems; what waits goes on by itself."),
     ),
     Entry(
         code="INT-PERM",
@@ -32,6 +35,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(Fix(FixAction.ASK, _("Have the permission granted")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.VENDOR,),
+        detection=_(
+            "A system refuses the request for lack of a permission; request limits do not count here."
+        ),
+        help=_(
+            "The vendor's sentence names the object. Give the integration's role that one permission, not an "
+            "administrator's."
+        ),
     ),
     Entry(
         code="INT-RATE",
@@ -45,6 +56,9 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
+        detected=(Detected.VENDOR,),
+        detection=_("A system answers that the request limit is used up."),
+        help=_("If it comes back every day, another integration shares the limit."),
     ),
     Entry(
         code="INT-LOCK",
@@ -58,6 +72,9 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
+        detected=(Detected.VENDOR,),
+        detection=_("A system says that the record is locked, or was changed after we read it."),
+        help=_("Nothing to do unless it stays: then somebody has the record open."),
     ),
     Entry(
         code="INT-SCHEMA",
@@ -71,6 +88,9 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(Fix(FixAction.ASK, _("Compare the fields with the system's settings")), RETRY),
         auto=Auto.NEVER,
+        detected=(Detected.VENDOR,),
+        detection=_("A field, record type or answer is not what was agreed with the system."),
+        help=_("Ask the system's administrator what was renamed since the last good run."),
     ),
     Entry(
         code="INT-REJECTED",
@@ -85,6 +105,10 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(Fix(FixAction.ASK, _("Correct what the sentence names, where it is kept")), RETRY),
         auto=Auto.RECHECK,
+        detected=(Detected.VENDOR,),
+        detection=_("A system refuses the data with a sentence and no code that we know."),
+        help=_("Read the vendor's sentence: validation rules of the firm's own are written there in words."),
+        own=True,
     ),
     Entry(
         code="INT-POISON",
@@ -99,6 +123,14 @@ ENTRIES = (
         severity=Severity.BLOCKING_PROVISIONING,
         fixes=(RETRY,),
         auto=Auto.NEVER,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The attempts that a transaction is given are used up, or its worker stopped again and again."
+        ),
+        help=_(
+            "Look at the last error under Technical before it is run again; ten more attempts of the same will "
+            "fail too."
+        ),
     ),
     Entry(
         code="INT-GAP",
@@ -112,5 +144,66 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
+        detected=(Detected.POLL,),
+        detection=_("A system has not been read for longer than it keeps its changes."),
+        help=_(
+            "Everything since the last known moment is read again; watch that the case closes within the hour."
+        ),
+    ),
+    Entry(
+        code="INT-SIG",
+        title=_("Messages with a wrong signature"),
+        explanation=_(
+            "Messages arrived at a door of this console whose signature or time stamp is wrong. They were "
+            "refused; what they would have told is found by polling."
+        ),
+        owner="console",
+        resolvers=("admin",),
+        severity=Severity.WARNING,
+        fixes=(Fix(FixAction.ASK, _("Compare the secret on both sides, or block the sender")),),
+        auto=Auto.RECHECK,
+        detected=(Detected.POLL,),
+        detection=_(
+            "Doors refused messages of a system for their signature or time stamp within the last hour."
+        ),
+        help=_("Right after a secret was changed it is the secret. At any other time ask security."),
+    ),
+    Entry(
+        code="INT-RECON",
+        title=_("Systems do not tie out"),
+        explanation=_("The nightly comparison found records or sums that differ between two systems."),
+        owner="console",
+        resolvers=("admin", "controller"),
+        severity=Severity.WARNING,
+        fixes=(Fix(FixAction.ASK, _("Repair the difference from the list")),),
+        auto=Auto.NEVER,
+        detected=(),
+        detection=_("Counts or sums of the nightly comparison differ."),
+        help=_("Start with what is missing on one side; differing amounts mostly follow from it."),
+    ),
+    Entry(
+        code="INT-NOTIFY",
+        title=_("Notifications do not arrive"),
+        explanation=_(
+            "A receiver of our announcements refuses them or does not answer any more. Nothing of the work itself "
+            "is held up."
+        ),
+        owner="console",
+        resolvers=("admin",),
+        severity=Severity.WARNING,
+        fixes=(
+            Fix(FixAction.ASK, _("Correct or replace the receiver's address")),
+            RETRY,
+        ),
+        auto=Auto.RECHECK,
+        detected=(Detected.POLL,),
+        detection=_(
+            "A receiver was switched off by its own answer, or deliveries to it were given up within the last "
+            "day."
+        ),
+        help=_(
+            "Archived channels and expired links are the usual reason. What was given up is sent again from the list "
+            "of deliveries."
+        ),
     ),
 )

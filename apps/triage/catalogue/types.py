@@ -1,4 +1,5 @@
-"""Types of the catalogue: :class:`Entry`, :class:`Fix`, :class:`Severity`, :class:`Auto`, :data:`GENERIC`."""
+"""Types of the catalogue: :class:`Entry`, :class:`Fix`, :class:`Severity`, :class:`Auto`, :class:`Detected`,
+:class:`Area`, :data:`GENERIC`."""
 
 from __future__ import annotations
 
@@ -61,6 +62,28 @@ class Auto(models.TextChoices):
     PROBE = "probe", _("The target is asked what it holds before anything is sent again")
 
 
+class Detected(models.TextChoices):
+    """What raises a code today. An entry without any is described, and not detected yet."""
+
+    RULE = "rule", _("A rule of our plans")
+    VENDOR = "vendor", _("A system's refusal")
+    POLL = "poll", _("A look at what systems hold")
+
+
+class Area(models.TextChoices):
+    """What a code is about, in the order of the desk; each is one module beside this one."""
+
+    DEALS = "deals", _("Deals")
+    AMENDMENTS = "amendments", _("Change orders")
+    CUSTOMERS = "customers", _("Customers and legal entities")
+    PROJECTS = "projects", _("Projects and people")
+    RATES = "rates", _("Rates, billing rules and limits")
+    DELIVERY = "delivery", _("Time, expenses and milestones")
+    TAX = "tax", _("Tax")
+    BILLING = "billing", _("Invoices and payments")
+    INTEGRATION = "integration", _("Connections")
+
+
 @dataclass(frozen=True)
 class Fix:
     """A suggested fix. ``mapping_kind`` for ``map_value``; ``system`` (crm, psa, erp, billing) for ``edit_in_source``."""
@@ -73,8 +96,10 @@ class Fix:
 
 @dataclass(frozen=True)
 class Entry:
-    """One code. ``owner`` names the truth (``crm``, ``psa``, ``erp``, ``billing``, ``console`` or ``contract``);
-    ``resolvers`` are role names of ``organization``, who must act first."""
+    """One code. ``owner`` names the truth (``crm``, ``psa``, ``erp``, ``billing``, ``console``, ``contract``, ``customer``,
+    ``directory`` of people, or an ``authority`` and its registers); ``resolvers`` are role names of ``organization``, who
+    must act first. ``detection`` is the sentence that says when it is raised, ``detected`` by what today (empty: not yet),
+    ``help`` what to try first. ``own``: found while this product was built, not one of the trade's usual list."""
 
     code: str
     title: Words
@@ -84,6 +109,10 @@ class Entry:
     severity: Severity
     fixes: tuple[Fix, ...]
     auto: Auto
+    detected: tuple[Detected, ...] = ()
+    detection: Words = ""
+    help: Words = ""
+    own: bool = False
 
     def named(self, code: str) -> Entry:
         """A copy under another code whose title shows that code as it came."""
@@ -129,4 +158,8 @@ GENERIC = Entry(
     severity=Severity.BLOCKING_PROVISIONING,
     fixes=(RETRY,),
     auto=Auto.NEVER,
+    detected=(Detected.RULE, Detected.VENDOR),
+    detection=_("A plan or a system reports a code that is not listed here."),
+    help=_("Show the sentence and the answer under Technical to whoever keeps the system that it names."),
+    own=True,
 )

@@ -94,6 +94,7 @@ class KantataAdapter:
             polls=tuple(polling.POLLED),
             record_url="{app_url}/workspaces/{id}",
             concurrency=5,
+            keeps_changes=polling.FEED,
         )
 
     def check(self) -> Health:

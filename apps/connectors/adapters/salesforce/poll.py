@@ -90,7 +90,7 @@ class Cursor:
             at = instant(entry["at"], field="cursor")
             if at is None:
                 raise AdapterError(
-                    ErrorKind.CONTRACT_DRIFT, "The stored poll cursor cannot be read.", code="INT-GAP"
+                    ErrorKind.CONTRACT_DRIFT, "The stored poll cursor cannot be read.", code="INT-SCHEMA"
                 )
             positions[source.name] = Position(
                 at=at, after=entry.get("after", ""), within=bool(entry.get("within"))
