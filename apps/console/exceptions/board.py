@@ -140,7 +140,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
-        ages=_ages(request, filtered=filtered, total=facets.total),
+        ages=_ages(request, filtered=filtered, total=facets.total) if view == "groups" else triage.AGES,
         aside=triage.put_aside(request.scope) if view == "groups" else {},
         total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
         held=known_money(held),
@@ -199,7 +199,9 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
 
 
 def _takers(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> list[Any]:
-    """People who may fix what the list shows: of one legal entity where it is narrowed to one, else of all of them."""
+    """People who may fix cases of the legal entity that the list is narrowed to; over several there are only the queues."""
+    if not request.GET.get("entity"):
+        return []
     return organization.who_can("exception.fix", _entity_id(entities, request.GET.get("entity", "")))[:50]
 
 
