@@ -8,7 +8,9 @@ import pytest
 from django.conf import settings
 from django.test import Client
 
+from apps.core.scope import EVERYTHING
 from apps.demo import deals, situations
+from apps.triage import selectors as triage
 from apps.triage.job_models import Job, Result
 from apps.triage.jobs import work
 from apps.triage.models import Case
@@ -118,9 +120,11 @@ def test_chosen_cases_run_as_a_job_by_keyboard_alone(served_bench, visit, artefa
 
 def test_cases_are_assigned_by_filter(served_bench, visit):
     bench = served_bench
-    for spec in situations.UNMAPPED:
-        bench.close(bench.deal(spec, account=deals.account_of(spec.client)))
+    deal_id = bench.deal(acts.SMALL)
+    bench.control.patch("crm", "Opportunity", deal_id, {"Contracting_Entity__c": "OST-BE"})
+    bench.close(deal_id)
     bench.poll()
+    assert triage.open_cases(EVERYTHING).filter(legal_entity__code="OST-BE").exists()
     page = visit(f"{bench.world.web_url}/exceptions/?view=cases", session("nadia"))
     hands = Hands(page)
     hands.choose(page.get_by_label("Legal entity"), value="OST-BE")
@@ -131,7 +135,7 @@ def test_cases_are_assigned_by_filter(served_bench, visit):
     hands.click(page.get_by_role("button", name="Assign them"))
     page.get_by_text("cases assigned.").wait_for()
     queues = set(
-        Case.objects.filter(code="DEAL-SVC-UNMAPPED", resolved_at=None).values_list("queue", flat=True)
+        triage.open_cases(EVERYTHING).filter(legal_entity__code="OST-BE").values_list("queue", flat=True)
     )
     assert queues == {"controller"}
     assert hands.count <= 5, "bulk assign by filter"
