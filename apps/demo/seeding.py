@@ -15,6 +15,7 @@ from typing import Any
 from apps.billing import services as billing
 from apps.canonical.money import Money
 from apps.commercial import selectors as commercial
+from apps.core import clock
 from apps.core.scope import EVERYTHING
 from apps.demo import deals, firm, psa, situations
 from apps.demo.patience import idle, wait_for
@@ -23,6 +24,7 @@ from apps.demo.portfolio import Deal, healthy
 from apps.demo.sandbox_client import SandboxControl
 from apps.journal import selectors as journal_selectors
 from apps.journal import services as journal
+from apps.organization import selectors as organization
 from apps.sync import selectors as sync
 from apps.triage import selectors as triage
 
@@ -48,6 +50,11 @@ Say = Callable[[str], None]
 def seeded() -> bool:
     """The firm has been brought to life on this data before."""
     return any(row.verb == "demo.seeded" for row in journal_selectors.history(*MARK, limit=20))
+
+
+def today_everywhere() -> date:
+    """The day that has begun in every legal entity: what is due today is due for all of them, whatever the hour in UTC."""
+    return min(clock.today(entity.timezone) for entity in organization.entities())
 
 
 def seed(*, control: SandboxControl, today: date, say: Say) -> None:

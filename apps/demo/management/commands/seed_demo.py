@@ -9,7 +9,6 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from apps.core import clock
 from apps.demo import firm, seeding
 from apps.demo.install import install
 from apps.demo.patience import TookTooLong
@@ -27,7 +26,7 @@ class Command(BaseCommand):
             port = int(settings.SANDBOX_URL.rpartition(":")[2].strip("/"))
             install(control=control, sandbox_port=port, web_url=_web_url())
             try:
-                seeding.seed(control=control, today=clock.today(), say=self._say)
+                seeding.seed(control=control, today=seeding.today_everywhere(), say=self._say)
             except TookTooLong as late:
                 raise CommandError(str(late)) from late
             found = seeding.summary()
