@@ -60,7 +60,7 @@
     const number = boxes().filter((box) => box.checked).length;
     const all = Boolean(every()?.checked);
     const told = bulk().querySelector("[data-chosen]");
-    told.textContent = all ? told.dataset.every : number ? told.dataset.some.replace("#", number) : told.dataset.none;
+    told.textContent = all ? told.dataset.every : number ? told.dataset.some.replace("#", number) : "";
     const page = bulk().querySelector("[data-choose-page]");
     page.checked = number > 0 && number === boxes().length;
     page.indeterminate = number > 0 && !page.checked;
