@@ -164,3 +164,10 @@ def test_project_manager_and_finance_approve_a_prebill(console, visit):
     page = visit(address, console.session("carla"))
     page.get_by_role("button", name="Approve").click()
     page.get_by_text("is approved and will be posted").wait_for()
+
+
+def test_a_cause_is_decided_about_on_a_phone_too(console, visit):
+    group = console.firm.cases[0].group_id
+    page = visit(f"{console.url}/exceptions/?group={group}", console.session("ana"), size=PHONE)
+    assert page.get_by_role("button", name="Acknowledge").is_visible()
+    assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
