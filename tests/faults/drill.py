@@ -20,11 +20,12 @@ from tests.faults.site import Site
 
 
 class Drill:
-    """``chance`` decides everything that is left to chance: the same seed makes the same drill."""
+    """``chance`` decides everything that is left to chance: the same seed makes the same drill, and two drills of one site
+    different deals (an event that was taken before is none)."""
 
     def __init__(self, site: Site, number: int, done: str, *, seed: int, test: str) -> None:
         self.site = site
-        self.chance = random.Random(f"{seed}:{number}:{site.broker.name}")
+        self.chance = random.Random(f"{seed}:{number}:{site.broker.name}:{test}")
         self.figure = Figure(number, done, site.broker.name, seed)
         self.test = test
         self.inspector = Inspector(site)
