@@ -146,7 +146,8 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         reported=reported(held),
-        exposures=exposure_lines(_exposures(request.scope, group_id)),
+        # Of all open cases they stand beside the causes; the list of cases is read for the next one.
+        exposures=exposure_lines(_exposures(request.scope, group_id)) if view == "groups" or group_id else (),
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
         takers=_takers(request, entities) if parts.get("choosing") else (),
