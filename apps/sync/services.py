@@ -2,7 +2,7 @@
 
 Public surface: :func:`enqueue`, :func:`plan_again`, :func:`preview`, :func:`preview_some`, :func:`read_token`,
 :func:`replay`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`, :func:`gate_set`,
-:func:`wake_transaction`, :func:`decide`, :class:`ProposedMapping` (what an overlay is made of).
+:func:`wake_transaction`, :func:`decide`, :func:`look_up`, :class:`ProposedMapping` (what an overlay is made of).
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from apps.sync.apply import fact_of
 from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
 from apps.sync.flows import flow as flow_named
-from apps.sync.flows.base import Context
+from apps.sync.flows.base import Context, read_many
 from apps.sync.models import OPEN, Gate, State, Subject, Transaction
 from apps.sync.plans import SEEN_BY_PERSON, shown
 from apps.sync.queue import enqueue, plan_again
@@ -40,6 +40,7 @@ __all__ = [
     "gate",
     "gate_set",
     "hold_still",
+    "look_up",
     "plan_again",
     "preview",
     "preview_some",
@@ -268,6 +269,13 @@ def decide(*, transaction_id: int, decided: Mapping[str, Any], by: Any, why: str
             new=dict(decided),
             why=why,
         )
+
+
+def look_up(*, system: Any, object_type: str, external_id: str, seconds: float) -> bool:
+    """Ask the system itself for a record, for a person who waits, and keep what it shows; whether it has it. Raises
+    ``AdapterError``."""
+    context = Context(key="", deadline=time.monotonic() + seconds)
+    return bool(read_many(context, system=system, object_type=object_type, by="id", value=external_id))
 
 
 def wake_transaction(*, transaction_id: int, why: str) -> bool:

@@ -10,21 +10,17 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from apps.canonical.objects import OBJECTS
-from apps.connectors import services as connectors
 from apps.connectors.spi import AdapterError
 from apps.core.errors import InvalidInput, Stale, Unavailable, WrongState
 from apps.organization import selectors as organization
-from apps.records import services as records
 from apps.sync import services as sync
 from apps.triage.catalogue import entry
-from apps.triage.models import Case, CaseState
-from apps.triage.services import moves
+from apps.triage.models import Case
 from apps.triage.services.desk import require
-from apps.triage.services.fixes import why_not
+from apps.triage.services.planned import run_as_planned
 
 #: A person waits for the look-up.
 SECONDS = 15.0
@@ -71,22 +67,18 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
             _("%(system)s has record %(id)s, but the case would still stop: %(reason)s")
             % {"system": system.name, "id": external_id, "reason": result["reason"]}
         )
-    return _run(
-        case,
-        result,
-        by=by,
-        note=_("Said to be fixed in %(system)s, record %(id)s. %(why)s").strip()
-        % {"system": system.name, "id": external_id, "why": why.strip()},
+    said = _("Said to be fixed in %(system)s, record %(id)s. %(why)s")
+    note = (said % {"system": system.name, "id": external_id, "why": why.strip()}).strip()
+    return run_as_planned(
+        case=case, transaction_id=case.transaction_id, digest=result["digest"], by=by, note=note
     )
 
 
 def _look_up(case: Case, system: Any, external_id: str) -> None:
-    """Read the record and keep what the system shows."""
+    """Read the record; what the system shows of it is kept."""
     kind = case.object_type if case.object_type in OBJECTS else case.subject_kind
     try:
-        found = connectors.find(
-            system_id=system.pk, object_type=kind, by="id", value=external_id, deadline=SECONDS
-        )
+        found = sync.look_up(system=system, object_type=kind, external_id=external_id, seconds=SECONDS)
     except AdapterError as error:
         raise Unavailable(
             _("%(system)s could not be asked: %(why)s") % {"system": system.name, "why": error.message}
@@ -97,30 +89,3 @@ def _look_up(case: Case, system: Any, external_id: str) -> None:
             % {"system": system.name, "kind": kind.replace("_", " "), "id": external_id},
             fields={"record": _("Not found.")},
         )
-    for seen in found:
-        records.observe(
-            system_id=system.pk,
-            object_type=seen.object_type,
-            external_id=seen.external_id,
-            body=seen.body,
-            version=seen.version,
-            modified_at=seen.modified_at,
-            url=seen.url,
-            facts=dict(seen.facts),
-            key=seen.body.key,  # type: ignore[attr-defined]
-        )
-
-
-def _run(case: Case, result: dict[str, Any], *, by: Any, note: str) -> int:
-    with transaction.atomic():
-        sync.hold_still(transaction_ids=[case.transaction_id])
-        locked = Case.objects.select_for_update().get(pk=case.pk)
-        if reason := why_not(locked, result["transaction_id"]):
-            raise Stale(reason)
-        moves.move(locked, to=CaseState.IN_PROGRESS, by=by, note=note.strip(), fixed_by=by)
-        tokens = {locked.transaction_id: result["digest"]}
-        answer = sync.replay(transaction_ids=[locked.transaction_id], by=by, tokens=tokens, why=note.strip())
-        if answer["skipped"]:
-            raise Stale(answer["skipped"][0]["reason"])
-    case.refresh_from_db()
-    return int(answer["replayed"][0])

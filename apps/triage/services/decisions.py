@@ -11,7 +11,6 @@ from __future__ import annotations
 from typing import Any
 
 from django.core import signing
-from django.db import transaction
 from django.utils.translation import gettext as _
 from pydantic import ValidationError
 
@@ -19,11 +18,10 @@ from apps.core.errors import InvalidInput, Stale
 from apps.organization import selectors as organization
 from apps.sync import services as sync
 from apps.triage.errors import NotFixableHere, PreviewExpired
-from apps.triage.models import Case, CaseState
+from apps.triage.models import Case
 from apps.triage.selectors import customer_candidates, editable_field
-from apps.triage.services import moves
 from apps.triage.services.desk import require
-from apps.triage.services.fixes import why_not
+from apps.triage.services.planned import run_as_planned
 
 _SALT = "triage.decision"
 #: A new customer, and a value that we fill in for the source, want a reason.
@@ -84,24 +82,14 @@ def case_decide(*, case: Case, token: str, by: Any, why: str = "") -> int:
         require(case, by, verb)
     if _wants_reason(decided) and len(why) < _SHORTEST_REASON:
         raise InvalidInput(_("Say why, for who reads it later."), fields={"why": _("Required.")})
-    with transaction.atomic():
-        sync.hold_still(transaction_ids=[case.transaction_id])
-        locked = Case.objects.select_for_update().get(pk=case.pk)
-        if reason := why_not(locked, held["transaction"]):
-            raise Stale(reason)
-        note = _said(decided, why)
-        sync.decide(transaction_id=locked.transaction_id, decided=decided, by=by, why=why)
-        moves.move(locked, to=CaseState.IN_PROGRESS, by=by, note=note, fixed_by=by)
-        answer = sync.replay(
-            transaction_ids=[locked.transaction_id],
-            by=by,
-            tokens={locked.transaction_id: held["digest"]},
-            why=note,
-        )
-        if answer["skipped"]:
-            raise Stale(answer["skipped"][0]["reason"])
-    case.refresh_from_db()
-    return int(answer["replayed"][0])
+    return run_as_planned(
+        case=case,
+        transaction_id=held["transaction"],
+        digest=held["digest"],
+        by=by,
+        note=_said(decided, why),
+        before=lambda: sync.decide(transaction_id=held["transaction"], decided=decided, by=by, why=why),
+    )
 
 
 def _choice(candidates: list[dict[str, Any]], value: str) -> dict[str, Any]:
