@@ -48,7 +48,7 @@ _OWNERS = {
     "directory": gettext_lazy("The directory of people"),
     "authority": gettext_lazy("The authority and its registers"),
 }
-_IN_PLACE = ("map_value", "retry")
+_IN_PLACE = ("map_value", "decide", "retry")
 #: The likeliest partners are shown at once; the rest is folded away.
 SHOWN_CHOICES = 6
 

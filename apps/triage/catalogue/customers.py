@@ -192,7 +192,11 @@ ENTRIES = (
         owner="erp",
         resolvers=("receivables", "revops_analyst"),
         severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(source("erp", _("Merge or mark the duplicates in the ERP")), RETRY),
+        fixes=(
+            Fix(FixAction.DECIDE, _("Choose in the case which record it is, or that it is a new customer")),
+            source("erp", _("Merge or mark the duplicates in the ERP")),
+            RETRY,
+        ),
         auto=Auto.NEVER,
         detected=(Detected.RULE, Detected.VENDOR),
         detection=_(

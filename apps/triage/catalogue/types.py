@@ -46,6 +46,7 @@ class FixAction(models.TextChoices):
     """What a person can do about it; ``map_value`` and ``retry`` run in place, the others say where to act."""
 
     MAP_VALUE = "map_value", _("Map the value")
+    DECIDE = "decide", _("Decide it in the case")
     EDIT_IN_SOURCE = "edit_in_source", _("Correct it in the source system")
     RETRY = "retry", _("Run again")
     APPROVE = "approve", _("Get it approved")
