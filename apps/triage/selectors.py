@@ -38,7 +38,7 @@ from apps.triage.ages import of_age as of_age
 from apps.triage.blocking import Blocked as Blocked
 from apps.triage.blocking import BlockedLine as BlockedLine
 from apps.triage.blocking import blocked_behind as blocked_behind
-from apps.triage.catalogue import Entry, entry
+from apps.triage.catalogue import CATALOGUE, Entry, codes_for_role, entry
 from apps.triage.exposure import Exposed as Exposed
 from apps.triage.exposure import exposures as exposures
 from apps.triage.exposure import open_exposures as open_exposures
@@ -148,26 +148,28 @@ def facets(
     legal_entity_id: int | None = None,
 ) -> Facets:
     """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
+    asked: dict[str, Any] = {"legal_entity_id": legal_entity_id}
+    if code:
+        asked["among"] = [code] if not role or role in entry(code.upper()).resolvers else []
+    elif role:
+        # Those outside the catalogue belong to a role too.
+        listed, others = codes_for_role(role)
+        asked |= {"besides": sorted(CATALOGUE.keys() - listed)} if others else {"among": sorted(listed)}
     if set(states) == set(OPEN_STATES) and not severity:
-        found = counters.totals(OPEN_CASES, scope, Case.objects.filter(state__in=OPEN_STATES))
+        rows = Case.objects.filter(state__in=OPEN_STATES)
+        found = counters.margins(OPEN_CASES, scope, rows, key=0, **asked)
     else:
         without = [state for state in ALL_STATES if states and state not in states]
         given = {1: severity} if severity else {}
-        found = counters.totals(CASES, scope, Case.objects.all(), by=[2], without=without, given=given)
-    if code:
-        found = [one for one in found if one.keys[0].lower() == code.lower()]
-    resolved = {name for name in {one.keys[0] for one in found} if role in entry(name).resolvers}
-    codes: dict[str, int] = {}
-    by_entity: dict[int | None, int] = {}
-    for entity_id, (its_code,), number in found:
-        if legal_entity_id is None or entity_id == legal_entity_id:
-            codes[its_code] = codes.get(its_code, 0) + number
-        if not role or its_code in resolved:
-            by_entity[entity_id] = by_entity.get(entity_id, 0) + number
+        found = counters.margins(
+            CASES, scope, Case.objects.all(), key=2, without=without, given=given, **asked
+        )
     roles: dict[str, int] = {}
-    for its_code, number in codes.items():
-        for name in entry(its_code).resolvers:
-            roles[name] = roles.get(name, 0) + number
+    for its_code, number in found.keys.items():
+        if not code or its_code.lower() == code.lower():
+            for name in entry(its_code).resolvers:
+                roles[name] = roles.get(name, 0) + number
+    by_entity = found.entities
     total = sum(by_entity.values()) if legal_entity_id is None else by_entity.get(legal_entity_id, 0)
     entities = {entity_id: number for entity_id, number in by_entity.items() if entity_id is not None}
     return Facets(roles, entities, total)

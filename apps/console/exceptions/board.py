@@ -99,7 +99,7 @@ class Board:
     extra: tuple[str, ...] = ()
     columns: Sequence[tuple[str, Any]] = ()
     #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
-    takers: Sequence[Any] = ()
+    takers: Sequence[tuple[Any, str]] = ()
     queues: Sequence[tuple[str, Any]] = ()
 
     @property
@@ -151,7 +151,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
         takers=_takers(request, entities) if parts.get("choosing") else (),
-        queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
+        queues=[(f"role:{role.value}", role.label) for role in Role if role in roles_with("exception.fix")],
         columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
@@ -199,11 +199,12 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
     ]
 
 
-def _takers(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> list[Any]:
+def _takers(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> list[tuple[Any, str]]:
     """People who may fix cases of the legal entity that the list is narrowed to; over several there are only the queues."""
     if not request.GET.get("entity"):
         return []
-    return organization.who_can("exception.fix", _entity_id(entities, request.GET.get("entity", "")))[:50]
+    able = organization.who_can("exception.fix", _entity_id(entities, request.GET.get("entity", "")))
+    return [(person.pk, person.display_name) for person in able[:50]]
 
 
 def _entity_id(entities: Sequence[tuple[int, str]], code: str) -> int | None:
