@@ -373,6 +373,33 @@ class PaymentStatus(Canonical):
     paid_at: datetime | None = None
 
 
+class Receipt(Canonical):
+    """Money that came in, as the ledger holds it; ``unapplied`` is what of it settles no invoice."""
+
+    object_type: ClassVar[str] = "receipt"
+    key: Key
+    number: Text = ""
+    customer_key: Key
+    legal_entity_code: Text
+    received_on: date
+    amount: Money
+    unapplied: Money
+    reference: Text = ""
+
+
+class Dispute(Canonical):
+    """An objection to a payment or invoice. ``answer_by``: until when evidence counts; ``lost`` means the money is gone."""
+
+    object_type: ClassVar[str] = "dispute"
+    key: Key
+    invoice_key: Key | None = None
+    amount: Money
+    status: Literal["open", "won", "lost", "closed"]
+    reason: Text = ""
+    opened_at: AwareDatetime
+    answer_by: AwareDatetime | None = None
+
+
 OBJECTS: dict[str, type[Canonical]] = {
     cls.object_type: cls
     for cls in (
@@ -391,5 +418,7 @@ OBJECTS: dict[str, type[Canonical]] = {
         TaxTreatment,
         Invoice,
         PaymentStatus,
+        Receipt,
+        Dispute,
     )
 }

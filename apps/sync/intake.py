@@ -179,6 +179,15 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
                 yield "invoice", prebill.ref, "payment.apply", {}
             if prebill is not None and _is_held("invoice", prebill.ref, "invoice.sync"):
                 yield "invoice", prebill.ref, "invoice.sync", {}  # the fix may be in the invoice
+        case "billing", "dispute":
+            yield "dispute", f"{system.code}:{change['external_id']}", "dispute.take", {}
+        case "billing", "customer":
+            yield from _register_work(system, change)
+        case "erp", "receipt":
+            # What we have applied ourselves is applied; a payment of a customer of ours may be for anything.
+            ours = records.key_of(system.id, "payment", change["external_id"]) is not None
+            if not ours and records.key_of(system.id, "customer", change.get("container_id") or ""):
+                yield "receipt", f"{system.code}:{change['external_id']}", "receipt.match", {}
 
 
 def _delivered_on(system: Any, change: Mapping[str, Any]) -> str:
@@ -252,6 +261,15 @@ def _customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Ite
     ).filter(state=State.HELD)
     for found in held.select_related("subject"):
         yield "deal", found.subject.key, "deal.provision", {}
+
+
+def _register_work(system: Any, change: Mapping[str, Any]) -> Iterable[Work]:
+    """A register has answered about the tax id that the billing platform holds of one of our customers."""
+    customer_key = records.key_of(system.id, "customer", change["external_id"])
+    if customer_key is None:
+        return
+    for subject in Subject.objects.filter(kind="customer", key__startswith=f"{customer_key}@"):
+        yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
 
 
 def _sellers(subject: Subject) -> list[str]:

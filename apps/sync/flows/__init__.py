@@ -8,16 +8,20 @@ from apps.sync.flows import (
     customer,
     deal,
     delivery,
+    dispute,
     invoice,
     payment,
     project,
     ratecard,
+    receipt,
 )
 from apps.sync.flows.base import Flow
 
 FLOWS: dict[str, Flow] = {
     module.FLOW.name: module.FLOW
-    for module in (deal, customer, ratecard, project, delivery, invoice, payment, catalogue, connection)
+    for module in (
+        deal, customer, ratecard, project, delivery, invoice, payment, dispute, receipt, catalogue, connection,
+    )  # fmt: skip
 }
 
 
