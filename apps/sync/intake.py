@@ -182,7 +182,10 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
         case "billing", "dispute":
             yield "dispute", f"{system.code}:{change['external_id']}", "dispute.take", {}
         case "billing", "customer":
-            yield from _register_work(system, change)
+            # A register has answered about the tax id of one of our customers.
+            customer_key = records.key_of(system.id, "customer", change["external_id"])
+            if customer_key is not None:
+                yield "tax_id", f"{customer_key}@{system.code}", "taxid.check", {}
         case "erp", "receipt":
             # What we have applied ourselves is applied; a payment of a customer of ours may be for anything.
             ours = records.key_of(system.id, "payment", change["external_id"]) is not None
@@ -256,20 +259,14 @@ def _customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Ite
             known and _planned_since(system, change, "customer", subject.key)
         ):
             yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
+    for subject in Subject.objects.filter(kind="tax_id", key__startswith=f"{customer_key}@"):
+        if not (known and _planned_since(system, change, "tax_id", subject.key)):
+            yield "tax_id", subject.key, "taxid.check", {}
     held = Transaction.objects.filter(
         customer_key=customer_key, state__in=OPEN, flow="deal.provision"
     ).filter(state=State.HELD)
     for found in held.select_related("subject"):
         yield "deal", found.subject.key, "deal.provision", {}
-
-
-def _register_work(system: Any, change: Mapping[str, Any]) -> Iterable[Work]:
-    """A register has answered about the tax id that the billing platform holds of one of our customers."""
-    customer_key = records.key_of(system.id, "customer", change["external_id"])
-    if customer_key is None:
-        return
-    for subject in Subject.objects.filter(kind="customer", key__startswith=f"{customer_key}@"):
-        yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
 
 
 def _sellers(subject: Subject) -> list[str]:

@@ -24,6 +24,7 @@ FLOW_LABELS = {
     "payment.apply": _("Payment"),
     "dispute.take": _("Dispute"),
     "receipt.match": _("Incoming payment"),
+    "taxid.check": _("Tax id"),
 }
 _BAR_TONES = {"failed": "bad", "unknown": "warn", "unchanged": "wait"}
 _OUTCOME_TONES = {

@@ -14,13 +14,14 @@ from apps.sync.flows import (
     project,
     ratecard,
     receipt,
+    taxid,
 )
 from apps.sync.flows.base import Flow
 
 FLOWS: dict[str, Flow] = {
     module.FLOW.name: module.FLOW
     for module in (
-        deal, customer, ratecard, project, delivery, invoice, payment, dispute, receipt, catalogue, connection,
+        deal, customer, ratecard, project, delivery, invoice, payment, dispute, receipt, taxid, catalogue, connection,
     )  # fmt: skip
 }
 

@@ -10,6 +10,7 @@ PRIORITIES: dict[str, int] = {
     "ratecard.push": 4,
     "delivery.sync": 5,
     "receipt.match": 5,
+    "taxid.check": 5,
     "connection.watch": 6,
     "catalogue.read": 7,
 }

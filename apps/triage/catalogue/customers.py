@@ -264,19 +264,18 @@ ENTRIES = (
         code="CUS-TAXID-UNVERIFIED",
         title=_("Tax id could not be verified"),
         explanation=_(
-            "The register of tax ids did not answer, so nobody knows whether the id is valid. Set-up goes on; an "
-            "invoice that relies on the id waits until the register has answered."
+            "The register of tax ids did not answer the billing platform, so nobody knows whether the id is registered. Set-up "
+            "goes on; whether an invoice under reverse charge may rely on the id meanwhile is for tax to say."
         ),
         owner="authority",
         resolvers=("tax", "admin"),
         severity=Severity.WARNING,
-        fixes=(RETRY,),
-        auto=Auto.RETRY,
-        detected=(),
-        detection=_("The register (VIES) is unavailable, times out or is asked too often."),
+        fixes=(Fix(FixAction.ASK, _("Ask the register by hand, and keep its answer")), RETRY),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The billing platform says that the register (VIES, HMRC, ABR) is unavailable."),
         help=_(
-            "Registers close at night and at month end. It is asked again by itself; only an invoice under "
-            "reverse charge has to wait."
+            "Registers close at night and at month end. The platform asks again by itself, and the case closes with the answer."
         ),
     ),
     Entry(
@@ -290,9 +289,11 @@ ENTRIES = (
         resolvers=("receivables", "tax"),
         severity=Severity.WARNING,
         fixes=(source("crm", _("Enter the legal name or the right id in the CRM")),),
-        auto=Auto.NEVER,
-        detected=(),
-        detection=_("The name in the register of tax ids is unlike the name of the account."),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The register has verified the tax id on the billing platform, and the name it gives is unlike the account's."
+        ),
         help=_(
             "The legal name belongs on the invoice, the trading name may stay as the account's short name."
         ),
