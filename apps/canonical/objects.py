@@ -247,6 +247,16 @@ class Engagement(Canonical):
     lines: tuple[EngagementLine, ...] = ()
 
 
+class Employee(Canonical):
+    """A person as an ERP or directory knows them; ``email`` in lower case is what systems are matched by."""
+
+    object_type: ClassVar[str] = "employee"
+    key: Key
+    name: Text
+    email: Text = ""
+    active: bool = True
+
+
 class ResourceAssignment(Canonical):
     object_type: ClassVar[str] = "resource_assignment"
     key: Key
@@ -411,6 +421,7 @@ OBJECTS: dict[str, type[Canonical]] = {
         BillingSchedule,
         Deal,
         Engagement,
+        Employee,
         ResourceAssignment,
         TimeEntry,
         Expense,

@@ -116,6 +116,7 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "amount": EUR_100,
         "unapplied": EUR_100,
     },
+    "employee": {"key": "erp:9", "name": "Ana Vidal", "email": "ana.vidal@merridane.example"},
     "dispute": {
         "key": "billing:du_1",
         "invoice_key": "PB-2026-000001",
