@@ -4,9 +4,9 @@ Public surface: :func:`prebills`, :func:`prebill`, :func:`prebill_detail`, :func
 :func:`canonical_invoice`, :func:`canonical_milestones`, :func:`tax_treatment`, :func:`posting_holds`,
 :func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagements_held_by`,
 :func:`engagements_lacking`, :func:`engagement_payments`, :func:`payment`, :func:`times_reversed`, :func:`disputes`,
-:func:`open_with_balance`, :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`, :func:`billing_held_by_engagement`,
-:func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`, :func:`source_read_at`,
-:func:`unread_engagements`, and the dataclasses they return.
+:func:`open_with_balance`, :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`,
+:func:`billing_held_by_engagement`, :func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`,
+:func:`source_read_at`, :func:`unread_engagements`, and the dataclasses they return.
 
 Amounts are net of tax. The number of queries never grows with the number of rows.
 """

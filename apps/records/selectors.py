@@ -116,9 +116,7 @@ def of_type(*, system_id: int, object_type: str, limit: int = 2000) -> list[Reco
 
 def any_of_type(system_ids: Collection[int], object_type: str) -> bool:
     """Whether one of these systems has shown anything of this type."""
-    return Record.objects.filter(
-        system_id__in=system_ids, object_type=object_type, deleted=False
-    ).exists()
+    return Record.objects.filter(system_id__in=system_ids, object_type=object_type, deleted=False).exists()
 
 
 def with_values(
@@ -126,7 +124,10 @@ def with_values(
 ) -> list[Record]:
     """Live records of these systems whose canonical top-level ``field`` is one of ``values``, in one query."""
     rows = Record.objects.filter(
-        system_id__in=system_ids, object_type=object_type, deleted=False, **{f"body__{field}__in": list(values)}
+        system_id__in=system_ids,
+        object_type=object_type,
+        deleted=False,
+        **{f"body__{field}__in": list(values)},
     )
     return list(rows.order_by("system_id", "id"))
 

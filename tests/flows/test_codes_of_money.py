@@ -60,8 +60,10 @@ def test_a_payment_without_an_invoice_waits_for_receivables_and_is_never_matched
     part = {"doc": {"id": in_erp(engagement)["id"]}, "apply": True, "amount": 800}
     bench.control.patch("erp", "customerPayment", payment, {"apply": {"items": [part]}})
     bench.wait(
-        lambda: bench.poll(PAYMENTS)
-        or "GBP 10,000.00 of it" in bench.transaction("receipt", key, "receipt.match").reason,
+        lambda: (
+            bench.poll(PAYMENTS)
+            or "GBP 10,000.00 of it" in bench.transaction("receipt", key, "receipt.match").reason
+        ),
         what="what is left of it",
     )
     assert bench.cases(key) == [("PAY-UNMATCHED", "open")]

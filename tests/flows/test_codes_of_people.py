@@ -47,7 +47,9 @@ def known(bench: Bench):
 
 
 @pytest.mark.provokes("RES-UNMAPPED")
-def test_somebody_whom_no_erp_employs_under_this_address_is_told_and_billed_all_the_same(bench: Bench, known: None):
+def test_somebody_whom_no_erp_employs_under_this_address_is_told_and_billed_all_the_same(
+    bench: Bench, known: None
+):
     worked = Worked(bench)
     worked.book({})
     assert worked.cases == [], "the ERP employs everybody who books time"

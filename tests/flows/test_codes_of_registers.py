@@ -1,4 +1,4 @@
-"""What a register says of a customer's tax id, as the billing platform asks it: told beside the set-up, closed by the answer."""
+"""What a register says of a customer's tax id, as the billing platform asks it: told beside set-up, closed by the answer."""
 
 from __future__ import annotations
 

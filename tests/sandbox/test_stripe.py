@@ -174,12 +174,16 @@ def test_a_dispute_names_the_payment_and_the_payment_its_invoice(client, sandbox
     assert (payment.invoice, payment.amount_paid) == (invoice.id, 10_000)
     other = {"payment": {"type": "payment_intent", "payment_intent": "pi_other"}}
     assert client.v1.invoice_payments.list(other).data == []
-    assert [one.id for one in client.v1.disputes.list({"payment_intent": dispute.payment_intent})] == [dispute.id]
+    assert [one.id for one in client.v1.disputes.list({"payment_intent": dispute.payment_intent})] == [
+        dispute.id
+    ]
     assert sandbox.control.close_dispute(dispute.id, status="lost")["status"] == "lost"
     kinds = [event.type for event in client.v1.events.list({"limit": 100}).auto_paging_iter()]
     told = [kind for kind in kinds if kind.startswith("charge.dispute.")]
     assert told == ["charge.dispute.closed", "charge.dispute.funds_withdrawn", "charge.dispute.created"]
-    assert client.v1.invoices.retrieve(invoice.id).status == "paid", "a lost dispute leaves the invoice as it was"
+    assert client.v1.invoices.retrieve(invoice.id).status == "paid", (
+        "a lost dispute leaves the invoice as it was"
+    )
 
 
 def test_a_register_answers_about_a_tax_id_later(client, sandbox):

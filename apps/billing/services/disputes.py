@@ -23,9 +23,7 @@ def dispute_observed(*, ref: str, dispute: objects.Dispute) -> Dispute:
         if prebill is None:
             raise NotFound(_("There is no such prebill."))
         if prebill.state not in NUMBERED:
-            raise WrongState(
-                _("%(ref)s has no invoice number yet, so nobody can dispute it.") % {"ref": ref}
-            )
+            raise WrongState(_("%(ref)s has no invoice number yet, so nobody can dispute it.") % {"ref": ref})
         if dispute.amount.currency != prebill.currency:
             raise InvalidInput(
                 _("%(ref)s is in %(ours)s, not %(theirs)s.")

@@ -2,8 +2,8 @@
 
 Public surface: Disputes (a part of the vendor class; needs ``system`` and ``_emit``).
 
-Source: docs.stripe.com/api/disputes, /api/invoice-payment. A dispute names the payment intent that was charged, not the invoice:
-which invoices that one paid is asked of ``/v1/invoice_payments``.
+Source: docs.stripe.com/api/disputes, /api/invoice-payment. A dispute names the payment intent that was charged, not the
+invoice: which invoices that one paid is asked of ``/v1/invoice_payments``.
 """
 
 import time

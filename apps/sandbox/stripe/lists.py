@@ -18,7 +18,16 @@ CLAUSE = re.compile(
 class Lists:
     def _filtered(self, kind: str, values: dict) -> list[dict]:
         docs = list(reversed(self.system.all(kind)))
-        for name in ("email", "customer", "invoice", "status", "collection_method", "type", "charge", "payment_intent"):
+        for name in (
+            "email",
+            "customer",
+            "invoice",
+            "status",
+            "collection_method",
+            "type",
+            "charge",
+            "payment_intent",
+        ):
             if name in values:
                 docs = [d for d in docs if d.get(name) == values[name]]
         for name, wanted in (values.get("payment") or {}).items():

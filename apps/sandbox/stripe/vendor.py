@@ -424,8 +424,8 @@ class Stripe(Customers, Disputes, Lists, Vendor):
             self._emit(f"{kind}.deleted", doc)
 
     def action(self, name: str, body: dict):
-        """``pay``: the customer pays on the hosted page; ``dispute``, ``close_dispute``, ``verify_tax_id`` and ``fail_payment``
-        are what banks and registers do."""
+        """``pay``: the customer pays on the hosted page; ``dispute``, ``close_dispute``, ``verify_tax_id`` and
+        ``fail_payment`` are what banks and registers do."""
         self._current = None
         if name == "close_dispute":
             return self._close_dispute(body)

@@ -18,12 +18,10 @@ from apps.sync.flows import (
 )
 from apps.sync.flows.base import Flow
 
-FLOWS: dict[str, Flow] = {
-    module.FLOW.name: module.FLOW
-    for module in (
-        deal, customer, ratecard, project, delivery, invoice, payment, dispute, receipt, taxid, catalogue, connection,
-    )  # fmt: skip
-}
+_MODULES = (
+    deal, customer, ratecard, project, delivery, invoice, payment, dispute, receipt, taxid, catalogue, connection,
+)  # fmt: skip
+FLOWS: dict[str, Flow] = {module.FLOW.name: module.FLOW for module in _MODULES}
 
 
 def flow(name: str) -> Flow:

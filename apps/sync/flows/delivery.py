@@ -226,9 +226,7 @@ def plan(snapshot: DeliverySnapshot) -> Draft:
     )
     return Draft(
         tuple(steps),
-        people_problems(
-            snapshot.workers, snapshot.directory, psa=snapshot.psa.name, erp=snapshot.erp
-        ),
+        people_problems(snapshot.workers, snapshot.directory, psa=snapshot.psa.name, erp=snapshot.erp),
         f"Delivery of {snapshot.engagement_key}.",
         expected=_billing_problems(snapshot),
     )

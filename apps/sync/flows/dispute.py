@@ -1,8 +1,8 @@
 """Flow ``dispute.take``: a client objects to a payment on the billing platform; its invoice hears of it.
 
-Public surface: :data:`FLOW`. Subject key: ``<billing system>:<dispute id>``. The platform's news names the dispute alone, the
-dispute a payment: which invoice it is about is asked for here. What that means for the invoice says ``payment.apply``, which is
-asked for afterwards.
+Public surface: :data:`FLOW`. Subject key: ``<billing system>:<dispute id>``. The platform's news names the dispute alone,
+the dispute a payment: which invoice it is about is asked for here. What that means for the invoice says ``payment.apply``,
+which is asked for afterwards.
 """
 
 from __future__ import annotations

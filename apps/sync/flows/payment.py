@@ -3,8 +3,8 @@
 Public surface: :data:`FLOW`. Subject key: the prebill's reference, shared with ``invoice.sync`` so that the two never
 overlap. Cash application stays in the ERP: a payment is applied to exactly the invoice it names, never by guess, and cash that
 the ERP has applied by itself counts as paid here too. Money that was taken back opens the invoice again; what the platform had
-collected before is never applied a second time. While the client disputes a payment the invoice is disputed, whatever is paid of
-it; a dispute that was lost has taken its money back.
+collected before is never applied a second time. While the client disputes a payment the invoice is disputed, whatever is
+paid of it; a dispute that was lost has taken its money back.
 """
 
 from __future__ import annotations
@@ -231,7 +231,9 @@ def _status(
     """Paid only when nothing is open: neither in the ERP, where the receivable is, nor on the billing platform."""
     assert booked.total is not None
     assert asked.balance is not None
-    word: Literal["paid", "part_paid", "unpaid", "reversed", "disputed"] = "part_paid" if paid.amount > 0 else "unpaid"
+    word: Literal["paid", "part_paid", "unpaid", "reversed", "disputed"] = (
+        "part_paid" if paid.amount > 0 else "unpaid"
+    )
     if back:
         word = "reversed"
     still_open = booked.total - paid

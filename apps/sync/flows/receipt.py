@@ -1,7 +1,7 @@
 """Flow ``receipt.match``: money that came in and is applied to no invoice, or only in part, is told. Nothing is matched.
 
-Public surface: :data:`FLOW`. Subject key: ``<ERP>:<payment id>``. It writes to no system: a payment without reference is applied by
-a person in the ERP; that an invoice of the same amount is open is a hint, no proof.
+Public surface: :data:`FLOW`. Subject key: ``<ERP>:<payment id>``. It writes to no system: a payment without reference is
+applied by a person in the ERP; that an invoice of the same amount is open is a hint, no proof.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from apps.sync.plans import Draft, Problem
 
 @dataclass(frozen=True)
 class ReceiptSnapshot:
-    """``receipt`` None: the ERP has it no more, or it is of no customer of ours. ``same``: ``(number, prebill)`` of invoices of
-    the customer over exactly the amount that is not applied."""
+    """``receipt`` None: the ERP has it no more, or it is of no customer of ours. ``same``: ``(number, prebill)`` of invoices
+    of the customer over exactly the amount that is not applied."""
 
     as_of: datetime
     meta: Meta

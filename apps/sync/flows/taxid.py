@@ -1,7 +1,8 @@
 """Flow ``taxid.check``: what a register of tax ids says of a customer's, as the billing platform has asked it.
 
-Public surface: :data:`FLOW`. Subject key: ``<customer key>@<billing system code>``. The platform asks the register (VIES, HMRC, ABR)
-when a customer with a tax id is made there, and tells when it has an answer. It writes to no system and stops no set-up.
+Public surface: :data:`FLOW`. Subject key: ``<customer key>@<billing system code>``. The platform asks the register (VIES,
+HMRC, ABR) when a customer with a tax id is made there, and tells when it has an answer. It writes to no system and stops no
+set-up.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from apps.sync.plans import Draft, Problem
 
 @dataclass(frozen=True)
 class TaxIdSnapshot:
-    """``answers``: value, status (pending, verified, unverified, unavailable, "" for never asked) and name of the register, for
-    each tax id that the platform holds."""
+    """``answers``: value, status (pending, verified, unverified, unavailable, "" for never asked) and name of the register,
+    for each tax id that the platform holds."""
 
     as_of: datetime
     meta: Meta

@@ -215,8 +215,8 @@ ENTRIES = (
         code="PAY-UNMATCHED",
         title=_("Payment without an invoice"),
         explanation=_(
-            "Money of a customer came in that settles no invoice, or only in part. It is never matched by itself; receivables "
-            "applies it in the ERP, and the case closes as soon as nothing is left of it."
+            "Money of a customer came in that settles no invoice, or only in part. It is never matched by itself; "
+            "receivables applies it in the ERP, and the case closes as soon as nothing is left of it."
         ),
         owner="erp",
         resolvers=("receivables",),
@@ -273,9 +273,9 @@ ENTRIES = (
         code="INV-DISPUTED",
         title=_("Client disputes the invoice"),
         explanation=_(
-            "The client has objected to a payment of the invoice at its bank. The invoice is shown as disputed here and in the "
-            "CRM until that is decided; billing and project manager find the cause. A dispute that is lost takes the money "
-            "back, one that is won closes the case."
+            "The client has objected to a payment of the invoice at its bank. The invoice is shown as disputed here and in "
+            "the CRM until that is decided; billing and project manager find the cause. A dispute that is lost takes the "
+            "money back, one that is won closes the case."
         ),
         owner="customer",
         resolvers=("billing_analyst", "project_manager"),
@@ -286,10 +286,12 @@ ENTRIES = (
         ),
         auto=Auto.RECHECK,
         detected=(Detected.RULE,),
-        detection=_("The billing platform has a dispute of a payment of the invoice that is not decided yet."),
+        detection=_(
+            "The billing platform has a dispute of a payment of the invoice that is not decided yet."
+        ),
         help=_(
-            "The day until which evidence counts is in the sentence. The signed statement of work and the acceptance certificate "
-            "are the best evidence there is."
+            "The day until which evidence counts is in the sentence. The signed statement of work and the acceptance "
+            "certificate are the best evidence there is."
         ),
     ),
 )

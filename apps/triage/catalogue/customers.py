@@ -112,8 +112,8 @@ ENTRIES = (
         auto=Auto.RECHECK,
         detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
-            "Length, form or check digits of the tax id break the rules of its country, or the billing platform "
-            "refuses it."
+            "Length, form or check digits of the tax id break the rules of its country, the billing platform refuses it, or "
+            "the register that it asks does not know it."
         ),
         help=_(
             "Typing errors are common: compare the id with the client's own invoice or web page before asking."
@@ -264,8 +264,8 @@ ENTRIES = (
         code="CUS-TAXID-UNVERIFIED",
         title=_("Tax id could not be verified"),
         explanation=_(
-            "The register of tax ids did not answer the billing platform, so nobody knows whether the id is registered. Set-up "
-            "goes on; whether an invoice under reverse charge may rely on the id meanwhile is for tax to say."
+            "The register of tax ids did not answer the billing platform, so nobody knows whether the id is registered. "
+            "Set-up goes on; whether an invoice under reverse charge may rely on the id meanwhile is for tax to say."
         ),
         owner="authority",
         resolvers=("tax", "admin"),
@@ -275,7 +275,8 @@ ENTRIES = (
         detected=(Detected.RULE,),
         detection=_("The billing platform says that the register (VIES, HMRC, ABR) is unavailable."),
         help=_(
-            "Registers close at night and at month end. The platform asks again by itself, and the case closes with the answer."
+            "Registers close at night and at month end. The platform asks again by itself, and the case closes "
+            "with the answer."
         ),
     ),
     Entry(

@@ -144,7 +144,9 @@ class StripeAdapter:
     def _dispute(self, row: Mapping[str, Any]) -> Observed:
         """A dispute names the payment; which invoice that paid is told by the list of invoice payments."""
         paid = {"payment": {"type": "payment_intent", "payment_intent": str(row.get("payment_intent") or "")}}
-        payments = self._list("/v1/invoice_payments", dict(forms.flatten(paid))) if row.get("payment_intent") else ()
+        payments = (
+            self._list("/v1/invoice_payments", dict(forms.flatten(paid))) if row.get("payment_intent") else ()
+        )
         invoice = None
         for payment in payments:
             found = self._one(f"/v1/invoices/{quote(str(payment['invoice']), safe='')}")
