@@ -269,6 +269,7 @@ PEOPLE = (
 TERMS = ("Net 15", "Net 30", "Net 45", "Net 60", "Due on receipt")
 FLOWS = (
     "deal.provision", "customer.sync", "ratecard.push", "project.provision", "delivery.sync", "invoice.sync", "payment.apply",
+    "dispute.take", "receipt.match", "taxid.check",
 )  # fmt: skip
 
 
