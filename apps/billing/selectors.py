@@ -340,6 +340,8 @@ def engagement_timeline(engagement_key: str) -> list[TimelineFact]:
         amount = Money.of(event.new.get("net", bill.net), bill.currency)
         if kind == "payment":
             amount = Money.of(event.new["paid"], bill.currency)
+        elif event.verb == PrebillEvent.Verb.DISPUTE:
+            amount = Money.of(event.new["amount"], bill.currency)
         title = event.comment or event.get_verb_display()
         facts.append(
             TimelineFact(event.created_at, kind, event.verb, bill.ref, title, amount, str(bill.state))

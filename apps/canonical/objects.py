@@ -76,6 +76,9 @@ class Customer(Canonical):
     currencies: tuple[CurrencyCode, ...] = ()
     tax_id: Text = ""
     tax_exempt: bool = False
+    #: The exemption certificate on file, and its last day (None: it does not end).
+    exemption_certificate: Text = ""
+    exempt_until: date | None = None
     registration_number: Text = ""
     payment_terms: Text = ""
     po_required: bool = False

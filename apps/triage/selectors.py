@@ -15,7 +15,7 @@ the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Can
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,6 @@ from django.utils.translation import gettext as _
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
 from apps.governance import selectors as governance
-from apps.journal import counters
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
@@ -38,10 +37,13 @@ from apps.triage.ages import of_age as of_age
 from apps.triage.blocking import Blocked as Blocked
 from apps.triage.blocking import BlockedLine as BlockedLine
 from apps.triage.blocking import blocked_behind as blocked_behind
-from apps.triage.catalogue import CATALOGUE, Entry, codes_for_role, entry
+from apps.triage.catalogue import Entry, entry
 from apps.triage.exposure import Exposed as Exposed
 from apps.triage.exposure import exposures as exposures
 from apps.triage.exposure import open_exposures as open_exposures
+from apps.triage.facets import Facets as Facets
+from apps.triage.facets import facets as facets
+from apps.triage.facets import facets_of as facets_of
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow
 from apps.triage.figures import Held as Held
@@ -61,10 +63,8 @@ from apps.triage.figures import with_status as with_status
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
+from apps.triage.models import OPEN_STATES as OPEN_STATES
 from apps.triage.models import (
-    ALL_STATES,
-    CASES,
-    OPEN_CASES,
     Case,
     CaseEvent,
     CaseState,
@@ -73,7 +73,6 @@ from apps.triage.models import (
     GroupEvent,
     How,
 )
-from apps.triage.models import OPEN_STATES as OPEN_STATES
 from apps.triage.ranking import Candidate, ranked
 from apps.triage.states import HIDDEN
 
@@ -127,52 +126,6 @@ def open_cases(scope: Scope) -> QuerySet[Case]:
 
 def open_count(scope: Scope) -> int:
     return facets(scope, states=OPEN_STATES).total
-
-
-@dataclass(frozen=True)
-class Facets:
-    """How many cases each choice of a filter leaves, the other filters as they are; ``total`` is under all of them."""
-
-    roles: Mapping[str, int]
-    entities: Mapping[int, int]
-    total: int
-
-
-def facets(
-    scope: Scope,
-    *,
-    states: Sequence[str] = (),
-    severity: str = "",
-    code: str = "",
-    role: str = "",
-    legal_entity_id: int | None = None,
-) -> Facets:
-    """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
-    asked: dict[str, Any] = {"legal_entity_id": legal_entity_id}
-    if code:
-        asked["among"] = [code] if not role or role in entry(code.upper()).resolvers else []
-    elif role:
-        # Those outside the catalogue belong to a role too.
-        listed, others = codes_for_role(role)
-        asked |= {"besides": sorted(CATALOGUE.keys() - listed)} if others else {"among": sorted(listed)}
-    if set(states) == set(OPEN_STATES) and not severity:
-        rows = Case.objects.filter(state__in=OPEN_STATES)
-        found = counters.margins(OPEN_CASES, scope, rows, key=0, **asked)
-    else:
-        without = [state for state in ALL_STATES if states and state not in states]
-        given = {1: severity} if severity else {}
-        found = counters.margins(
-            CASES, scope, Case.objects.all(), key=2, without=without, given=given, **asked
-        )
-    roles: dict[str, int] = {}
-    for its_code, number in found.keys.items():
-        if not code or its_code.lower() == code.lower():
-            for name in entry(its_code).resolvers:
-                roles[name] = roles.get(name, 0) + number
-    by_entity = found.entities
-    total = sum(by_entity.values()) if legal_entity_id is None else by_entity.get(legal_entity_id, 0)
-    entities = {entity_id: number for entity_id, number in by_entity.items() if entity_id is not None}
-    return Facets(roles, entities, total)
 
 
 def case_detail(scope: Scope, ref: str) -> CaseDetail:

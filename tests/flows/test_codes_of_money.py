@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from apps.billing import selectors as billing
 from apps.core import clock
 from apps.organization import selectors as organization
 from apps.records import selectors as records
@@ -107,12 +108,15 @@ def test_a_disputed_invoice_is_disputed_until_its_bank_has_decided_for_us(bench:
     assert status["Invoice_Status__c"] == "disputed"
     bench.poll(BILLING, ERP)
     assert engagement.prebill.state == "disputed", "a look at the invoice does not settle it"
-    assert engagement.prebill.events.filter(verb="dispute").count() == 1
+    told_once = list(engagement.prebill.events.filter(verb="dispute").values_list("comment", "new"))
+    assert told_once == [("Disputed: product not received.", {"status": "open", "amount": "3000.00"})]
 
     bench.control.close_dispute(dispute["id"], status="won")
     bench.poll(BILLING)
     assert bench.cases(ref) == [("INV-DISPUTED", "resolved")]
     assert (engagement.prebill.state, engagement.prebill.balance) == ("paid", Decimal(0))
+    line = [fact for fact in billing.engagement_timeline(engagement.key) if fact.verb == "dispute"]
+    assert [str(fact.amount) for fact in line] == ["GBP 3,000.00", "GBP 3,000.00"]
 
 
 def test_a_lost_dispute_is_money_taken_back(bench: Bench):

@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 
 from apps.billing.models import NUMBERED, Dispute, Prebill, PrebillEvent
 from apps.billing.services import lines
+from apps.billing.services.accounts import locked_account
 from apps.canonical import objects
-from apps.canonical.money import Money
 from apps.core import clock
 from apps.core.errors import InvalidInput, NotFound, WrongState
 
@@ -19,9 +19,11 @@ def dispute_observed(*, ref: str, dispute: objects.Dispute) -> Dispute:
     Raises :class:`WrongState` before posting or for a dispute of another invoice, :class:`InvalidInput` for another currency.
     """
     with transaction.atomic():
-        prebill = Prebill.objects.select_for_update().filter(ref=ref).first()
+        prebill = Prebill.objects.filter(ref=ref).first()
         if prebill is None:
             raise NotFound(_("There is no such prebill."))
+        locked_account(prebill.engagement_key)
+        prebill = Prebill.objects.select_for_update().get(pk=prebill.pk)
         if prebill.state not in NUMBERED:
             raise WrongState(_("%(ref)s has no invoice number yet, so nobody can dispute it.") % {"ref": ref})
         if dispute.amount.currency != prebill.currency:
@@ -56,8 +58,20 @@ def dispute_observed(*, ref: str, dispute: objects.Dispute) -> Dispute:
         lines.note(
             prebill,
             PrebillEvent.Verb.DISPUTE,
+            comment=_said(kept),
             status=dispute.status,
-            amount=str(Money.of(kept.amount, kept.currency)),
-            dispute_reason=kept.reason,
+            amount=str(kept.amount),
         )
     return kept
+
+
+def _said(dispute: Dispute) -> str:
+    """``Disputed: product not received.``"""
+    if dispute.status == "open":
+        return _("Disputed: %(why)s.") % {"why": dispute.reason} if dispute.reason else _("Disputed.")
+    sentences = {
+        "won": _("The dispute was decided for us."),
+        "lost": _("The dispute was lost: the money is taken back."),
+        "closed": _("The inquiry was closed without a dispute."),
+    }
+    return sentences[dispute.status]

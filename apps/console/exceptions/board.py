@@ -119,9 +119,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         page, found = _groups(request, rows, entities)
         parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
     else:
-        total = (
-            None if any(request.GET.get(name) for name in ("q", "assignee", "group", "age")) else facets.total
-        )
+        total = facets.total if facets else None
         extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
         shown = triage.listed(rows, extra=extra)
         listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
@@ -135,14 +133,23 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     return Board(
         view=view,
         filtered=filtered,
-        entities=[(code, with_count(code, facets.entities.get(pk, 0))) for pk, code in entities],
-        roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
+        entities=[
+            (code, with_count(code, facets.entities.get(pk, 0)) if facets else code) for pk, code in entities
+        ],
+        roles=[
+            (value, with_count(label, facets.roles.get(value, 0)) if facets else label)
+            for value, label in Role.choices
+        ],
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
-        ages=_ages(request, filtered=filtered, total=facets.total) if view == "groups" else triage.AGES,
+        ages=_ages(request, filtered=filtered, total=facets.total if facets else 0)
+        if view == "groups"
+        else triage.AGES,
         aside=triage.put_aside(request.scope) if view == "groups" else {},
-        total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
+        total=facets.total
+        if facets and not filtered and not request.GET.get("state")
+        else triage.open_count(request.scope),
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         reported=reported(held),
@@ -247,8 +254,27 @@ def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets:
-    """How many cases each choice leaves, of the states that the list shows."""
+def _searched(request: ConsoleRequest) -> bool:
+    """Narrowed by something that no counter knows."""
+    return any(request.GET.get(name) for name in ("q", "assignee", "group", "age"))
+
+
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets | None:
+    """How many cases each choice leaves, of the states that the list shows; None where that would take long to be counted. The
+    cases of one cause have no choices."""
+    if request.GET.get("group"):
+        return None
+    if _searched(request):
+        others = request.GET.copy()
+        others.pop("role", None)
+        others.pop("entity", None)
+        role = request.GET.get("role", "")
+        code = request.GET.get("entity", "")
+        return triage.facets_of(
+            cases_of(request, others),
+            role=role if role in Role.values else "",
+            legal_entity_id=_entity_id(entities, code),
+        )
     return triage.facets(
         request.scope,
         states=states_of(request.GET.get("state", "")),

@@ -118,16 +118,19 @@ ENTRIES = (
             "The customer is treated as exempt, and its certificate is missing or has expired. Without it the "
             "sale would be taxed at an audit."
         ),
-        owner="customer",
+        owner="crm",
         resolvers=("receivables", "tax"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             Fix(FixAction.ASK, _("Ask the client for a valid certificate")),
+            source("crm", _("Enter certificate and last day on the account in the CRM")),
             RETRY,
         ),
-        auto=Auto.NEVER,
-        awaits=_("Comes with exemption certificates: no system that is read holds them."),
-        detection=_("A customer is tax exempt and no valid certificate is on file."),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The account is tax exempt, and it has no exemption certificate or one that has ended before the day of billing."
+        ),
         help=_("Certificates of several states differ: it is the state of the service that counts."),
     ),
     Entry(
