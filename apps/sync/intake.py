@@ -272,24 +272,15 @@ def _customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Ite
 
 
 def _ledger_customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Work]:
-    """Somebody edited the ERP's record of a customer of ours: what the CRM owns is corrected, the rest is told.
-
-    The echo of its making says nothing new; a record of ours that was never read again is as we made it until then."""
+    """The ERP's record of a customer of ours moved: what the CRM owns is corrected, the rest is told. That we have made it
+    ourselves is told once as well; it is read then, and writes nothing."""
     key = records.key_of(system.id, "customer", change["external_id"])
     subject = Subject.objects.filter(kind="customer", key=f"{key}@{system.code}").first() if key else None
-    if key is None or subject is None:
+    if subject is None:
         return
-    if _is_held("customer", subject.key, "customer.sync") or not (
-        _made_by_us(system, change, key)
-        or (_already_known(system, change, shown) and _planned_since(system, change, "customer", subject.key))
-    ):
+    known = _already_known(system, change, shown) and _planned_since(system, change, "customer", subject.key)
+    if not known or _is_held("customer", subject.key, "customer.sync"):
         yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
-
-
-def _made_by_us(system: Any, change: Mapping[str, Any], key: str) -> bool:
-    occurred, ours = _instant(change.get("occurred_at")), records.find_link("customer", key, system.id)
-    never_read = records.record(system.id, "customer", change["external_id"]) is None
-    return bool(never_read and occurred and ours and occurred <= ours.created_at + SETTLED)
 
 
 def _sellers(subject: Subject) -> list[str]:
