@@ -152,7 +152,7 @@ class Worked:
         ),
         pytest.param(
             "RATE-MISMATCH",
-            {"rate_in_cents": 19_200, "approved": False},
+            {"rate_in_cents": 19_200, "approved": False, "date_performed": "today"},
             {"rate_in_cents": 18_000, "approved": False},
             marks=pytest.mark.provokes("RATE-MISMATCH"),
         ),
