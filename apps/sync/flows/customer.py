@@ -296,8 +296,8 @@ def _taken(snapshot: CustomerSnapshot, customer: Customer, record: Observed) -> 
         "customer",
         rung,
         customer.tax_id if rung == "tax_id" else "",
-        f"{customer.name} ({customer.key}) would be {found.name} ({found.external_id}) in {snapshot.erp.name} {because}, which "
-        f"is {snapshot.taken_by[1] or 'another account'} ({snapshot.taken_by[0]}) already.",
+        f"{customer.name} ({customer.key}) would be {found.name} ({found.external_id}) in {snapshot.erp.name} {because}, "
+        f"which is {snapshot.taken_by[1] or 'another account'} ({snapshot.taken_by[0]}) already.",
         {"candidates": [_evidence(found)], "taken_by": snapshot.taken_by[0]},
     )
 
