@@ -209,6 +209,8 @@ class Deal(Canonical):
     start_on: date | None = None
     end_on: date | None = None
     po_number: Text = ""
+    #: What the purchase order is over, net; None where the CRM does not say.
+    po_amount: Money | None = None
     payment_terms: Text = ""
     project_manager: Text = ""
     contract: Contract | None = None

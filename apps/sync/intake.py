@@ -164,6 +164,8 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
                 yield "deal", key, "deal.provision", {}
         case "crm", "customer":
             yield from _customer_work(system, change, shown)
+        case "erp", "customer":
+            yield from _ledger_customer_work(system, change, shown)
         case "psa", "engagement":
             yield from _project_work(system, change)
         case "psa", _:
@@ -267,6 +269,18 @@ def _customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Ite
     ).filter(state=State.HELD)
     for found in held.select_related("subject"):
         yield "deal", found.subject.key, "deal.provision", {}
+
+
+def _ledger_customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Work]:
+    """The ERP's record of a customer of ours moved: what the CRM owns is corrected, the rest is told. That we have made it
+    ourselves is told once as well; it is read then, and writes nothing."""
+    key = records.key_of(system.id, "customer", change["external_id"])
+    subject = Subject.objects.filter(kind="customer", key=f"{key}@{system.code}").first() if key else None
+    if subject is None:
+        return
+    known = _already_known(system, change, shown) and _planned_since(system, change, "customer", subject.key)
+    if not known or _is_held("customer", subject.key, "customer.sync"):
+        yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
 
 
 def _sellers(subject: Subject) -> list[str]:

@@ -44,6 +44,14 @@ def engagement_open(
     return Result(f"Opened {opened.key}.")
 
 
+def engagement_po(
+    transaction: Transaction, *, engagement_key: str, po_number: str, amount: dict | None
+) -> Result:
+    order = Money.model_validate(amount) if amount else None
+    commercial.po_set(key=engagement_key, po_number=po_number, amount=order)
+    return Result(f"Purchase order of {engagement_key} taken over.")
+
+
 def engagement_activate(transaction: Transaction, *, engagement_key: str, unconfirmed: list[int]) -> Result:
     mappings.hold_unconfirmed(engagement_key, planned=unconfirmed)
     billing.schedule_load(engagement_key=engagement_key)
@@ -167,6 +175,7 @@ VERBS: dict[str, Callable[..., Result]] = {
     verb.__name__: verb
     for verb in (
         engagement_open,
+        engagement_po,
         engagement_activate,
         announce_engagement,
         billing_observe,

@@ -31,6 +31,7 @@ FIELDS: Mapping[str, Sequence[tuple[str, Any]]] = {
         ("billing_model", gettext_lazy("Billing")),
         ("payment_terms", gettext_lazy("Payment terms")),
         ("po_number", gettext_lazy("PO")),
+        ("po_amount", gettext_lazy("PO amount")),
         ("project_manager", gettext_lazy("Project manager")),
         ("start_on", gettext_lazy("Start")),
         ("end_on", gettext_lazy("End")),

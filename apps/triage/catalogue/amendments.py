@@ -67,21 +67,23 @@ ENTRIES = (
         code="AMD-DRIFT",
         title=_("Owned field was edited elsewhere"),
         explanation=_(
-            "A field was changed in a system that does not own it. By the ownership rules it is written back or "
-            "taken over; here the rule asks a person."
+            "A field of a customer says something else in the system that is not right about it. Where the ownership rule "
+            "writes the right value over it that happens by itself; here the rule leaves it to a person, and nothing is "
+            "written."
         ),
         owner="console",
-        resolvers=("admin", "revops_analyst"),
+        resolvers=("revops_analyst", "receivables", "admin"),
         severity=Severity.WARNING,
         fixes=(
-            Fix(FixAction.ASK, _("Send ours or accept theirs")),
+            source("crm", _("Take the ERP's value over in the CRM, where the ERP is right")),
+            source("erp", _("Correct the ERP's record, where the CRM is right")),
             RETRY,
         ),
         auto=Auto.RECHECK,
-        awaits=_("Comes with reconciliation, which compares every owned field."),
+        detected=(Detected.RULE,),
         detection=_(
-            "A field that one system owns shows another value in a system that does not own it, and the rule is "
-            "to ask."
+            "CRM and ERP show different values in a field of a customer whose ownership rule is to hold or to ask; spelling "
+            "alone is no difference."
         ),
         help=_(
             "See who changed it: one person who keeps correcting the wrong screen needs a hint, not a rule."

@@ -261,16 +261,22 @@ ENTRIES = (
         code="PO-EXHAUSTED",
         title=_("Purchase order is used up"),
         explanation=_(
-            "The invoice is larger than what is left of the purchase order. The client would refuse it; a new or "
-            "raised order is needed first."
+            "What is ready is more than what is left of the client's purchase order. What still fits is billed, the rest "
+            "waits: the client would refuse it. A raised or new order in the CRM releases it."
         ),
         owner="customer",
-        resolvers=("project_manager",),
+        resolvers=("project_manager", "revops_analyst"),
         severity=Severity.BLOCKING_BILLING,
-        fixes=(Fix(FixAction.ASK, _("Get a new purchase order from the client")),),
+        fixes=(
+            Fix(FixAction.ASK, _("Get a new or raised purchase order from the client")),
+            source("crm", _("Enter its number and amount in the CRM")),
+        ),
         auto=Auto.RECHECK,
-        awaits=_("Comes with amounts of purchase orders: only their numbers are read today."),
-        detection=_("The net of the prebill exceeds the balance of the purchase order."),
+        detected=(Detected.RULE,),
+        detection=_(
+            "All that is billed, drafted and ready under the number of the order, for this or another engagement of the "
+            "client with the legal entity, exceeds its amount in the CRM."
+        ),
         help=_("Send the buyer the amount until the end of the engagement, not only of this invoice."),
     ),
 )

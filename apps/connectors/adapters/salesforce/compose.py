@@ -65,6 +65,7 @@ def deal(
         start_on=day(opportunity.get("Start_Date__c"), field="start_on"),
         end_on=day(opportunity.get("End_Date__c"), field="end_on"),
         po_number=_text(opportunity, "PO_Number__c"),
+        po_amount=money(opportunity.get("PO_Amount__c"), currency, field="po_amount"),
         payment_terms=_text(opportunity.get("Account") or {}, "Payment_Terms__c"),
         project_manager=_text(opportunity, "Project_Manager__c"),
         contract=_contract(system, opportunity, currency),

@@ -20,7 +20,7 @@ ACCOUNT = (
 )  # fmt: skip
 OPPORTUNITY = (
     "Id", "Name", "AccountId", "StageName", "IsClosed", "IsWon", "Amount", "CloseDate", "CurrencyIsoCode",
-    "ContractId", "Contracting_Entity__c", "Billing_Type__c", "Start_Date__c", "End_Date__c", "PO_Number__c",
+    "ContractId", "Contracting_Entity__c", "Billing_Type__c", "Start_Date__c", "End_Date__c", "PO_Number__c", "PO_Amount__c",
     "Project_Manager__c", "SystemModstamp", "Account.Name", "Account.Payment_Terms__c", "Contract.AccountId",
     "Contract.Status", "Contract.StartDate", "Contract.EndDate", "Contract.ContractNumber", "Contract.Kind__c",
     "Contract.Signed_On__c", "Contract.Not_To_Exceed__c", "Contract.SystemModstamp",
