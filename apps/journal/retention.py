@@ -1,7 +1,7 @@
 """Retention: whole months of append-only tables are dropped once they are older than the settings say.
 
 Public surface: :class:`Rule`, :func:`declare`, :func:`retire`, :class:`Retired`, :func:`legal_hold_place`,
-:func:`legal_hold_lift`, :func:`legal_holds`.
+:func:`legal_hold_lift`, :func:`legal_holds`, :func:`first_day_kept` (for rooms that delete rows).
 
 A room declares a rule for each partitioned table that it owns. One month is one database transaction: it is either dropped
 with its audit row or stands as it was, so a run that is broken off is taken up by the next. Rows that are still needed
@@ -90,11 +90,11 @@ def retire() -> Retired:
     for rule in rules():
         months = rule.months()
         if months > 0:
-            done = _retire_table(rule, _cutoff(months), done)
+            done = _retire_table(rule, first_day_kept(months), done)
     return replace(done, keys=inbox_keys_prune(), rejects=rejects_prune())
 
 
-def _cutoff(months: int) -> date:
+def first_day_kept(months: int) -> date:
     """The first day that is kept: that of the month ``months`` before the present one."""
     today = clock.today()
     number = today.year * 12 + today.month - 1 - months

@@ -22,7 +22,14 @@ from apps.journal.inbox import (
 from apps.journal.outbox import cloud_event, publish, subscription_add, subscription_enable
 from apps.journal.partitions import ensure_partitions
 from apps.journal.refs import next_ref, next_refs
-from apps.journal.retention import Retired, legal_hold_lift, legal_hold_place, retire
+from apps.journal.retention import (
+    Retired,
+    first_day_kept,
+    legal_hold_lift,
+    legal_hold_place,
+    legal_holds,
+    retire,
+)
 from apps.journal.seals import SealProblem, seal_all, seal_batch, verify_seals
 from apps.journal.transitions import Arrows, move, move_many
 
@@ -35,6 +42,7 @@ __all__ = [
     "deliver_outbox",
     "delivery_retry",
     "ensure_partitions",
+    "first_day_kept",
     "fold_counts",
     "inbox_claim",
     "inbox_done",
@@ -43,6 +51,7 @@ __all__ = [
     "inbox_revive",
     "legal_hold_lift",
     "legal_hold_place",
+    "legal_holds",
     "move",
     "move_many",
     "next_ref",

@@ -26,6 +26,7 @@ from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
+from apps.triage.states import Treatment
 
 PER_PAGE = 40
 #: Columns that may be added to the list of cases (``?cols=``), by the names of ``triage.selectors.EXTRA_COLUMNS``.
@@ -101,6 +102,8 @@ class Board:
     #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
     takers: Sequence[Any] = ()
     queues: Sequence[tuple[str, Any]] = ()
+    #: What may happen to billing that is snoozed past its run.
+    treatments: Sequence[tuple[str, Any]] = ()
 
     @property
     def refs(self) -> list[str]:
@@ -109,12 +112,12 @@ class Board:
 
 def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
-    rows = filtered_cases(request)
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
+    rows = filtered_cases(request)
     filtered = any(request.GET.get(name) for name in _FILTERS)
     entities = organization.entity_choices(request.scope)
-    facets = _facets(request, entities)
+    facets = _facets(request, entities, view)
     if view == "groups":
         page, found = _groups(request, rows, entities)
         parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
@@ -152,6 +155,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         shelf=shelf_of(request, "exceptions"),
         takers=_takers(request, entities) if parts.get("choosing") else (),
         queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
+        treatments=Treatment.choices if parts.get("choosing") else (),
         columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
@@ -217,9 +221,12 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
-    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
+    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. The list
+    of cases leaves out what is snoozed; causes and their cases are shown whole."""
+    whole = query.get("view") != "cases" or query.get("group")
     if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
-        return triage.open_cases(request.scope)
+        found = triage.open_cases(request.scope)
+        return found if whole else triage.at_hand(found)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
@@ -228,6 +235,8 @@ def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
         data["state"] = "open_all"
         if data.get("group") and not _filtered(request, data).exists():
             data.pop("state")
+        elif not whole:
+            return triage.at_hand(_filtered(request, data))
     return _filtered(request, data)
 
 
@@ -246,16 +255,21 @@ def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets:
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: str) -> triage.Facets:
     """How many cases each choice leaves, of the states that the list shows."""
-    return triage.facets(
-        request.scope,
-        states=states_of(request.GET.get("state", "")),
-        severity=request.GET.get("severity", ""),
-        code=request.GET.get("code", ""),
-        role=request.GET.get("role", ""),
-        legal_entity_id=_entity_id(entities, request.GET.get("entity", "")),
-    )
+    state = request.GET.get("state", "")
+    asked: dict[str, Any] = {
+        "severity": request.GET.get("severity", ""),
+        "code": request.GET.get("code", ""),
+        "role": request.GET.get("role", ""),
+        "legal_entity_id": _entity_id(entities, request.GET.get("entity", "")),
+    }
+    if state == "snoozed":
+        return triage.snoozed_facets(request.scope, **asked)
+    found = triage.facets(request.scope, states=states_of(state), **asked)
+    if view == "cases" and not state:
+        return triage.less(found, triage.snoozed_facets(request.scope, **asked))
+    return found
 
 
 def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Cause]:
