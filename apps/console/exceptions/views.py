@@ -26,6 +26,7 @@ from apps.organization import selectors as organization
 from apps.sync import services as engine
 from apps.triage import selectors as triage
 from apps.triage import services as triage_services
+from apps.triage.errors import PreviewExpired
 
 PAGE = "console/exceptions/page.html"
 #: So many skipped deals are named after a run; their cases tell the rest.
@@ -159,6 +160,8 @@ def fix(request: ConsoleRequest, ref: str) -> HttpResponse:
             preview_token=form.cleaned_data["token"],
             seen=form.cleaned_data["seen"] or None,
         )
+    except PreviewExpired:
+        raise
     except Stale as error:
         messages.warning(request, error.message)
         return _back(request, ref)

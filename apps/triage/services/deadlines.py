@@ -49,7 +49,7 @@ def past_run(case: Case, until: datetime | None) -> bool:
 def check_run(first: Case | None, *, treatment: str, by: Any, legal_entity_id: int | None) -> None:
     """Refuse to keep billing (``first``: the nearest that would miss its run) out of sight past its invoice run unless its
     treatment is said by who answers for the books."""
-    if first is None:
+    if first is None or first.due_at is None:
         return
     if not treatment:
         raise WrongState(

@@ -69,15 +69,17 @@ def cases_escalate() -> int:
         return 0
     now = _now()
     limits = calendars.hours_on(entities, now, hours.values())
-    parts = [
+    limits_of = [
         (one.pk, severity, limits[one.pk][number]) for one in entities for severity, number in hours.items()
     ]
     given: dict[str, Any] = dict(
-        zip(("entities", "severities", "until"), map(list, zip(*parts, strict=True)), strict=True)
+        zip(("entities", "severities", "until"), map(list, zip(*limits_of, strict=True)), strict=True)
     )
     given["most"] = _AT_ONCE
     done, this_round = 0, uuid.uuid4()
-    for part in (_escalate_some, _remind_some):
+    # Who holds a case sees it among their own; only a message tells them more.
+    parts = (_escalate_some, _remind_some) if settings.EMAIL_HOST else (_escalate_some,)
+    for part in parts:
         for _number in range(_ROUNDS):
             taken = part(given, now, this_round)
             done += taken
@@ -116,7 +118,7 @@ def _remind_some(given: dict[str, Any], now: datetime, this_round: uuid.UUID) ->
         cases = list(_found(_HELD, given).filter(assignee__isnull=False, reminded_at=None))
         Case.objects.filter(pk__in=[case.pk for case in cases]).update(reminded_at=now)
         _say("reminded", _("Its invoice run closes on %(deadline)s."), cases)
-        notices.owe([(case.assignee_id, case, "") for case in cases], this_round)
+        notices.owe([(case.assignee_id, case, "") for case in cases if case.assignee_id], this_round)
     return len(cases)
 
 

@@ -50,7 +50,7 @@ RETURNING id
 """
 
 
-def owe(lines: Iterable[tuple[int | None, Case, str]], this_round: uuid.UUID) -> None:
+def owe(lines: Iterable[tuple[int, Case, str]], this_round: uuid.UUID) -> None:
     """Write down whom to tell of which case (and the role that leads, "" for its holder), inside the transaction that
     escalates. Nothing where no mail server is configured."""
     if not settings.EMAIL_HOST:
@@ -119,8 +119,10 @@ def _still_true(lines: list[Notice]) -> list[Notice]:
     )
     for line in lines:
         case = line.case
-        place = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
-        if scope is None or not scope.allows(**place):
+        sees = scope is not None and scope.allows(
+            legal_entity_id=case.legal_entity_id, engagement_key=case.engagement_key
+        )
+        if not sees:
             why = "The person may not see it."
         elif not line.person.email:
             why = "The person has no e-mail address."
