@@ -340,7 +340,9 @@ EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = env.boolean("EMAIL_USE_SSL", False)
 if EMAIL_USE_TLS and EMAIL_USE_SSL:
-    raise ImproperlyConfigured("Set EMAIL_USE_TLS (STARTTLS) or EMAIL_USE_SSL (TLS from the start), not both.")
+    raise ImproperlyConfigured(
+        "Set EMAIL_USE_TLS (STARTTLS) or EMAIL_USE_SSL (TLS from the start), not both."
+    )
 EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT", 15, minimum=1, maximum=300)
 DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "pssync@localhost")
 

@@ -1,6 +1,6 @@
 """What a person does with a job: choose cases, look at the plan, run it, stop it, drop it.
 
-Public surface: :func:`job_plan`, :func:`job_of_fix`, :func:`job_run`, :func:`job_stop`, :func:`job_drop`, :data:`MOST`.
+Public surface: :func:`job_plan`, :func:`job_run`, :func:`job_stop`, :func:`job_drop`, :data:`MOST`.
 
 Choosing freezes the set: what joins the filter afterwards is no part of the job. The bell plans it and keeps what it found;
 running needs the plan to be complete and looked at, and carries out exactly these plans.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import Any
 
-from django.db import connection, transaction
+from django.db import transaction
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -23,7 +23,7 @@ from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.sync import services as sync
 from apps.triage.job_models import Job, JobRow, JobState, Pace
-from apps.triage.models import OPEN_STATES, UNDER_WAY, FixPreview
+from apps.triage.models import OPEN_STATES, UNDER_WAY
 
 #: Most cases of one job; of more, the oldest so many are a job and the rest is another.
 MOST = 10_000
@@ -77,36 +77,6 @@ def job_plan(*, rows: ScopedQuerySet, by: Any, scope_words: str, address: str = 
         )
         _told(job, "job.planned", by=by, why=scope_words)
     return job
-
-
-_FROM_PREVIEW = """
-INSERT INTO triage_jobrow (job_id, case_id, transaction_id, currency, held_amount, outcome, digest, reason, result)
-SELECT %s, r.case_id, r.transaction_id, r.currency, r.held_amount, r.outcome, r.digest, r.reason, ''
-FROM triage_fixpreviewrow r JOIN triage_case c ON c.id = r.case_id WHERE r.preview_id = %s ORDER BY c.opened_at, c.id
-"""
-
-
-def job_of_fix(*, preview: FixPreview, mapping_id: int, by: Any, scope_words: str, address: str) -> Job:
-    """Run what the preview of a fix showed as a job that goes on by itself, oldest first; its plans are those of the preview,
-    and it is stopped like any other. Inside the transaction that adds the mapping. Three statements, whatever its size."""
-    now = clock.now()
-    job = Job.objects.create(
-        ref=journal.next_ref("JOB", year=False),
-        by=by,
-        state=JobState.READY,
-        scope_words=scope_words[:300],
-        address=address[:500],
-        mapping_id=mapping_id,
-        total=preview.rows.count(),
-        created_at=now,
-        ready_at=now,
-        expires_at=now + LIFETIME,
-        next_at=Now(),
-    )
-    with connection.cursor() as cursor:
-        cursor.execute(_FROM_PREVIEW, [job.pk, preview.pk])
-    _told(job, "job.planned", by=by, why=scope_words)
-    return job_run(ref=job.ref, by=by, pace=Pace.FAST, why=scope_words)
 
 
 def job_run(*, ref: str, by: Any, pace: int = Pace.STEADY, why: str = "") -> Job:

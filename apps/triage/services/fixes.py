@@ -24,11 +24,11 @@ from apps.organization import selectors as organization
 from apps.sync import services as sync
 from apps.triage.errors import NotFixableHere
 from apps.triage.fixing import came_later, group_exposure, told
-from apps.triage.jobs.services import job_of_fix
 from apps.triage.models import UNDER_WAY, Case, CaseState, FixPreview
 from apps.triage.selectors import mapping_kind_of
 from apps.triage.services import moves, previews
 from apps.triage.services.desk import lock_seen, require
+from apps.triage.services.fix_jobs import job_of_fix
 
 #: More cases than that are run by a job: with its progress, its brake, and a stop.
 AT_ONCE = 10_000

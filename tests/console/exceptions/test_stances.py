@@ -17,7 +17,8 @@ LIST = "/exceptions/?view=cases"
 
 
 def soon() -> str:
-    return (timezone.now() + timedelta(minutes=30)).strftime("%Y-%m-%dT%H:%M")
+    """A day from now, whatever the zone of the person."""
+    return (timezone.now() + timedelta(days=1, hours=14)).strftime("%Y-%m-%dT%H:%M")
 
 
 def of(case: Case) -> Case:
@@ -45,7 +46,7 @@ def test_a_case_is_acknowledged_and_the_notice_takes_it_back(world, signed_in):
 
 def test_a_snoozed_case_leaves_the_list_and_is_found_by_its_filter(world, signed_in):
     case, other, ana = world.broken_deal(1), world.broken_deal(2), signed_in("ana")
-    Case.objects.update(due_at=timezone.now() + timedelta(days=2))
+    Case.objects.update(due_at=timezone.now() + timedelta(days=4))
     page = stand(ana, case, "snooze", until=soon(), why="Item comes.")
     assert "Snoozed until" in text_of(page)
     listed = ana.get(LIST).content.decode()
@@ -83,7 +84,7 @@ def test_nonsense_and_who_may_not_are_refused(world, signed_in):
 
 def test_chosen_cases_are_snoozed_and_taken_back_what_was_moved_is_left_alone(world, signed_in):
     first, second, third = (world.broken_deal(number) for number in (1, 2, 3))
-    Case.objects.update(due_at=timezone.now() + timedelta(days=2))
+    Case.objects.update(due_at=timezone.now() + timedelta(days=4))
     ana, carla = signed_in("ana"), signed_in("carla")
     boxes = re.findall(r'name="case" value="([^"]+)"', ana.get(LIST).content.decode())
     assert len(boxes) == 3
@@ -100,7 +101,7 @@ def test_chosen_cases_are_snoozed_and_taken_back_what_was_moved_is_left_alone(wo
 
 def test_the_undo_of_several_is_one_notice(world, signed_in):
     cases = [world.broken_deal(number) for number in (1, 2)]
-    Case.objects.update(due_at=timezone.now() + timedelta(days=2))
+    Case.objects.update(due_at=timezone.now() + timedelta(days=4))
     ana = signed_in("ana")
     page = ana.post("/exceptions/snooze", {"address": LIST, "every": "true", "until": soon()}, follow=True)
     assert {of(case).stance for case in cases} == {"snoozed"}
@@ -117,7 +118,7 @@ def test_s_is_the_key_on_the_page_and_in_the_list(world, signed_in):
 
 def test_my_queue_leaves_out_what_is_snoozed(world, signed_in):
     case, ana = world.broken_deal(1), signed_in("ana")
-    Case.objects.update(due_at=timezone.now() + timedelta(days=2))
+    Case.objects.update(due_at=timezone.now() + timedelta(days=4))
     ana.post(f"/exceptions/{case.ref}/take")
     assert case.ref in ana.get("/").content.decode()
     stand(ana, case, "snooze", until=soon())
