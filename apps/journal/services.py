@@ -24,10 +24,10 @@ from apps.journal.partitions import ensure_partitions
 from apps.journal.refs import next_ref, next_refs
 from apps.journal.retention import (
     Retired,
+    dropping,
     first_day_kept,
     legal_hold_lift,
     legal_hold_place,
-    legal_holds,
     retire,
 )
 from apps.journal.seals import SealProblem, seal_all, seal_batch, verify_seals
@@ -41,6 +41,7 @@ __all__ = [
     "cloud_event",
     "deliver_outbox",
     "delivery_retry",
+    "dropping",
     "ensure_partitions",
     "first_day_kept",
     "fold_counts",
@@ -51,7 +52,6 @@ __all__ = [
     "inbox_revive",
     "legal_hold_lift",
     "legal_hold_place",
-    "legal_holds",
     "move",
     "move_many",
     "next_ref",

@@ -11,7 +11,6 @@ from typing import Any
 
 import structlog
 from django.conf import settings
-from django.db import connection
 
 from apps.journal import services as journal
 
@@ -61,10 +60,10 @@ _STATEMENTS: dict[str, Any] = {"rows": _ROWS, "jobs": _JOBS, "notices": _NOTICES
 def _delete(statement: str, before: datetime) -> int:
     total = 0
     for _number in range(MOST_BATCHES):
-        if journal.legal_holds():
-            log.info("jobs_retention_held")
-            break
-        with connection.cursor() as cursor:
+        with journal.dropping() as cursor:
+            if cursor is None:
+                log.info("jobs_retention_held")
+                break
             cursor.execute(statement, [before, BATCH])
             deleted = cursor.rowcount
         total += deleted

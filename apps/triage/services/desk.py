@@ -22,6 +22,8 @@ from apps.triage.services import moves
 from apps.triage.words import since_words
 
 _LONGEST_COMMENT = 5000
+#: Events by which people are told of a case and nothing is done with it.
+_ONLY_TOLD = ("escalated", "reminded")
 
 
 def case_comment(*, case: Case, by: Any, text: str) -> Comment:
@@ -130,12 +132,14 @@ def lock_open(case: Case) -> Case:
 
 def lock_seen(case: Case, seen: str | None) -> Case:
     """:func:`lock_open`, as the page showed it (None: whatever): ``Case.seen``, for what runs something with ``#`` and the id
-    of the last event, so that nothing is run a second time unseen. Raises :class:`Stale` with what has changed since."""
+    of the last event, so that nothing is run a second time unseen. Raises :class:`Stale` with what has changed since; that
+    a deadline has come near in the meantime is no change of the case."""
     locked = lock_open(case)
     if seen is None:
         return locked
-    last = locked.events.select_related("by").last()
+    events = locked.events.select_related("by").exclude(what__in=_ONLY_TOLD)
     place, _mark, event = seen.partition("#")
-    if locked.seen != place or (event and event != str(last.pk if last else 0)):
-        raise Stale(since_words(last, locked.ref))
+    later = events.filter(pk__gt=int(event)).exists() if event.isdecimal() and len(event) < 16 else False
+    if locked.seen != place or later:
+        raise Stale(since_words(events.last(), locked.ref))
     return locked

@@ -98,7 +98,7 @@ def _send(ids: Sequence[int]) -> bool:
     kept = [line.pk for line in lines]
     try:
         _message(lines).send()
-    except (SMTPException, OSError) as error:
+    except (SMTPException, OSError, ValueError) as error:  # ValueError: an address that is none
         wait = WAITS[min(lines[0].attempts, len(WAITS)) - 1]
         reason = f"{type(error).__name__}: {error}"[:300]
         again = {"next_at": Now() + timedelta(seconds=wait), "lease_until": None, "error": reason}
