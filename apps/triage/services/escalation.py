@@ -92,8 +92,12 @@ def cases_escalate() -> int:
 
 def lead_of(case: Case) -> Role:
     """Who is told: the lead of its queue, else of the first role that resolves its code."""
-    role = case.queue or next(iter(entry(case.code).resolvers), Role.ADMIN.value)
-    return LEADS.get(role, Role.CONTROLLER)
+    return LEADS.get(queue_of(case), Role.CONTROLLER)
+
+
+def queue_of(case: Case) -> str:
+    """The role in whose queue it waits: where nobody has put it into one, the first that resolves its code."""
+    return case.queue or next(iter(entry(case.code).resolvers), Role.ADMIN.value)
 
 
 def _now() -> datetime:
@@ -141,14 +145,14 @@ def _escalate_some(given: dict[str, Any], now: datetime, this_round: uuid.UUID) 
 def _told(leads: dict[Role, list[Case]]) -> list[tuple[int, Case, str]]:
     """Who is told of what nobody holds: those who lead, and those in whose queue it waits, where they may see it."""
     roles = {role.value for role in leads}
-    roles |= {case.queue for cases in leads.values() for case in cases if case.queue}
+    roles |= {queue_of(case) for cases in leads.values() for case in cases}
     people = organization.holders(roles) if roles else []
     return [
         (one.user_id, case, role.value)
         for role, cases in leads.items()
         for case in cases
         for one in people
-        if one.role in (role.value, case.queue) and one.at(case.legal_entity_id, case.engagement_key)
+        if one.role in (role.value, queue_of(case)) and one.at(case.legal_entity_id, case.engagement_key)
     ]
 
 
