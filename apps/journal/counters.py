@@ -1,7 +1,8 @@
 """Counter tables: how many rows a table has of each kind, kept by triggers, read without counting.
 
-Public surface: :class:`Counter`, :func:`declare`, :func:`counted_by`, :func:`totals`, :class:`Total`,
-:func:`sums`, :func:`summed`, :func:`count_moment`, :func:`fold`, :func:`fold_in_batches`, :func:`recount`, :class:`Drift`.
+Public surface: :class:`Counter`, :func:`declare`, :func:`counted_by`, :func:`totals`, :class:`Total`, :func:`margins`,
+:class:`Margins`, :func:`sums`, :func:`summed`, :func:`count_moment`, :func:`fold`, :func:`fold_in_batches`, :func:`recount`,
+:class:`Drift`.
 
 A statement that changes rows appends one delta for each kind that it changes, in its own transaction: a rollback takes it
 along, and since nobody updates a shared row, nobody waits for another. A follower folds deltas into the totals; readers add up
@@ -123,61 +124,125 @@ def _changes(counter: Counter) -> dict[str, str]:
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
 
-@cache
-def _totals(counter: Counter, by: tuple[int, ...], without: bool, given: tuple[int, ...]) -> str:
-    """Keys are compared one by one: an array made anew for each row costs more than all else of the statement. What is left
-    out is named instead of what is wanted, since the planner takes the first for most rows, as it is, and does not sort."""
-    keys = "".join(f", keys[{at + 1}]" for at in by)
-    columns = ", ".join(str(number) for number in range(1, len(by) + 2))
-    left_out = " AND keys[1] <> ALL(%(without)s::text[])" if without else ""
-    limited = "".join(f" AND keys[{at + 1}] = %(key{at})s" for at in given)
-    return f"""
-        SELECT legal_entity_id{keys}, sum(n)::bigint FROM (
+_BOTH = """(
             SELECT name, legal_entity_id, keys, n FROM journal_count
             UNION ALL
             SELECT name, legal_entity_id, keys, n FROM journal_countdelta
-        ) AS both_of_them
-        WHERE name = '{counter.name}' AND (%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[])){left_out}{limited}
+        ) AS both_of_them"""
+_SEEN = "(%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[]))"
+
+
+@cache
+def _totals(counter: Counter) -> str:
+    """Keys are read one by one: an array made anew for each row costs more than all else of the statement."""
+    keys = "".join(f", keys[{at + 1}]" for at in range(len(counter.keys)))
+    columns = ", ".join(str(number) for number in range(1, len(counter.keys) + 2))
+    return f"""
+        SELECT legal_entity_id{keys}, sum(n)::bigint FROM {_BOTH}
+        WHERE name = '{counter.name}' AND {_SEEN}
         GROUP BY {columns} HAVING sum(n) <> 0
     """  # noqa: S608
 
 
-def totals(
-    counter: Counter,
-    scope: Scope,
-    rows: QuerySet[Any],
-    *,
-    by: Sequence[int] | None = None,
-    without: Sequence[str] = (),
-    given: Mapping[int, str] | None = None,
-) -> list[Total]:
-    """How many rows of each kind the scope may see. ``by``: the positions of the keys that are told apart, all by default;
-    over the others the numbers are added up. Only those whose first key is none of ``without``, and whose keys are as
-    ``given`` by position.
+def totals(counter: Counter, scope: Scope, rows: QuerySet[Any]) -> list[Total]:
+    """How many rows of each kind the scope may see.
 
     ``rows`` are all rows of the table: those of engagements outside the scope's legal entities (a project manager's own) are
     few, and counted by their index.
     """
-    places = tuple(range(len(counter.keys)) if by is None else by)
-    given = given or {}
     found: list[Total] = []
     if scope.everything or scope.entity_ids:
+        asked = {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+        found = [Total(line[0], line[1:-1], line[-1]) for line in statements.rows(_totals(counter), asked)]
+    own = _own(scope, rows)
+    if own is None:
+        return found
+    grouped = own.values_list("legal_entity_id", *counter.keys).annotate(Count("pk"))
+    return found + [Total(line[0], tuple(line[1:-1]), line[-1]) for line in grouped]
+
+
+def _own(scope: Scope, rows: QuerySet[Any]) -> QuerySet[Any] | None:
+    """The rows of a project manager's own engagements in other legal entities; None where there are none to ask for."""
+    if scope.everything or not scope.engagement_keys:
+        return None
+    own = rows.filter(engagement_key__in=scope.engagement_keys).order_by()
+    return own.filter(Q(legal_entity_id=None) | ~Q(legal_entity_id__in=scope.entity_ids))
+
+
+@dataclass(frozen=True)
+class Margins:
+    """How many rows there are of each value of one key, and in each legal entity. A value without rows may be absent."""
+
+    keys: Mapping[str, int]
+    entities: Mapping[int | None, int]
+
+
+@cache
+def _margins(counter: Counter, key: int, without: bool, given: tuple[int, ...]) -> str:
+    """Both sums of one reading, added up by the server: the kinds are many times as many as their margins. What is left out
+    is named instead of what is wanted, since the planner takes the first for most rows, as it is, and does not sort."""
+    column = f"keys[{key + 1}]"
+    left_out = " AND keys[1] <> ALL(%(without)s::text[])" if without else ""
+    limited = "".join(f" AND keys[{at + 1}] = %(key{at})s" for at in given)
+    return f"""
+        SELECT grouping(legal_entity_id), legal_entity_id, {column},
+            CASE WHEN grouping(legal_entity_id) = 1
+                THEN sum(n) FILTER (WHERE %(entity)s::bigint IS NULL OR legal_entity_id = %(entity)s::bigint)
+                ELSE sum(n) FILTER (
+                    WHERE (%(among)s::text[] IS NULL OR lower({column}) = ANY(%(among)s::text[]))
+                    AND {column} <> ALL(%(besides)s::text[])
+                )
+            END::bigint
+        FROM {_BOTH}
+        WHERE name = '{counter.name}' AND {_SEEN}{left_out}{limited}
+        GROUP BY GROUPING SETS ((legal_entity_id), ({column}))
+    """  # noqa: S608
+
+
+def margins(
+    counter: Counter,
+    scope: Scope,
+    rows: QuerySet[Any],
+    *,
+    key: int,
+    legal_entity_id: int | None = None,
+    among: Sequence[str] | None = None,
+    besides: Sequence[str] = (),
+    without: Sequence[str] = (),
+    given: Mapping[int, str] | None = None,
+) -> Margins:
+    """How many rows that the scope may see have each value of the key at position ``key``, of one legal entity where one is
+    named; and how many each legal entity has, of those whose key is ``among`` some (however written) and not ``besides``. Only
+    those whose first key is none of ``without``, and whose keys are as ``given`` by position. ``rows``: see :func:`totals`."""
+    given = given or {}
+    named = None if among is None else [value.lower() for value in among]
+    keys: dict[str, int] = {}
+    entities: dict[int | None, int] = {}
+    if scope.everything or scope.entity_ids:
         asked: dict[str, Any] = {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+        asked |= {"entity": legal_entity_id, "among": named, "besides": list(besides)}
         asked |= {f"key{at}": value for at, value in given.items()}
         if without:
             asked["without"] = list(without)
-        lines = statements.rows(_totals(counter, places, bool(without), tuple(sorted(given))), asked)
-        found = [Total(line[0], line[1:-1], line[-1]) for line in lines]
-    if scope.everything or not scope.engagement_keys:
-        return found
-    own = rows.filter(engagement_key__in=scope.engagement_keys)
-    own = own.filter(Q(legal_entity_id=None) | ~Q(legal_entity_id__in=scope.entity_ids))
-    own = own.filter(**{counter.keys[at]: value for at, value in given.items()})
-    if without:
-        own = own.exclude(**{f"{counter.keys[0]}__in": without})
-    keys = [counter.keys[at] for at in places]
-    grouped = own.order_by().values_list("legal_entity_id", *keys).annotate(Count("pk"))
-    return found + [Total(line[0], tuple(line[1:-1]), line[-1]) for line in grouped]
+        sql = _margins(counter, key, bool(without), tuple(sorted(given)))
+        for by_key, entity_id, value, number in statements.rows(sql, asked):
+            if number and by_key:
+                keys[value] = number
+            elif number:
+                entities[entity_id] = number
+    own = _own(scope, rows)
+    if own is not None:
+        own = own.filter(**{counter.keys[at]: value for at, value in given.items()})
+        if without:
+            own = own.exclude(**{f"{counter.keys[0]}__in": without})
+        for entity_id, value, number in own.values_list("legal_entity_id", counter.keys[key]).annotate(
+            Count("pk")
+        ):
+            if legal_entity_id is None or entity_id == legal_entity_id:
+                keys[value] = keys.get(value, 0) + number
+            if (named is None or value.lower() in named) and value not in besides:
+                entities[entity_id] = entities.get(entity_id, 0) + number
+    return Margins(keys, entities)
 
 
 @cache
@@ -185,13 +250,8 @@ def _sums(counter: Counter) -> str:
     keys = ", ".join(f"keys[{at + 1}]" for at in range(len(counter.keys)))
     columns = ", ".join(str(at + 1) for at in range(len(counter.keys)))
     return f"""
-        SELECT {keys}, sum(n)::bigint FROM (
-            SELECT name, legal_entity_id, keys, n FROM journal_count
-            UNION ALL
-            SELECT name, legal_entity_id, keys, n FROM journal_countdelta
-        ) AS both_of_them
-        WHERE name = '{counter.name}' AND keys >= %(first)s::text[]
-            AND (%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[]))
+        SELECT {keys}, sum(n)::bigint FROM {_BOTH}
+        WHERE name = '{counter.name}' AND keys >= %(first)s::text[] AND {_SEEN}
         GROUP BY {columns} HAVING sum(n) <> 0
     """  # noqa: S608
 

@@ -2,7 +2,7 @@
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
 :func:`holders`, :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
-:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :func:`invoice_run_due`,
+:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`, :func:`invoice_run_due`,
 :func:`invoice_runs_due`.
 """
 
@@ -11,11 +11,11 @@ from __future__ import annotations
 import datetime as dt
 import threading
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache, wraps
-from typing import Any
+from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import holidays
@@ -311,8 +311,10 @@ def convert(money: Money, to_currency: str, on: dt.date) -> tuple[Money, dt.date
     return Money.of(money.amount * rate, to_currency), rate_on
 
 
-_RATES = """
-SELECT wanted.code, found.base, found.rate, found."on" FROM unnest(%(codes)s::text[]) AS wanted (code) CROSS JOIN LATERAL (
+#: ``code``, ``base``, ``rate``, ``on`` of each code of a ``text[]`` that has a pair with ``%(target)s`` by ``%(day)s``; also
+#: within statements of figures, which then need no second one (:func:`rates_of`, ``lines``).
+RATES = """
+SELECT wanted.code, found.base, found.rate, found."on" FROM unnest({codes}) AS wanted (code) CROSS JOIN LATERAL (
     (SELECT base, rate, "on" FROM organization_exchangerate
         WHERE base = wanted.code AND quote = %(target)s AND "on" <= %(day)s ORDER BY "on" DESC LIMIT 1)
     UNION ALL
@@ -321,6 +323,9 @@ SELECT wanted.code, found.base, found.rate, found."on" FROM unnest(%(codes)s::te
     ORDER BY "on" DESC LIMIT 1
 ) AS found
 """
+_RATES = RATES.format(codes="%(codes)s::text[]")
+#: A line of :data:`RATES`.
+RateLine = tuple[str, str, Decimal, dt.date]
 
 
 def rates_into(target: str, currencies: Collection[str], on: dt.date) -> dict[str, Decimal]:
@@ -329,18 +334,21 @@ def rates_into(target: str, currencies: Collection[str], on: dt.date) -> dict[st
 
 
 def rates_of(
-    target: str, currencies: Collection[str], on: dt.date
+    target: str, currencies: Collection[str], on: dt.date, *, lines: Iterable[RateLine] | None = None
 ) -> dict[str, tuple[Decimal, dt.date | None]]:
     """:func:`rates_into` with the day of each rate (of the older of two; None for ``target`` itself). One query for all pairs,
-    one more for each currency that needs another between."""
+    none where ``lines`` of a statement with :data:`RATES` in it are given, one more for each currency that needs another
+    between."""
     rates: dict[str, tuple[Decimal, dt.date | None]] = (
         {target: (Decimal(1), None)} if target in currencies else {}
     )
     wanted = sorted(set(currencies) - {target})
     if not wanted:
         return rates
-    found = statements.rows(_RATES, {"codes": wanted, "target": target, "day": on})
-    for code, base, rate, rate_on in found:
+    if lines is None:
+        asked = {"codes": wanted, "target": target, "day": on}
+        lines = cast(list[RateLine], statements.rows(_RATES, asked))
+    for code, base, rate, rate_on in lines:
         rates[code] = (rate if base == code else 1 / rate), rate_on
     for code in wanted:
         crossed = _cross_rate(code, target, on) if code not in rates else None

@@ -92,9 +92,9 @@ def reporting_rates(rows: QuerySet[Case]) -> Rates:
     return rates_for(rows.order_by().exclude(currency="").values_list("currency", flat=True).distinct())
 
 
-def rates_for(currencies: Iterable[str]) -> Rates:
+def rates_for(currencies: Iterable[str], lines: Iterable[organization.RateLine] | None = None) -> Rates:
     target, sample = reporting_currency(), 1_000_000
-    found = organization.rates_of(target, set(currencies) - {""}, clock.today())
+    found = organization.rates_of(target, set(currencies) - {""}, clock.today(), lines=lines)
     rates = Rates(
         {name: Money.of(rate * sample, target).amount / sample for name, (rate, _on) in sorted(found.items())}
     )
@@ -276,11 +276,12 @@ def billing_held(scope: Scope) -> list[Held]:
     if not rollups.answers(scope):
         return held_of(Case.objects.within(scope).filter(state__in=OPEN_STATES))
     found: dict[str, dict[str, Any]] = {}
-    for line in rollups.held_sums(scope):
+    sums, rates_known = rollups.held_sums(scope, reporting_currency(), clock.today())
+    for line in sums:
         known = found.setdefault(line["currency"], {**line, "total": 0, "unknown": 0})
         known["total"] += line["total"]
         known["unknown"] += line["unknown"]
-    rates = rates_for(found)
+    rates = rates_for(found, rates_known)
     return [held_line(found[name], rates) for name in sorted(found)]
 
 
@@ -324,12 +325,14 @@ class EntityHeld:
 
 def billing_held_by_entity(scope: Scope) -> list[EntityHeld]:
     """:func:`billing_held`, entity by entity; what belongs to no entity yet is left out."""
+    known = None
     if rollups.answers(scope):
-        sums = [line for line in rollups.held_sums(scope) if line["legal_entity_id"] is not None]
+        sums, known = rollups.held_sums(scope, reporting_currency(), clock.today())
+        sums = [line for line in sums if line["legal_entity_id"] is not None]
     else:
         rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, legal_entity__isnull=False)
         sums = _once(rows, "legal_entity_id", "currency")
-    rates = rates_for(line["currency"] for line in sums)
+    rates = rates_for((line["currency"] for line in sums), known)
     answer: dict[int, EntityHeld] = {}
     for line in sums:
         found = answer.setdefault(line["legal_entity_id"], EntityHeld(line["legal_entity_id"], [], 0))

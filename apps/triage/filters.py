@@ -43,7 +43,8 @@ def states_of(choice: str) -> tuple[str, ...]:
 
 
 class CaseFilter(django_filters.FilterSet):
-    """``q``: reference, transaction, engagement or correlation id, or the beginnings of words of the sentence."""
+    """``q``: reference, transaction, engagement, a business key as its system shows it, correlation id, or the beginnings of
+    words of the sentence."""
 
     q = django_filters.CharFilter(method="search", label=_("Search"))
     state = django_filters.ChoiceFilter(choices=STATES, method="by_state", label=_("State"))
@@ -68,6 +69,8 @@ class CaseFilter(django_filters.FilterSet):
             pass
         upper = text.upper()
         exact = Q(ref=upper) | Q(transaction_id__in=sync.ids_of(upper)) | Q(engagement_key=upper)
+        for _id, kind, key in sync.subjects_named(text):
+            exact |= Q(subject_kind=kind, subject_key=key)
         if text.isdecimal():
             exact |= Q(ref=f"EX-{text}")
         # Quoted, so that PostgreSQL takes a word apart as it did when it indexed it ("AIR-510" is "air" and "-510").

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
@@ -27,6 +27,7 @@ from django.db import connection, transaction
 from apps.core import statements
 from apps.core.scope import Scope
 from apps.journal.counters import fold_in_batches
+from apps.organization import selectors as organization
 
 #: One folder or rebuilder at a time.
 _LOCK = 0x7073_6865_6C64
@@ -182,11 +183,25 @@ def _seen(scope: Scope) -> dict[str, Any]:
     return {"all": scope.everything, "entities": sorted(scope.entity_ids)}
 
 
-def held_sums(scope: Scope) -> list[dict[str, Any]]:
+_HELD_RATED = f"""
+WITH held AS MATERIALIZED (
+    SELECT * FROM ({_HELD}) AS held (legal_entity_id, currency, total, unknown, subjects)
+)
+SELECT held.*, rated.base, rated.rate, rated."on" FROM held LEFT JOIN (
+    {organization.RATES.format(codes="ARRAY(SELECT DISTINCT currency FROM held WHERE currency <> '')")}
+) AS rated ON rated.code = held.currency ORDER BY held.legal_entity_id, held.currency
+"""  # noqa: S608
+
+
+def held_sums(
+    scope: Scope, target: str, day: date
+) -> tuple[list[dict[str, Any]], list[organization.RateLine]]:
     """Billing held by open blocking cases by legal entity and currency, each subject once: ``total``, ``unknown``,
-    ``subjects``. One query."""
+    ``subjects``; and the rates into ``target`` that are known by ``day``. One query for both."""
     names = ("legal_entity_id", "currency", "total", "unknown", "subjects")
-    return [dict(zip(names, line, strict=True)) for line in statements.rows(_HELD, _seen(scope))]
+    found = statements.rows(_HELD_RATED, {**_seen(scope), "target": target, "day": day})
+    rates = {line[1]: (line[1], *line[5:]) for line in found if line[5] is not None}
+    return [dict(zip(names, line[:5], strict=True)) for line in found], list(rates.values())
 
 
 _CURRENCIES = f"""

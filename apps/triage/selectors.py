@@ -18,7 +18,7 @@ the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Can
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +28,6 @@ from django.utils.translation import gettext as _
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
 from apps.governance import selectors as governance
-from apps.journal import counters
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
@@ -46,6 +45,9 @@ from apps.triage.catalogue import Entry, entry
 from apps.triage.exposure import Exposed as Exposed
 from apps.triage.exposure import exposures as exposures
 from apps.triage.exposure import open_exposures as open_exposures
+from apps.triage.facets import Facets as Facets
+from apps.triage.facets import facets as facets
+from apps.triage.facets import facets_of as facets_of
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow
 from apps.triage.figures import Held as Held
@@ -65,10 +67,8 @@ from apps.triage.figures import with_status as with_status
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
+from apps.triage.models import OPEN_STATES as OPEN_STATES
 from apps.triage.models import (
-    ALL_STATES,
-    CASES,
-    OPEN_CASES,
     Case,
     CaseEvent,
     CaseState,
@@ -77,9 +77,13 @@ from apps.triage.models import (
     GroupEvent,
     How,
 )
-from apps.triage.models import OPEN_STATES as OPEN_STATES
 from apps.triage.ranking import Candidate, ranked
-from apps.triage.states import HIDDEN, Stance
+from apps.triage.snoozing import at_hand as at_hand
+from apps.triage.snoozing import less as less
+from apps.triage.snoozing import seen_to_run as seen_to_run
+from apps.triage.snoozing import snoozed as snoozed
+from apps.triage.snoozing import snoozed_facets as snoozed_facets
+from apps.triage.states import HIDDEN
 
 
 @dataclass(frozen=True)
@@ -131,96 +135,6 @@ def open_cases(scope: Scope) -> QuerySet[Case]:
 
 def open_count(scope: Scope) -> int:
     return facets(scope, states=OPEN_STATES).total
-
-
-@dataclass(frozen=True)
-class Facets:
-    """How many cases each choice of a filter leaves, the other filters as they are; ``total`` is under all of them."""
-
-    roles: Mapping[str, int]
-    entities: Mapping[int, int]
-    total: int
-
-
-def facets(
-    scope: Scope,
-    *,
-    states: Sequence[str] = (),
-    severity: str = "",
-    code: str = "",
-    role: str = "",
-    legal_entity_id: int | None = None,
-) -> Facets:
-    """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
-    if set(states) == set(OPEN_STATES) and not severity:
-        found = counters.totals(OPEN_CASES, scope, Case.objects.filter(state__in=OPEN_STATES))
-    else:
-        without = [state for state in ALL_STATES if states and state not in states]
-        given = {1: severity} if severity else {}
-        found = counters.totals(CASES, scope, Case.objects.all(), by=[2], without=without, given=given)
-    if code:
-        found = [one for one in found if one.keys[0].lower() == code.lower()]
-    resolved = {name for name in {one.keys[0] for one in found} if role in entry(name).resolvers}
-    codes: dict[str, int] = {}
-    by_entity: dict[int | None, int] = {}
-    for entity_id, (its_code,), number in found:
-        if legal_entity_id is None or entity_id == legal_entity_id:
-            codes[its_code] = codes.get(its_code, 0) + number
-        if not role or its_code in resolved:
-            by_entity[entity_id] = by_entity.get(entity_id, 0) + number
-    roles: dict[str, int] = {}
-    for its_code, number in codes.items():
-        for name in entry(its_code).resolvers:
-            roles[name] = roles.get(name, 0) + number
-    total = sum(by_entity.values()) if legal_entity_id is None else by_entity.get(legal_entity_id, 0)
-    entities = {entity_id: number for entity_id, number in by_entity.items() if entity_id is not None}
-    return Facets(roles, entities, total)
-
-
-def snoozed_facets(
-    scope: Scope, *, severity: str = "", code: str = "", role: str = "", legal_entity_id: int | None = None
-) -> Facets:
-    """:func:`facets` of the open cases that are snoozed, which the list of cases leaves out; few rows of their own index."""
-    rows = snoozed(Case.objects.within(scope))
-    rows = rows.filter(severity=severity) if severity else rows
-    rows = rows.filter(code__iexact=code) if code else rows
-    roles: dict[str, int] = {}
-    entities: dict[int, int] = {}
-    total = 0
-    counted = rows.order_by().values_list("legal_entity_id", "code").annotate(number=Count("id"))
-    for entity_id, its_code, number in counted:
-        resolvers, here = entry(its_code).resolvers, legal_entity_id in (None, entity_id)
-        for name in resolvers if here else ():
-            roles[name] = roles.get(name, 0) + number
-        if not role or role in resolvers:
-            total += number if here else 0
-            if entity_id is not None:
-                entities[entity_id] = entities.get(entity_id, 0) + number
-    return Facets(roles, entities, total)
-
-
-def less(all_of_them: Facets, some: Facets) -> Facets:
-    """The counts of what is left."""
-    return Facets(
-        {name: number - some.roles.get(name, 0) for name, number in all_of_them.roles.items()},
-        {pk: number - some.entities.get(pk, 0) for pk, number in all_of_them.entities.items()},
-        all_of_them.total - some.total,
-    )
-
-
-def snoozed(rows: QuerySet[Case]) -> QuerySet[Case]:
-    """Of these cases the open ones that are snoozed."""
-    return rows.filter(stance=Stance.SNOOZED, state__in=OPEN_STATES)
-
-
-def at_hand(rows: QuerySet[Case]) -> QuerySet[Case]:
-    """Of these cases those that are not snoozed."""
-    return rows.exclude(stance=Stance.SNOOZED)
-
-
-def seen_to_run(case: Case) -> str:
-    """What a form that runs something sends as the case's place: with the last thing that happened to it."""
-    return f"{case.seen}#{case.events.order_by('id').values_list('id', flat=True).last() or 0}"
 
 
 def case_detail(scope: Scope, ref: str) -> CaseDetail:

@@ -100,7 +100,7 @@ class Board:
     extra: tuple[str, ...] = ()
     columns: Sequence[tuple[str, Any]] = ()
     #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
-    takers: Sequence[Any] = ()
+    takers: Sequence[tuple[Any, str]] = ()
     queues: Sequence[tuple[str, Any]] = ()
     #: What may happen to billing that is snoozed past its run.
     treatments: Sequence[tuple[str, Any]] = ()
@@ -122,9 +122,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         page, found = _groups(request, rows, entities)
         parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
     else:
-        total = (
-            None if any(request.GET.get(name) for name in ("q", "assignee", "group", "age")) else facets.total
-        )
+        total = facets.total if facets else None
         extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
         shown = triage.listed(rows, extra=extra)
         listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
@@ -138,14 +136,23 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     return Board(
         view=view,
         filtered=filtered,
-        entities=[(code, with_count(code, facets.entities.get(pk, 0))) for pk, code in entities],
-        roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
+        entities=[
+            (code, with_count(code, facets.entities.get(pk, 0)) if facets else code) for pk, code in entities
+        ],
+        roles=[
+            (value, with_count(label, facets.roles.get(value, 0)) if facets else label)
+            for value, label in Role.choices
+        ],
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
-        ages=_ages(request, filtered=filtered, total=facets.total) if view == "groups" else triage.AGES,
+        ages=_ages(request, filtered=filtered, total=facets.total if facets else 0)
+        if view == "groups"
+        else triage.AGES,
         aside=triage.put_aside(request.scope) if view == "groups" else {},
-        total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
+        total=facets.total
+        if facets and not filtered and not request.GET.get("state")
+        else triage.open_count(request.scope),
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         reported=reported(held),
@@ -154,7 +161,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
         takers=_takers(request, entities) if parts.get("choosing") else (),
-        queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
+        queues=[(f"role:{role.value}", role.label) for role in Role if role in roles_with("exception.fix")],
         treatments=Treatment.choices if parts.get("choosing") else (),
         columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
@@ -203,11 +210,12 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
     ]
 
 
-def _takers(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> list[Any]:
+def _takers(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> list[tuple[Any, str]]:
     """People who may fix cases of the legal entity that the list is narrowed to; over several there are only the queues."""
     if not request.GET.get("entity"):
         return []
-    return organization.who_can("exception.fix", _entity_id(entities, request.GET.get("entity", "")))[:50]
+    able = organization.who_can("exception.fix", _entity_id(entities, request.GET.get("entity", "")))
+    return [(person.pk, person.display_name) for person in able[:50]]
 
 
 def _entity_id(entities: Sequence[tuple[int, str]], code: str) -> int | None:
@@ -255,17 +263,34 @@ def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: str) -> triage.Facets:
-    """How many cases each choice leaves, of the states that the list shows."""
+def _searched(request: ConsoleRequest) -> bool:
+    """Narrowed by something that no counter knows."""
+    return any(request.GET.get(name) for name in ("q", "assignee", "group", "age"))
+
+
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: str) -> triage.Facets | None:
+    """How many cases each choice leaves, of the states that the list shows; None where that would take long to be counted. The
+    cases of one cause have no choices."""
+    if request.GET.get("group"):
+        return None
     state = request.GET.get("state", "")
+    if _searched(request) or state == "snoozed":
+        others = request.GET.copy()
+        others.pop("role", None)
+        others.pop("entity", None)
+        role = request.GET.get("role", "")
+        code = request.GET.get("entity", "")
+        return triage.facets_of(
+            cases_of(request, others),
+            role=role if role in Role.values else "",
+            legal_entity_id=_entity_id(entities, code),
+        )
     asked: dict[str, Any] = {
         "severity": request.GET.get("severity", ""),
         "code": request.GET.get("code", ""),
         "role": request.GET.get("role", ""),
         "legal_entity_id": _entity_id(entities, request.GET.get("entity", "")),
     }
-    if state == "snoozed":
-        return triage.snoozed_facets(request.scope, **asked)
     found = triage.facets(request.scope, states=states_of(state), **asked)
     if view == "cases" and not state:
         return triage.less(found, triage.snoozed_facets(request.scope, **asked))

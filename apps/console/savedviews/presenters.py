@@ -40,7 +40,7 @@ SCREENS = {
             "severity",
             "code",
             "order",
-            "aging",
+            "age",
             "status",
             "cols",
         ),

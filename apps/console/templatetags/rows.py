@@ -88,10 +88,11 @@ def transaction_rows(rows: Iterable[Any]) -> SafeString:
     return mark_safe("\n".join(written))  # noqa: S308 - every text was escaped above
 
 
-def choice_box(row: Any) -> str:
-    """The box that chooses a row for the form of several cases; it says where the case stood as shown (``Case.seen``)."""
+def choice_box(row: Any, sentence: str) -> str:
+    """The box that chooses a row for the form of several cases; it says where the case stood as shown (``Case.seen``).
+    ``sentence`` is its name with ``%(ref)s``, translated once a list."""
     ref = escape(row.ref)
-    named = escape(_("Choose %(ref)s") % {"ref": row.ref})
+    named = escape(sentence % {"ref": row.ref})
     seen = escape(place_of(row))
     return (
         f'<input class="form-check-input row-choice" type="checkbox" name="case" value="{ref}~{seen}" form="bulk"'
@@ -122,7 +123,7 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
     address, moments = _addresses("console:case"), Moments()
     query = escape(keep_query(context, tab=None, page=context["request"].GET.get("page")))
     states: dict[str, str] = {}
-    nobody, unknown = escape(_("nobody yet")), escape(_("unknown"))
+    nobody, unknown, choose = escape(_("nobody yet")), escape(_("unknown")), _("Choose %(ref)s")
     written = []
     for row in board.cases:
         ref, link = escape(row.ref), f"{address(row.ref)}{query}"
@@ -146,7 +147,7 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
             if is_open
             else f'<span class="soft">{moments.ago(row.resolved_at)}</span>'
         )
-        choice = choice_box(row) if board.choosing else ""
+        choice = choice_box(row, choose) if board.choosing else ""
         more = _extra(row, board.extra, moments) if board.extra else ""
         stands = states[row.state] + (badge(row.stance) if row.stance and is_open else "")
         css, here = (" is-current", ' aria-current="true"') if current == row.ref else ("", "")

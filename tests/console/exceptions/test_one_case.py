@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 
 from apps.canonical.money import Money
+from apps.commercial import selectors as commercial
 from apps.core.scope import EVERYTHING
+from apps.organization import services as organization
+from apps.records import services as records
 from apps.sync.models import Dependency, Subject, Transaction
 from apps.triage import selectors as triage
+from apps.triage.models import Case
 from tests.console.texts import text_of
 from tests.people import hire
 from tests.triage import desk
@@ -152,3 +156,21 @@ def test_what_differs_from_the_terms_last_agreed_comes_first(world, signed_in):
     assert grid.index("Amount") < grid.index("Legal entity"), "the field in question first"
     assert "GBP 90,000.00" in grid
     assert "GBP 120,000.00" in grid
+
+
+def test_a_deal_has_its_project_beside_it_and_an_engagement_its_deal(world, signed_in):
+    key = world.engagement(number="00008", amount=Money.of("90000", "GBP"))
+    psa = organization.system_set(code="psa", name="Kantata", kind="psa", vendor="kantata")
+    body = commercial.canonical_engagement(key).model_copy(update={"budget": Money.of("80000", "GBP")})
+    records.observe(system_id=psa.pk, object_type="engagement", external_id="71", body=body, key=key)
+    fact = {"code": "AMD-UNAPPROVED", "entity": world.uk, "amount": "120000", "value": "120000"}
+    deal = world.broken_deal(8, object_type="deal", field="amount", engagement_key=key, **fact)
+    project = world.broken_deal(9, object_type="engagement", field="budget", engagement_key=key, **fact)
+    Case.objects.filter(pk=project.pk).update(subject_kind="engagement", subject_key=key)
+    for case in (deal, project):
+        page = text_of(signed_in("carla").get(f"/exceptions/{case.ref}/"))
+        grid = page[page.index("Both sides") :]
+        for side in ("Salesforce", "Kantata", "Last agreed (000)"):
+            assert side in grid, side
+        for amount in ("GBP 120,000.00", "GBP 80,000.00", "GBP 90,000.00"):
+            assert amount in grid, amount
