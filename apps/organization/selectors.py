@@ -1,8 +1,8 @@
 """Reads of the organization: who may do what and where, entities, routing, rates, deadlines.
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
-:func:`holders`, :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
-:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`, :func:`invoice_run_due`,
+:func:`holders`, :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`routed_to`,
+:func:`remember_registry`, :func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`, :func:`invoice_run_due`,
 :func:`invoice_runs_due`.
 """
 
@@ -293,6 +293,12 @@ def _route(legal_entity_id: int, kind: str) -> Routing | None:
         .filter(legal_entity_id=legal_entity_id, kind=kind, system__active=True)
         .first()
     )
+
+
+def routed_to(system_id: int) -> list[Routing]:
+    """The legal entities that a system serves, each with its vendor settings there, by entity code."""
+    rows = Routing.objects.filter(system_id=system_id).select_related("legal_entity")
+    return list(rows.order_by("legal_entity__code"))
 
 
 # ---- Exchange rates -----------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from typing import Any
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
 from apps.canonical.money import Money
-from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, TimeEntry
+from apps.canonical.objects import Deal, Dispute, Invoice, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
 from apps.core.errors import WrongState
@@ -139,6 +139,11 @@ def payment_observed(transaction: Transaction, *, ref: str, status: dict, collec
     return Result("Payment status taken over.")
 
 
+def dispute_observed(transaction: Transaction, *, ref: str, dispute: dict) -> Result:
+    billing.dispute_observed(ref=ref, dispute=Dispute.model_validate(dispute))
+    return Result("Dispute taken over.", follow=(("invoice", ref, "payment.apply"),))
+
+
 def announce_invoice(transaction: Transaction, *, ref: str, event_type: str) -> Result:
     prebill = billing_selectors.prebill(ref)
     invoice = billing_selectors.canonical_invoice(ref)
@@ -169,6 +174,7 @@ VERBS: dict[str, Callable[..., Result]] = {
         invoice_posted,
         invoice_issued,
         payment_observed,
+        dispute_observed,
         announce_invoice,
     )
 }

@@ -23,9 +23,11 @@ from apps.triage.models import OPEN_STATES, Case
 
 @dataclass(frozen=True)
 class BlockedLine:
-    """A transaction that waits; ``own`` is the reference of the case that holds its money itself, "" where the root does."""
+    """A transaction that waits. ``elsewhere``: a case of its own holds its money; ``own`` is that case's reference, "" where
+    the reader may not see it."""
 
     waiting: sync.Waiting
+    elsewhere: bool
     own: str
 
 
@@ -40,7 +42,7 @@ class Blocked:
 
 
 _OWN = f"""
-SELECT DISTINCT ON (c.subject_kind, c.subject_key) c.subject_kind, c.subject_key, c.ref
+SELECT DISTINCT ON (c.subject_kind, c.subject_key) c.subject_kind, c.subject_key, c.ref, c.legal_entity_id, c.engagement_key
 FROM unnest(%(kinds)s::text[], %(keys)s::text[]) AS one (kind, key)
 JOIN triage_case c ON c.subject_kind = one.kind AND c.subject_key = one.key AND c.severity <> 'warning'
     AND c.state IN ({", ".join(f"'{state}'" for state in OPEN_STATES)})
@@ -51,11 +53,14 @@ ORDER BY c.subject_kind, c.subject_key, c.id
 def blocked_behind(scope: Scope, transaction_ids: Collection[int]) -> Blocked:
     """What waits for the transactions of these cases, each once. Three queries at most, however many wait."""
     waiting = sync.waiting_for(scope, transaction_ids)
-    own = _own_cases(waiting) if waiting else {}
-    lines = [BlockedLine(one, own.get((one.subject_kind, one.subject_key), "")) for one in waiting]
+    own = _own_cases(scope, waiting) if waiting else {}
+    lines = []
+    for one in waiting:
+        at = (one.subject_kind, one.subject_key)
+        lines.append(BlockedLine(one, at in own, own.get(at, "")))
     sums: dict[str, dict[str, Any]] = {}
     for line in lines:
-        if line.own:
+        if line.elsewhere:
             continue
         amount, currency = line.waiting.amount, line.waiting.currency
         into = sums.setdefault(currency, {"currency": currency, "total": Decimal(0), "unknown": 0})
@@ -63,7 +68,7 @@ def blocked_behind(scope: Scope, transaction_ids: Collection[int]) -> Blocked:
         into["unknown"] += amount is None
     rates = rates_for(sums)
     held = [held_line(sums[name], rates) for name in sorted(sums)]
-    return Blocked(lines, held, sum(bool(line.own) for line in lines))
+    return Blocked(lines, held, sum(line.elsewhere for line in lines))
 
 
 def waits_behind(scope: Scope, case: Case) -> list[Case]:
@@ -75,7 +80,11 @@ def waits_behind(scope: Scope, case: Case) -> list[Case]:
     return list(found.exclude(pk=case.pk).order_by("id"))
 
 
-def _own_cases(waiting: Sequence[sync.Waiting]) -> dict[tuple[str, str], str]:
+def _own_cases(scope: Scope, waiting: Sequence[sync.Waiting]) -> dict[tuple[str, str], str]:
+    """The cases that hold the money of these subjects themselves; nameless those outside the scope."""
     subjects = sorted({(one.subject_kind, one.subject_key) for one in waiting})
     given = {"kinds": [kind for kind, _key in subjects], "keys": [key for _kind, key in subjects]}
-    return {(kind, key): ref for kind, key, ref in statements.rows(_OWN, given)}
+    return {
+        (kind, key): ref if scope.allows(legal_entity_id=entity_id, engagement_key=engagement) else ""
+        for kind, key, ref, entity_id, engagement in statements.rows(_OWN, given)
+    }

@@ -93,6 +93,16 @@ def test_only_what_the_reader_may_see_is_listed(uk):
     assert refs(of(root, Scope())) == []
 
 
+def test_a_case_of_its_own_outside_the_scope_is_counted_there_and_not_named(uk):
+    us = world.entity("MER-US", country="US", currency="USD", timezone="America/New_York")
+    root = opened(uk, problem("CUS-DUP"), number=1)
+    own = opened(uk, number=2, made=waits(2, root.transaction_id, entity=uk))
+    Case.objects.filter(pk=own.pk).update(legal_entity=us)
+    found = of(root, Scope(entity_ids=frozenset({uk.pk})))
+    assert [(line.elsewhere, line.own) for line in found.lines] == [(True, "")]
+    assert (money(found), found.elsewhere) == ([], 1)
+
+
 def test_many_take_as_many_queries_as_few(uk):
     root = opened(uk, problem("CUS-DUP"), number=1)
 

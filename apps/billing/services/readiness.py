@@ -196,6 +196,7 @@ def tax_of(customer: Any, entity: Any, *, overlay: Iterable[ProposedMapping] = (
         "customer": customer,
         "entity_country": entity.country,
         "settings": route.settings if route is not None else {},
+        "on": clock.today(entity.timezone),
     }
     decision = decide_tax(**known)
     if decision.problem_code != "TAX-CODE":

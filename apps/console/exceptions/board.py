@@ -25,7 +25,8 @@ from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
-from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
+from apps.triage.catalogue import Severity
+from apps.triage.filters import ASSIGNEES, ORDERS, STATES, CaseFilter, states_of
 from apps.triage.states import Treatment
 
 PER_PAGE = 40
@@ -40,7 +41,7 @@ COLUMNS = (
 #: Up to so many open cases are counted by their age.
 COUNTED = 20_000
 _BADGES = ("acknowledged", "snoozed", "ignored")
-_FILTERS = ("age", "q", "role", "entity", "assignee", "severity", "code")
+_FILTERS = ("q", "role", "entity", "code", "severity", "age", "assignee")
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
     """The queues of the reader's own roles that cases can be put into."""
     able = roles_with("exception.fix")
     return [
-        (f"role:{role.value}", _("Queue: %(role)s") % {"role": role.label})
+        (f"role:{role.value}", queue_words(role.value))
         for role in Role
         if role in permissions(request).roles and role in able
     ]
@@ -250,13 +251,27 @@ def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
 
 def scope_words(query: QueryDict) -> str:
     """What an address of the list chooses, in words: ``All that match: Billing analyst, OST-BE``."""
-    role = query.get("role") or ""
-    parts = [str(query.get(name)) for name in ("q", "entity", "code", "severity") if query.get(name)]
-    parts += [str(Role(role).label)] if role in Role.values else []
-    parts += [str(label) for value, label in ASSIGNEES if query.get("assignee") == value]
+    labels: dict[str, Mapping[str, Any]] = {
+        "role": dict(Role.choices),
+        "severity": dict(Severity.choices),
+        "age": dict(triage.AGES),
+        "assignee": {**dict(ASSIGNEES), **{f"role:{role.value}": queue_words(role.value) for role in Role}},
+        "state": {**dict(STATES), "any": _("Open and closed")},
+        "status": dict(STATUSES),
+    }
+    parts = []
+    for name in (*_FILTERS, "state", "status"):
+        # The open ones are what the list shows where no state is asked for.
+        if (value := query.get(name) or "") and (name, value) != ("state", "open_all"):
+            parts.append(str(labels.get(name, {}).get(value, value)))
     if query.get("group"):
         parts.append(_("one cause"))
     return _("All that match: %(filters)s") % {"filters": ", ".join(parts)} if parts else _("All open cases")
+
+
+def queue_words(role: str) -> str:
+    """The queue of a role: ``Queue: Billing analyst``."""
+    return _("Queue: %(role)s") % {"role": Role(role).label}
 
 
 def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:

@@ -158,6 +158,8 @@ class CasePage:
     may_fix: Permission
     may_comment: Permission
     may_replay: Permission
+    may_reveal: Permission
+    sees_audit: bool
     comments: Sequence[Any]
     events: Sequence[Any]
     cause_events: Sequence[Any]
@@ -225,6 +227,8 @@ def case_page(
         may_fix=may_fix,
         may_comment=permitted(request, "exception.comment", **place),
         may_replay=permitted(request, "transaction.replay", **place),
+        may_reveal=permitted(request, "payload.reveal", **place),
+        sees_audit=bool(permitted(request, "audit.view", **place)),
         comments=detail.comments,
         events=list(reversed(detail.events)),
         cause_events=list(reversed(triage.group_history(case.group.merged_into or case.group)))

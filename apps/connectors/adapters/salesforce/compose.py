@@ -105,6 +105,8 @@ def customer(*, system: str, url: str, account: Row) -> Observed:
         currencies=(currency,) if currency else (),
         tax_id=_text(account, "Tax_Id__c"),
         tax_exempt=bool(account.get("Tax_Exempt__c")),
+        exemption_certificate=_text(account, "Exemption_Certificate__c"),
+        exempt_until=day(account.get("Exempt_Until__c"), field="exempt_until"),
         registration_number=_text(account, "Registration_Number__c"),
         payment_terms=_text(account, "Payment_Terms__c"),
         po_required=bool(account.get("PO_Required__c")),

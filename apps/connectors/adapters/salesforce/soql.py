@@ -14,6 +14,7 @@ from apps.connectors.spi import AdapterError, ErrorKind
 ACCOUNT = (
     "Id", "Name", "ParentId", "AccountNumber", "Website", "Phone", "BillingStreet", "BillingCity", "BillingState",
     "BillingPostalCode", "BillingCountryCode", "CurrencyIsoCode", "Tax_Id__c", "Tax_Exempt__c",
+    "Exemption_Certificate__c", "Exempt_Until__c",
     "Registration_Number__c", "Payment_Terms__c", "PO_Required__c", "Billing_Email__c", "ERP_Customer_Id__c",
     "SystemModstamp",
 )  # fmt: skip
