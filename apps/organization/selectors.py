@@ -2,8 +2,8 @@
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
 :func:`holders`, :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`routed_to`,
-:func:`remember_registry`, :func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`, :func:`invoice_run_due`,
-:func:`invoice_runs_due`.
+:func:`remember_registry`, :func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`,
+:func:`invoice_run_due`, :func:`invoice_runs_due`.
 """
 
 from __future__ import annotations
