@@ -3,7 +3,7 @@
 Public surface: :func:`transactions`, :func:`listed`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`,
 :func:`health`, :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`subjects_named`, :func:`for_engagement`,
 :func:`for_subject`, :func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`,
-:func:`waiting_for`, :class:`Waiting`.
+:func:`waiting_for`, :func:`waited_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from apps.sync.models import (
     Transaction,
 )
 from apps.sync.waiting import Waiting as Waiting
+from apps.sync.waiting import waited_for as waited_for
 from apps.sync.waiting import waiting_for as waiting_for
 
 #: What is searched by one business key is found in so many systems and kinds at most.

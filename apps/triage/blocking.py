@@ -1,6 +1,7 @@
 """What a case keeps waiting besides its own subject: a missing customer is one case, and all its deals wait for it.
 
-Public surface (through :mod:`apps.triage.selectors`): :func:`blocked_behind`, :class:`Blocked`, :class:`BlockedLine`.
+Public surface (through :mod:`apps.triage.selectors`): :func:`blocked_behind`, :func:`waits_behind`, :class:`Blocked`,
+:class:`BlockedLine`.
 
 The money of what waits is held by the root cause: the engine tells it as the amount of the root's own transaction. Here it is
 shown line by line; what a case of its own holds already is counted there and not a second time.
@@ -17,7 +18,7 @@ from apps.core import statements
 from apps.core.scope import Scope
 from apps.sync import selectors as sync
 from apps.triage.figures import Held, held_line, rates_for
-from apps.triage.models import OPEN_STATES
+from apps.triage.models import OPEN_STATES, Case
 
 
 @dataclass(frozen=True)
@@ -68,6 +69,15 @@ def blocked_behind(scope: Scope, transaction_ids: Collection[int]) -> Blocked:
     rates = rates_for(sums)
     held = [held_line(sums[name], rates) for name in sorted(sums)]
     return Blocked(lines, held, sum(line.elsewhere for line in lines))
+
+
+def waits_behind(scope: Scope, case: Case) -> list[Case]:
+    """The other way round: open cases that must clear before the transaction of this one can go on, oldest first."""
+    ahead = sync.waited_for([case.transaction_id])
+    if not ahead:
+        return []
+    found = Case.objects.within(scope).filter(transaction_id__in=ahead, state__in=OPEN_STATES)
+    return list(found.exclude(pk=case.pk).order_by("id"))
 
 
 def _own_cases(scope: Scope, waiting: Sequence[sync.Waiting]) -> dict[tuple[str, str], str]:

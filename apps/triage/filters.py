@@ -20,7 +20,12 @@ from apps.triage import selectors
 from apps.triage.catalogue import CATALOGUE, Severity, codes_for_role
 from apps.triage.models import CLOSED_STATES, OPEN_STATES, SEARCH, Case, CaseState
 
-STATES = [("open_all", _("Open")), ("closed_all", _("Closed")), *CaseState.choices]
+STATES = [
+    ("open_all", _("Open")),
+    ("closed_all", _("Closed")),
+    ("snoozed", _("Snoozed")),
+    *CaseState.choices,
+]
 ORDERS = [("money", _("Billing held")), ("due", _("Deadline")), ("age", _("Oldest first"))]
 ASSIGNEES = [("me", _("Me")), ("nobody", _("Nobody")), ("escalated", _("Nobody, and escalated"))]
 
@@ -31,6 +36,7 @@ def states_of(choice: str) -> tuple[str, ...]:
         "": OPEN_STATES,
         "open_all": OPEN_STATES,
         "closed_all": CLOSED_STATES,
+        "snoozed": OPEN_STATES,
         "any": (),
     }
     return groups.get(choice, (choice,))
@@ -80,6 +86,8 @@ class CaseFilter(django_filters.FilterSet):
             return queryset.filter(state__in=OPEN_STATES)
         if value == "closed_all":
             return queryset.filter(state__in=CLOSED_STATES)
+        if value == "snoozed":
+            return selectors.snoozed(queryset)
         return queryset.filter(state=value)
 
     def by_role(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:

@@ -1,14 +1,17 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
 Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :func:`open_cases`,
-:func:`open_count`, :func:`facets`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
+:func:`open_count`, :func:`facets`, :func:`snoozed_facets`, :func:`less`, :func:`snoozed`, :func:`at_hand`,
+:func:`seen_to_run`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
 :func:`cleared_by_mappings` ·
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
+:func:`transactions_of`,
 :func:`members`, :func:`mergeable`, :func:`with_status`, :func:`put_aside` ·
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting`, :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` ·
 :func:`mapping_kind_of`, :func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
-:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind` ·
+:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind`,
+:func:`waits_behind` ·
 :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
@@ -37,6 +40,7 @@ from apps.triage.ages import of_age as of_age
 from apps.triage.blocking import Blocked as Blocked
 from apps.triage.blocking import BlockedLine as BlockedLine
 from apps.triage.blocking import blocked_behind as blocked_behind
+from apps.triage.blocking import waits_behind as waits_behind
 from apps.triage.catalogue import Entry, entry
 from apps.triage.exposure import Exposed as Exposed
 from apps.triage.exposure import exposures as exposures
@@ -74,6 +78,11 @@ from apps.triage.models import (
     How,
 )
 from apps.triage.ranking import Candidate, ranked
+from apps.triage.snoozing import at_hand as at_hand
+from apps.triage.snoozing import less as less
+from apps.triage.snoozing import seen_to_run as seen_to_run
+from apps.triage.snoozing import snoozed as snoozed
+from apps.triage.snoozing import snoozed_facets as snoozed_facets
 from apps.triage.states import HIDDEN
 
 
@@ -99,7 +108,7 @@ def cases(scope: Scope) -> QuerySet[Case]:
 #: What a row of the list shows, and the key of its page.
 _LISTED = (
     "id", "due_at", "ref", "label", "subject_key", "reason", "customer_name", "state", "legal_entity__code", "currency",
-    "held_amount", "resolved_at", "queue", "escalated_at", "assignee_id",
+    "held_amount", "resolved_at", "queue", "escalated_at", "assignee_id", "stance", "until",
     "assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username",
 )  # fmt: skip
 
@@ -130,7 +139,7 @@ def open_count(scope: Scope) -> int:
 
 def case_detail(scope: Scope, ref: str) -> CaseDetail:
     """One case by its reference. Raises :class:`NotFound`, also when it is out of scope."""
-    found = cases(scope).select_related("fixed_by", "blocked_by").filter(ref=ref).first()
+    found = cases(scope).select_related("fixed_by").filter(ref=ref).first()
     if found is None:
         raise NotFound(_("There is no such case, or you may not see it."))
     siblings = open_cases(scope).filter(group_id=found.group_id).exclude(pk=found.pk).order_by().count()
@@ -189,6 +198,13 @@ def mergeable(scope: Scope, root: Group, *, limit: int = 20) -> list[Group]:
     found = Group.objects.filter(Exists(seen), legal_entity_id=root.legal_entity_id, code=root.code)
     found = found.filter(Q(family=None) | Q(family=F("pk"))).exclude(state__in=HIDDEN).exclude(pk=root.pk)
     return list(found.order_by("-pk")[:limit])
+
+
+def transactions_of(scope: Scope, root: Group, *, most: int) -> list[int]:
+    """The transactions of the open cases of a group and of what was merged into it; none where they are more than ``most``."""
+    rows = Case.objects.within(scope).filter(group_id__in=group_ids(root.pk), state__in=OPEN_STATES)
+    found = list(rows.order_by().values_list("transaction_id", flat=True)[: most + 1])
+    return found if len(found) <= most else []
 
 
 def group_history(found: Group) -> list[GroupEvent]:

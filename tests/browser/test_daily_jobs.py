@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
 from apps.core.scope import EVERYTHING
 from apps.demo import deals, situations
@@ -166,3 +168,46 @@ def test_cases_are_assigned_by_filter(served_bench, visit):
     )
     assert queues == {"controller"}
     assert hands.count <= 5, "bulk assign by filter"
+
+
+def test_a_case_is_snoozed_from_the_list_and_from_its_page_by_key(served_bench, visit, artefacts):
+    bench = served_bench
+    deal_ids = []
+    for _ in range(2):
+        deal_id = bench.deal(acts.SMALL)
+        bench.control.patch("crm", "Opportunity", deal_id, {"Contracting_Entity__c": ""})
+        bench.close(deal_id)
+        deal_ids.append(deal_id)
+    bench.poll(("crm", "deal"))
+    cases = list(
+        Case.objects.filter(code="CUS-LE-MISSING", subject_key__in=[f"crm:{one}" for one in deal_ids])
+    )
+    assert len(cases) == 2
+    address = f"{bench.world.web_url}/exceptions/?view=cases&code=CUS-LE-MISSING"
+    until = (timezone.now() + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
+    page = visit(address, session("owen"))
+    hands = Hands(page)
+    for key in ("j", "s"):
+        hands.press(key)
+    field = page.get_by_label("Until")
+    assert field.evaluate("item => item === document.activeElement"), "the key leads to the first field"
+    page.screenshot(path=artefacts / "snooze-in-the-list.png", full_page=True)
+    hands.fill(field, until)
+    hands.click(page.get_by_role("button", name="Snooze them"))
+    page.get_by_text("1 case snoozed.").wait_for()
+    assert [
+        case.stance for case in Case.objects.filter(pk__in=[one.pk for one in cases]).order_by("stance")
+    ] == ["", "snoozed"]
+    hands.click(page.get_by_role("button", name="Undo"))
+    page.get_by_text("Taken back for").wait_for()
+    assert not Case.objects.filter(stance="snoozed").exists()
+    hands.press("j")
+    hands.press("Enter")
+    page.locator("[data-ref]").wait_for()
+    page.locator("[data-ref] h2").focus()
+    hands.press("s")
+    page.screenshot(path=artefacts / "snooze-on-the-page.png", full_page=True)
+    hands.fill(page.locator("#case-until"), until)
+    hands.click(page.locator("#stance").get_by_role("button", name="Snooze", exact=True))
+    page.get_by_text("Snoozed until").wait_for()
+    assert Case.objects.filter(stance="snoozed").count() == 1

@@ -147,7 +147,7 @@ def test_the_choices_of_the_transaction_list_say_how_many_they_leave(world, sign
     assert options(own, "state")["held"].endswith("(0)"), "rows outside the scope are not counted"
 
 
-@pytest.mark.parametrize(("address", "most"), [("/transactions/", 7), ("/exceptions/?view=cases", 10)])
+@pytest.mark.parametrize(("address", "most"), [("/transactions/", 7), ("/exceptions/?view=cases", 11)])
 def test_a_whole_page_of_a_long_list_takes_few_queries(world, signed_in, address, most):
     """Session, person, grants, the page's stamp, entities, facets and one page of rows; the cases also say what is held (sums
     and rates) and the next deadline. A page that is not full asks once more, for the cases without a deadline."""

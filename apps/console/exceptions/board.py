@@ -27,6 +27,7 @@ from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
 from apps.triage.catalogue import Severity
 from apps.triage.filters import ASSIGNEES, ORDERS, STATES, CaseFilter, states_of
+from apps.triage.states import Treatment
 
 PER_PAGE = 40
 #: Columns that may be added to the list of cases (``?cols=``), by the names of ``triage.selectors.EXTRA_COLUMNS``.
@@ -102,6 +103,8 @@ class Board:
     #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
     takers: Sequence[tuple[Any, str]] = ()
     queues: Sequence[tuple[str, Any]] = ()
+    #: What may happen to billing that is snoozed past its run.
+    treatments: Sequence[tuple[str, Any]] = ()
 
     @property
     def refs(self) -> list[str]:
@@ -110,12 +113,12 @@ class Board:
 
 def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
-    rows = filtered_cases(request)
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
+    rows = filtered_cases(request)
     filtered = any(request.GET.get(name) for name in _FILTERS)
     entities = organization.entity_choices(request.scope)
-    facets = _facets(request, entities)
+    facets = _facets(request, entities, view)
     if view == "groups":
         page, found = _groups(request, rows, entities)
         parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
@@ -160,6 +163,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         shelf=shelf_of(request, "exceptions"),
         takers=_takers(request, entities) if parts.get("choosing") else (),
         queues=[(f"role:{role.value}", role.label) for role in Role if role in roles_with("exception.fix")],
+        treatments=Treatment.choices if parts.get("choosing") else (),
         columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
@@ -226,9 +230,12 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
-    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
+    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. The list
+    of cases leaves out what is snoozed; causes and their cases are shown whole."""
+    whole = query.get("view") != "cases" or query.get("group")
     if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
-        return triage.open_cases(request.scope)
+        found = triage.open_cases(request.scope)
+        return found if whole else triage.at_hand(found)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
@@ -237,6 +244,8 @@ def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
         data["state"] = "open_all"
         if data.get("group") and not _filtered(request, data).exists():
             data.pop("state")
+        elif not whole:
+            return triage.at_hand(_filtered(request, data))
     return _filtered(request, data)
 
 
@@ -274,12 +283,13 @@ def _searched(request: ConsoleRequest) -> bool:
     return any(request.GET.get(name) for name in ("q", "assignee", "group", "age"))
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets | None:
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: str) -> triage.Facets | None:
     """How many cases each choice leaves, of the states that the list shows; None where that would take long to be counted. The
     cases of one cause have no choices."""
     if request.GET.get("group"):
         return None
-    if _searched(request):
+    state = request.GET.get("state", "")
+    if _searched(request) or state == "snoozed":
         others = request.GET.copy()
         others.pop("role", None)
         others.pop("entity", None)
@@ -290,14 +300,16 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> tri
             role=role if role in Role.values else "",
             legal_entity_id=_entity_id(entities, code),
         )
-    return triage.facets(
-        request.scope,
-        states=states_of(request.GET.get("state", "")),
-        severity=request.GET.get("severity", ""),
-        code=request.GET.get("code", ""),
-        role=request.GET.get("role", ""),
-        legal_entity_id=_entity_id(entities, request.GET.get("entity", "")),
-    )
+    asked: dict[str, Any] = {
+        "severity": request.GET.get("severity", ""),
+        "code": request.GET.get("code", ""),
+        "role": request.GET.get("role", ""),
+        "legal_entity_id": _entity_id(entities, request.GET.get("entity", "")),
+    }
+    found = triage.facets(request.scope, states=states_of(state), **asked)
+    if view == "cases" and not state:
+        return triage.less(found, triage.snoozed_facets(request.scope, **asked))
+    return found
 
 
 def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Cause]:

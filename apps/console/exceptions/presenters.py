@@ -31,6 +31,7 @@ from apps.triage import selectors as triage
 from apps.triage import services as triage_services
 from apps.triage.catalogue import known
 from apps.triage.help import help_for
+from apps.triage.states import Treatment
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -144,6 +145,11 @@ class CasePage:
     escalated_to: str
     reported: Reported | None
     blocked: BlockedView | None
+    #: Open cases that must clear before this one's transaction can go on.
+    behind: Sequence[Any]
+    #: Where it stands, for forms that run something.
+    seen: str
+    treatments: Sequence[tuple[str, Any]]
     who: str
     owner: str
     tab: str
@@ -208,6 +214,9 @@ def case_page(
         )
         if overview and case.is_open
         else None,
+        behind=triage.waits_behind(request.scope, case) if case.is_open else [],
+        seen=f"{case.seen}#{detail.events[-1].pk if detail.events else 0}",
+        treatments=Treatment.choices,
         cause=case.group.merged_into or case.group,
         alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
