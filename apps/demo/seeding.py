@@ -220,8 +220,8 @@ def _pay(control: SandboxControl, portfolio: Sequence[Deal]) -> None:
 
 
 def _closed_period(control: SandboxControl) -> None:
-    """The accountant closes the period before an approved invoice is posted, and opens it again for what comes later. It is the
-    period of the entity's own day, which another entity's may not have reached."""
+    """The accountant closes the period before an approved invoice is posted, and opens it again for what comes later. It is
+    the period of the entity's own day, which another entity's may not have reached."""
     spec = situations.CLOSED_PERIOD
     [zone] = [entity.timezone for entity in organization.entities() if entity.code == spec.entity]
     today = clock.today(zone)
