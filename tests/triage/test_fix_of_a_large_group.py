@@ -315,7 +315,7 @@ def test_more_cases_take_no_more_queries(uk, plans):
 
     def cost(count: int, start: int) -> tuple[int, int, int]:
         cases = crowd(uk, count, start=start)
-        token = ask(cases[0], ana)["token"]
+        token = to_the_end(cases[0], ana)["token"]
         telling = queries(lambda: ask(cases[0], ana, token))
         running = queries(lambda: run(cases[0], ana, token))
         progress = queries(lambda: selectors.fix_progress(Case.objects.get(pk=cases[0].pk)))
