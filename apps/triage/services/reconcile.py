@@ -22,7 +22,7 @@ from apps.core import clock, correlation
 from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.triage.catalogue import entry, known
-from apps.triage.fingerprint import fingerprint, strip
+from apps.triage.fingerprint import fingerprint, value_of
 from apps.triage.models import CLOSED_STATES, OPEN_STATES, Case, CaseState, Group, How
 from apps.triage.services import moves
 
@@ -118,7 +118,7 @@ def _group(fact: Fact, problem: Fact, digest: str) -> Group:
             "code": (problem.get("code") or "")[:60],
             "object_type": (problem.get("object_type") or "")[:60],
             "field": (problem.get("field") or "")[:120],
-            "value": strip(str(problem.get("value") or ""))[:300],
+            "value": value_of(problem.get("code") or "", str(problem.get("value") or ""))[:300],
             "reason": problem["reason"],
             "created_at": clock.now(),
         },
