@@ -179,8 +179,8 @@ def _groups(
             page = page_of(request, kept, per_page=PER_PAGE)
             return page, list(page.object_list)
     rows = triage.with_status(rows, status)
-    page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
-    return page, triage.group_rows(page.object_list, rows)
+    page = page_of(request, triage.groups(rows, scope=request.scope, order=order), per_page=PER_PAGE)
+    return page, triage.group_rows(page.object_list, rows, scope=request.scope)
 
 
 def _exposures(scope: Scope, group_id: int | None) -> list[triage.Exposed]:
@@ -267,7 +267,7 @@ def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Ca
     stands = rows.exists()
     if not stands:
         rows = triage.cases(request.scope).filter(group_id__in=ids)
-    lines = triage.group_rows(triage.groups(rows), rows)
+    lines = triage.group_rows(triage.groups(rows, scope=request.scope), rows, scope=request.scope)
     head = group_line(lines[0]) if lines else None
     warns = head is not None and head.severity == "warning"
     return head, cause_of(request, found, stands=stands, warns=warns)
