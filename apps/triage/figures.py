@@ -29,7 +29,7 @@ from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.triage import rollups
 from apps.triage.catalogue import CATALOGUE, Entry, Severity, codes_for_role, entry
-from apps.triage.families import families, older, rooted
+from apps.triage.families import families, older, rooted, sees_all
 from apps.triage.models import OPEN_STATES, Case, Group
 from apps.triage.states import HIDDEN
 
@@ -112,8 +112,8 @@ def groups(rows: QuerySet[Case], *, scope: Scope | None = None, order: str = "mo
     """Aggregate filtered cases into groups: dicts for :func:`group_rows`, ready for a paginator.
 
     ``order``: ``money`` (largest in the reporting currency first; unknown last), ``due`` (nearest first), ``age`` (oldest
-    first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden. A subject's
-    amount counts once, under the oldest case that blocks it of all in ``scope`` (None: of ``rows``).
+    first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden. An amount
+    counts once, under the oldest case that blocks its subject of all in ``scope`` (None: of ``rows``).
     """
     rates = reporting_rates(rows)
     aggregated = (
@@ -164,7 +164,8 @@ def put_aside(scope: Scope) -> dict[str, int]:
 def group_rows(
     page: Iterable[Mapping[str, Any]], rows: QuerySet[Case], *, scope: Scope | None = None
 ) -> list[GroupRow]:
-    """One page of :func:`groups` (of the same ``rows`` and ``scope``) with words and money, in five queries whatever its length."""
+    """One page of :func:`groups`, of the same ``rows`` and ``scope``, with words and money: six queries whatever its length.
+    Who sees only some engagements of a group (or names no ``scope``) reads the newest sentence among ``rows``."""
     page = list(page)
     ids = [line["root"] for line in page]
     found = Group.objects.select_related("legal_entity").in_bulk(ids)
@@ -172,7 +173,13 @@ def group_rows(
     members = [group_id for group_id, root in roots.items() if root in set(ids)]
     held = _held_by_group(rows.filter(group_id__in=[*ids, *members]), roots, older(scope, rows))
     refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
-    return [_row(line, found[line["root"]], held, refs) for line in page]
+    newest = dict(Case.objects.filter(pk__in=[line["newest"] for line in page]).values_list("pk", "reason"))
+    rows_told = []
+    for line in page:
+        group = found[line["root"]]
+        whole = scope is not None and sees_all(scope, group)
+        rows_told.append(_row(line, group, held, refs, reason="" if whole else newest[line["newest"]]))
+    return rows_told
 
 
 class GroupList:
@@ -252,13 +259,19 @@ def _codes(roles: Iterable[str] | None, code: str) -> tuple[set[str] | None, set
 
 
 def _row(
-    line: Mapping[str, Any], found: Group, held: Mapping[int, Sequence[Held]], refs: Mapping[int, str]
+    line: Mapping[str, Any],
+    found: Group,
+    held: Mapping[int, Sequence[Held]],
+    refs: Mapping[int, str],
+    *,
+    reason: str = "",
 ) -> GroupRow:
+    """``reason`` is for a reader who does not see all of the group: its sentence may be of a case of others."""
     return GroupRow(
         id=found.pk,
         entry=entry(found.code),
         code=found.code,
-        reason=found.reason,
+        reason=reason or found.reason,
         value=found.value,
         flow=found.flow,
         step=found.step,

@@ -3,11 +3,12 @@
 Public surface: :func:`answers`, :func:`held_sums`, :func:`currencies`, :class:`GroupSums`, :class:`GroupSum`, :func:`fold`,
 :func:`rebuild`, :func:`drifts`, :data:`TRIGGERS`.
 
-A subject's amount is held once, under its oldest blocking case (its *head*), by the sums and by the groups alike, so neither
-can be kept by adding deltas: whether a case counts depends on its neighbours. Instead every statement that changes a case leaves a *touched* row of its subject and group,
-in its own transaction; a rollback takes it along, and nobody waits for another. What is touched is computed from the cases
-themselves by whoever reads, and everything else comes from the totals, all in one statement and so from one snapshot: figures
-are exact whether they are folded or not. A follower takes touched rows into the totals.
+A subject's amount is held once, under its oldest blocking case (its *head*), by the sums and by the groups alike. Neither can
+be kept by adding deltas: whether a case counts depends on its neighbours. Instead every statement that changes a case leaves a
+*touched* row of its subject and group, in its own transaction; a rollback takes it along, and nobody waits for another. What
+is touched is computed from the cases themselves by whoever reads, and everything else comes from the totals, all in one
+statement and so from one snapshot: figures are exact whether they are folded or not. A follower takes touched rows into the
+totals.
 
 Subjects with blocking cases in several legal entities are few. Who counts depends on what the reader may see, so they are
 never in the totals but always computed; of a group's cases they are the only ones whose amount is not in its line.
@@ -103,7 +104,8 @@ SELECT legal_entity_id, currency, sum(total), sum(unknown)::int, sum(subjects)::
 _LINES = "group_id, legal_entity_id, currency, code, cases, oldest, due_at, first_id, held, unknown, blocking"
 #: Whether a case ``c`` is what its subject holds by, whoever looks: no older one blocks it too, none of another entity at all.
 _HEAD = f"""({_BLOCKS} AND NOT EXISTS (
-    SELECT 1 FROM triage_case o WHERE o.subject_kind = c.subject_kind AND o.subject_key = c.subject_key AND {OPEN} AND {_BLOCKS}
+    SELECT 1 FROM triage_case o
+    WHERE o.subject_kind = c.subject_kind AND o.subject_key = c.subject_key AND {OPEN} AND {_BLOCKS}
         AND (o.id < c.id OR o.legal_entity_id IS DISTINCT FROM c.legal_entity_id)
 ))"""  # noqa: S608
 _SUMS = """min(code) AS code, count(*)::int AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,

@@ -71,9 +71,12 @@ def test_merged_causes_are_one_row_until_they_are_taken_apart(uk):
     unmerge(second, ana)
     assert rows() == before
     assert (cause(first).family, cause(second).family) == (None, None)
-    events = [(event.what, event.by) for event in selectors.group_history(cause(first))]
+    events = [(event.what, event.by) for event in selectors.group_history(EVERYTHING, cause(first))]
     assert events == [("merged", ana), ("unmerged", ana)]
-    assert [event.what for event in selectors.group_history(cause(second))] == ["merged", "unmerged"]
+    assert [event.what for event in selectors.group_history(EVERYTHING, cause(second))] == [
+        "merged",
+        "unmerged",
+    ]
 
 
 def test_a_subject_with_cases_in_both_counts_once(uk):
