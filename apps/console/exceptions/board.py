@@ -274,8 +274,7 @@ def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Ca
 
 
 def _with_ages(rows: Sequence[triage.GroupRow]) -> list[GroupLine]:
-    entity_ids = {row.legal_entity_id for row in rows if row.legal_entity_id is not None}
-    bounds = triage.age_bounds(entity_ids)
+    bounds = triage.age_bounds({row.legal_entity_id for row in rows})
     return [group_line(row, age=triage.age_of(row.legal_entity_id, row.oldest, bounds)) for row in rows]
 
 

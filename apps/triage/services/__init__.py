@@ -5,13 +5,14 @@ Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of 
 :func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`decision_preview`, :func:`case_decide` (the
 fix by a decision) · :func:`case_assert`, :func:`asked_system` (what is said to be fixed elsewhere) ·
 :func:`group_acknowledge`, :func:`group_snooze`, :func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`,
-:func:`group_merge`, :func:`group_unmerge` (a cause) · :func:`groups_settle`, :func:`groups_wake`, :func:`cases_escalate` (the
-sweeper's) · :func:`undo`.
+:func:`group_merge`, :func:`group_unmerge` (a cause) · :func:`groups_settle`, :func:`groups_wake`, :func:`cases_escalate`,
+:func:`cases_reschedule` (the sweeper's) · :func:`undo`.
 """
 
 from apps.triage.services.assertions import asked_system, case_assert
 from apps.triage.services.assigning import MOST as MOST_ASSIGNED
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
+from apps.triage.services.clocks import cases_reschedule
 from apps.triage.services.decisions import case_decide, decision_preview
 from apps.triage.services.desk import case_comment, case_retry
 from apps.triage.services.escalation import cases_escalate
@@ -43,6 +44,7 @@ __all__ = [
     "cases_escalate",
     "cases_follow_mapping",
     "cases_reconcile",
+    "cases_reschedule",
     "decision_preview",
     "fix_preview",
     "group_acknowledge",

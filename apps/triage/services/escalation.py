@@ -38,17 +38,20 @@ _AT_ONCE = 500
 #: So often a bell takes the next ones; what is left waits for the next bell.
 _ROUNDS = 10
 
-_NEAR = """
+_CLOSE = """
+    AND c.severity = part.severity AND c.due_at <= part.until AND c.assignee_id IS NULL AND c.escalated_at IS NULL
+    AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
+    ORDER BY c.due_at LIMIT %(most)s
+"""
+_NEAR = f"""
 SELECT near.id FROM unnest(%(entities)s::bigint[], %(severities)s::text[], %(until)s::timestamptz[])
     AS part (entity_id, severity, until)
 CROSS JOIN LATERAL (
-    SELECT id, due_at FROM triage_case c
-    WHERE c.legal_entity_id = part.entity_id AND c.severity = part.severity AND c.due_at <= part.until
-        AND c.assignee_id IS NULL AND c.escalated_at IS NULL
-        AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
-    ORDER BY c.due_at LIMIT %(most)s
+    (SELECT id, due_at FROM triage_case c WHERE c.legal_entity_id = part.entity_id {_CLOSE})
+    UNION ALL
+    (SELECT id, due_at FROM triage_case c WHERE part.entity_id IS NULL AND c.legal_entity_id IS NULL {_CLOSE})
 ) AS near ORDER BY near.due_at LIMIT %(most)s
-"""
+"""  # noqa: S608
 
 
 def cases_escalate() -> int:
@@ -60,8 +63,13 @@ def cases_escalate() -> int:
         return 0
     now = _now()
     limits = calendars.hours_on(entities, now, hours.values())
+    # What belongs to no entity yet is near as soon as it would be in one of them.
+    near: dict[int | None, dict[int, datetime]] = {one.pk: limits[one.pk] for one in entities}
+    near[None] = {number: max(of[number] for of in limits.values()) for number in hours.values()}
     parts = [
-        (one.pk, severity, limits[one.pk][number]) for one in entities for severity, number in hours.items()
+        (place, severity, until[number])
+        for place, until in near.items()
+        for severity, number in hours.items()
     ]
     given = dict(zip(("entities", "severities", "until"), map(list, zip(*parts, strict=True)), strict=True))
     done = 0

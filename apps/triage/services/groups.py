@@ -14,6 +14,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.core import clock
@@ -219,12 +220,20 @@ def _treatment(text: str) -> str:
 
 def _check_runs(group: Group, *, until: datetime | None, treatment: str, by: Any) -> None:
     """Refuse to keep billing out of sight past its invoice run unless its treatment is said by who answers for the books."""
-    blocking = _open(group).exclude(severity=Severity.WARNING).filter(due_at__isnull=False)
+    blocking = _open(group).exclude(severity=Severity.WARNING)
     if until is not None:
-        blocking = blocking.filter(due_at__lt=until)
+        blocking = blocking.filter(Q(due_at__lt=until) | Q(due_at=None))
     first = blocking.select_related("legal_entity").order_by("due_at", "id").first()
     if first is None:
         return
+    if first.due_at is None and not treatment:
+        raise WrongState(
+            _(
+                "%(ref)s keeps billing from its invoice run, and nobody knows which that is. Say what happens to the billing: "
+                "accrue, defer, write down or carry forward."
+            )
+            % {"ref": first.ref}
+        )
     if not treatment:
         raise WrongState(
             _(
