@@ -38,9 +38,14 @@ _AT_ONCE = 500
 #: So often a bell takes the next ones; what is left waits for the next bell.
 _ROUNDS = 10
 
+#: Nobody is told of what is put aside: it was decided what happens to it, and the decision wakes it by itself.
 _CLOSE = """
     AND c.severity = part.severity AND c.due_at <= part.until AND c.assignee_id IS NULL AND c.escalated_at IS NULL
     AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
+    AND NOT c.group_id = ANY(ARRAY(
+        SELECT id FROM triage_group WHERE state IN ('snoozed', 'ignored')
+        UNION ALL SELECT m.id FROM triage_group g JOIN triage_group m ON m.family_id = g.id AND m.family_id IS NOT NULL
+            WHERE g.state IN ('snoozed', 'ignored')))
     ORDER BY c.due_at LIMIT %(most)s
 """
 _NEAR = f"""
