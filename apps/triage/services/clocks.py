@@ -71,9 +71,8 @@ def cases_reschedule() -> int:
     Returns how many were moved. Claimed under their locks: each once, however many schedulers run."""
     now = clock.now()
     entities = organization.entities(active=None)
-    known: dict[int | None, datetime] = {}
-    if entities:
-        known.update(organization.invoice_runs_due(entities, now))
+    runs = organization.invoice_runs_due(entities, now) if entities else {}
+    known: dict[int | None, datetime] = {entity_id: at for entity_id, at in runs.items()}  # noqa: C416 - for None too
     if (nearest := _nearest(now)) is not None:
         known[None] = nearest
     given = {"entities": list(known), "due": list(known.values()), "most": _AT_ONCE}
