@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 
 def migrate() -> None:
-    module = importlib.import_module("apps.triage.migrations.0018_causes_by_value")
+    module = importlib.import_module("apps.triage.migrations.0020_causes_by_value")
     with connection.schema_editor() as editor:
         module.take_apart(registry, editor)
 

@@ -41,7 +41,7 @@ def asked_system(case: Case) -> Any:
     return route.system if route else None
 
 
-def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
+def case_assert(*, case: Case, external_id: str, by: Any, why: str = "", seen: str | None = None) -> int:
     """Look the named record up and, when the case clears with it, run its plan. Returns the transaction that runs.
 
     Raises :class:`InvalidInput` when the system has no such record, :class:`WrongState` when it is there and the case would
@@ -70,7 +70,12 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
     said = _("Said to be fixed in %(system)s, record %(id)s. %(why)s")
     note = (said % {"system": system.name, "id": external_id, "why": why.strip()}).strip()
     return run_as_planned(
-        case=case, transaction_id=case.transaction_id, digest=result["digest"], by=by, note=note
+        case=case,
+        transaction_id=case.transaction_id,
+        digest=result["digest"],
+        by=by,
+        note=note,
+        seen=seen,
     )
 
 

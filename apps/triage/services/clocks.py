@@ -44,7 +44,7 @@ def due_of(legal_entity_id: int | None, *, blocks: bool, known: dict[Any, Any]) 
 def missed(due_at: datetime | None, renewed: datetime | None) -> dict[str, Any]:
     """What changes with a deadline that is renewed because its run has closed: the next one is escalated by itself."""
     past = due_at is not None and renewed is not None and due_at < clock.now() < renewed
-    return {"escalated_at": None, "escalated_to": ""} if past else {}
+    return {"escalated_at": None, "escalated_to": "", "reminded_at": None} if past else {}
 
 
 def _nearest(now: datetime) -> datetime | None:

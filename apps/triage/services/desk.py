@@ -1,7 +1,7 @@
 """What people do with a case besides fixing and assigning it: comment, run again; and who may.
 
 Public surface: :func:`case_comment`, :func:`case_retry`; inside the room :func:`require`, :func:`require_group`,
-:func:`actionable`, :func:`lock_open`.
+:func:`actionable`, :func:`lock_open`, :func:`lock_seen`.
 """
 
 from __future__ import annotations
@@ -19,8 +19,11 @@ from apps.sync import services as sync
 from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, Comment, Group
 from apps.triage.services import moves
+from apps.triage.words import since_words
 
 _LONGEST_COMMENT = 5000
+#: Events by which people are told of a case and nothing is done with it.
+_ONLY_TOLD = ("escalated", "reminded")
 
 
 def case_comment(*, case: Case, by: Any, text: str) -> Comment:
@@ -48,15 +51,19 @@ def case_comment(*, case: Case, by: Any, text: str) -> Comment:
     return comment
 
 
-def case_retry(*, case: Case, by: Any, whole_group: bool = False, why: str = "") -> dict[str, Any]:
+def case_retry(
+    *, case: Case, by: Any, whole_group: bool = False, why: str = "", seen: str | None = None
+) -> dict[str, Any]:
     """Run the transaction of a case (or of every open case of its group that ``by`` may act on) again, as it is now.
+
+    Raises :class:`Stale` when the case was moved since it was ``seen``.
 
     Returns what the engine answers: ``{"replayed": [ids], "skipped": [{transaction_id, ref, label, reason}]}``.
     """
     require(case, by, "transaction.replay")
     with transaction.atomic():
         sync.hold_still(transaction_ids=_transactions(case, whole_group=whole_group))
-        cases = [lock_open(case)]
+        cases = [lock_seen(case, seen)]
         if whole_group:
             cases = actionable(case, by, "transaction.replay")
         for each in cases:
@@ -120,4 +127,19 @@ def lock_open(case: Case) -> Case:
         raise error(
             _("%(ref)s is closed: %(state)s.") % {"ref": locked.ref, "state": locked.get_state_display()}
         )
+    return locked
+
+
+def lock_seen(case: Case, seen: str | None) -> Case:
+    """:func:`lock_open`, as the page showed it (None: whatever): ``Case.seen``, for what runs something with ``#`` and the id
+    of the last event, so that nothing is run a second time unseen. Raises :class:`Stale` with what has changed since; that
+    a deadline has come near in the meantime is no change of the case."""
+    locked = lock_open(case)
+    if seen is None:
+        return locked
+    events = locked.events.select_related("by").exclude(what__in=_ONLY_TOLD)
+    place, _mark, event = seen.partition("#")
+    later = events.filter(pk__gt=int(event)).exists() if event.isdecimal() and len(event) < 16 else False
+    if locked.seen != place or later:
+        raise Stale(since_words(events.last(), locked.ref))
     return locked

@@ -49,6 +49,6 @@ def take_apart(apps, schema_editor) -> None:
 
 
 class Migration(migrations.Migration):
-    dependencies = [("triage", "0017_help_texts")]
+    dependencies = [("triage", "0019_no_blocked_by")]
 
     operations = [migrations.RunPython(take_apart, migrations.RunPython.noop)]

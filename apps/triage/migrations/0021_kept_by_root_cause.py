@@ -12,6 +12,6 @@ def fill(apps, schema_editor) -> None:
 class Migration(migrations.Migration):
     atomic = False
 
-    dependencies = [("triage", "0018_causes_by_value")]
+    dependencies = [("triage", "0020_causes_by_value")]
 
     operations = [migrations.RunPython(fill, migrations.RunPython.noop)]
