@@ -96,7 +96,7 @@ def test_the_sweeper_wakes_a_cause_when_its_time_has_come(uk):
     ana, case = hire("ana", uk), opened(uk)
     services.group_snooze(group=cause(case), seen=0, by=ana, until=before_the_run(case))
     assert services.groups_wake() == 0
-    Group.objects.update(until=Now() - timedelta(seconds=1))
+    Group.objects.update(until=Now() - timedelta(minutes=5))
     assert services.groups_wake() == 1
     group = cause(case)
     assert (group.state, group.until, group.moved_by) == ("open", None, None)
@@ -108,7 +108,7 @@ def test_of_two_sweepers_at_once_one_wakes_it(process_database):
     uk = world.entity()
     ana, case = hire("ana", uk), opened(uk)
     services.group_snooze(group=cause(case), seen=0, by=ana, until=before_the_run(case))
-    Group.objects.update(until=Now() - timedelta(seconds=1))
+    Group.objects.update(until=Now() - timedelta(minutes=5))
     assert sum(together(services.groups_wake, services.groups_wake, services.groups_wake)) == 1
     assert [event.new for event in selectors.group_history(EVERYTHING, cause(case))] == ["snoozed", "open"]
 
