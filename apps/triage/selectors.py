@@ -1,6 +1,6 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
-Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :func:`open_cases`,
+Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :data:`UNDER_WAY`, :func:`open_cases`,
 :func:`open_count`, :func:`facets`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
 :func:`cleared_by_mappings` ·
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
@@ -74,6 +74,7 @@ from apps.triage.models import (
     How,
 )
 from apps.triage.models import OPEN_STATES as OPEN_STATES
+from apps.triage.models import UNDER_WAY as UNDER_WAY
 from apps.triage.ranking import Candidate, ranked
 from apps.triage.states import HIDDEN
 

@@ -64,7 +64,7 @@ def decide_view(
 ) -> DecideView | None:
     """The form of a case that a decision fixes; None for others, and while a fix is under way."""
     found, field = triage.customer_candidates(case), triage.editable_field(case)
-    if not (found or field) or case.state in ("awaiting_approval", "in_progress"):
+    if not (found or field) or case.state in triage.UNDER_WAY:
         return None
     place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     why_not = (

@@ -176,6 +176,11 @@ class CasePage:
     plan: Any = None
     bars: Sequence[Any] = ()
 
+    @property
+    def under_way(self) -> bool:
+        """A run of it is going on, or waits for a second person: nothing else is begun."""
+        return self.case.state in triage.UNDER_WAY
+
 
 def case_page(
     request: ConsoleRequest,
@@ -304,7 +309,7 @@ def fix_view(
 ) -> FixView | None:
     """The mapping form, when a missing partner is the cause and the case does not already wait for a decision."""
     kind = triage.mapping_kind_of(case)
-    if not kind or case.state in ("awaiting_approval", "in_progress"):
+    if not kind or case.state in triage.UNDER_WAY:
         return None
     place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     may_add = permitted(request, "mapping.add", **place)

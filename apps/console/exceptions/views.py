@@ -180,13 +180,10 @@ def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
 @require_POST
 @screen("transaction.replay")
 def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
-    """Run the case's transaction again."""
+    """Run the case's transaction again, exactly as its preview showed it."""
     row = triage.case_detail(request.scope, ref).case
-    result = triage_services.case_retry(case=row, by=request.user)
-    for skipped in result["skipped"]:
-        messages.warning(request, f"{skipped['ref']}: {skipped['reason']}")
-    if result["replayed"]:
-        messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
+    triage_services.case_retry(case=row, by=request.user, token=request.POST.get("token", ""))
+    messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
     return _back(request, ref)
 
 

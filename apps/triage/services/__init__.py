@@ -13,7 +13,7 @@ from apps.triage.services.assertions import asked_system, case_assert
 from apps.triage.services.assigning import MOST as MOST_ASSIGNED
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
 from apps.triage.services.decisions import case_decide, decision_preview
-from apps.triage.services.desk import case_comment, case_retry
+from apps.triage.services.desk import case_comment
 from apps.triage.services.escalation import cases_escalate
 from apps.triage.services.fixes import case_fix_mapping, cases_follow_mapping, fix_preview
 from apps.triage.services.groups import (
@@ -26,6 +26,7 @@ from apps.triage.services.groups import (
     groups_wake,
 )
 from apps.triage.services.merging import group_merge, group_unmerge
+from apps.triage.services.planned import case_retry
 from apps.triage.services.reconcile import cases_reconcile, transactions_finished
 from apps.triage.services.taking_back import undo
 

@@ -1,7 +1,6 @@
-"""What people do with a case besides fixing and assigning it: comment, run again; and who may.
+"""What people do with a case besides fixing and assigning it: comment; and who may do what.
 
-Public surface: :func:`case_comment`, :func:`case_retry`; inside the room :func:`require`, :func:`require_group`,
-:func:`actionable`, :func:`lock_open`.
+Public surface: :func:`case_comment`; inside the room :func:`require`, :func:`require_group`, :func:`lock_open`.
 """
 
 from __future__ import annotations
@@ -15,10 +14,8 @@ from apps.core import clock
 from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.journal import services as journal
 from apps.organization import selectors as organization
-from apps.sync import services as sync
 from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, Comment, Group
-from apps.triage.services import moves
 
 _LONGEST_COMMENT = 5000
 
@@ -48,34 +45,6 @@ def case_comment(*, case: Case, by: Any, text: str) -> Comment:
     return comment
 
 
-def case_retry(*, case: Case, by: Any, whole_group: bool = False, why: str = "") -> dict[str, Any]:
-    """Run the transaction of a case (or of every open case of its group that ``by`` may act on) again, as it is now.
-
-    Returns what the engine answers: ``{"replayed": [ids], "skipped": [{transaction_id, ref, label, reason}]}``.
-    """
-    require(case, by, "transaction.replay")
-    with transaction.atomic():
-        sync.hold_still(transaction_ids=_transactions(case, whole_group=whole_group))
-        cases = [lock_open(case)]
-        if whole_group:
-            cases = actionable(case, by, "transaction.replay")
-        for each in cases:
-            moves.event(each, what="retried", by=by, note=why)
-        return sync.replay(
-            transaction_ids=sorted({each.transaction_id for each in cases}),
-            by=by,
-            tokens=None,
-            why=why or _("Run again from %(ref)s.") % {"ref": case.ref},
-        )
-
-
-def _transactions(case: Case, *, whole_group: bool) -> list[int]:
-    if not whole_group:
-        return [case.transaction_id]
-    rows = Case.objects.filter(group_id=case.group_id, state__in=OPEN_STATES)
-    return list(rows.values_list("transaction_id", flat=True))
-
-
 def require(case: Case, by: Any, verb: str) -> None:
     """Raise :class:`NotAllowed` unless ``by`` holds the verb there; without entity and engagement: everywhere."""
     organization.require(by, verb, legal_entity_id=case.legal_entity_id, engagement_key=case.engagement_key)
@@ -100,16 +69,6 @@ def require_group(group: Group, by: Any) -> None:
         return
     organization.require(by, "exception.fix", legal_entity_id=group.legal_entity_id)
     raise NotAllowed(_("It reaches beyond what you may fix, so that you cannot decide about all of it."))
-
-
-def actionable(case: Case, by: Any, verb: str) -> list[Case]:
-    """The open cases of the case's group inside the scope in which ``by`` holds ``verb``, locked, in id order."""
-    return list(
-        Case.objects.within(organization.scope_of(by, verb))
-        .select_for_update()
-        .filter(group_id=case.group_id, state__in=OPEN_STATES)
-        .order_by("id")
-    )
 
 
 def lock_open(case: Case) -> Case:

@@ -1,6 +1,6 @@
 """Run one case's transaction as its preview showed it.
 
-Public surface: :func:`run_as_planned`. Inner module of the room, for fixes of one case.
+Public surface: :func:`case_retry`; inside the room :func:`run_as_planned`, for fixes of one case.
 """
 
 from __future__ import annotations
@@ -9,12 +9,31 @@ from collections.abc import Callable
 from typing import Any
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
-from apps.core.errors import Stale
+from apps.core.errors import InvalidInput, Stale
 from apps.sync import services as sync
 from apps.triage.models import Case, CaseState
 from apps.triage.services import moves
+from apps.triage.services.desk import require
 from apps.triage.services.fixes import why_not
+
+
+def case_retry(*, case: Case, by: Any, token: str, why: str = "") -> int:
+    """Run the case's transaction again, exactly as the engine's preview of this ``token`` showed it; the id of what runs.
+
+    Raises :class:`InvalidInput` without a token, :class:`Stale` when it is forged, too old or another case's, or when the
+    case is another one by now."""
+    require(case, by, "transaction.replay")
+    if not token:
+        raise InvalidInput(_("Look at the preview first; it runs exactly what the preview showed."))
+    digest = sync.read_token(token).get(case.transaction_id, "")
+    if not digest:
+        raise Stale(
+            _("The preview was for another case, or it could not be planned then; look at a fresh one.")
+        )
+    note = f"{_('Run again.')} {why.strip()}".strip()
+    return run_as_planned(case=case, transaction_id=case.transaction_id, digest=digest, by=by, note=note)
 
 
 def run_as_planned(

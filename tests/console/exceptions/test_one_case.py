@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from apps.canonical.money import Money
 from apps.core.scope import EVERYTHING
+from apps.journal import transitions
 from apps.sync.models import Dependency, Subject, Transaction
 from apps.triage import selectors as triage
 from tests.console.texts import text_of
 from tests.people import hire
 from tests.triage import desk
+from tests.triage.plans import Plans
 
 
 def _fresh(case):
@@ -133,6 +137,29 @@ def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_i
     assert "What became of erp.invoice is not known" in page
     assert "Look it up now" in page
     assert "Preview a run" not in page
+
+
+def test_a_run_is_what_its_preview_showed_and_the_case_is_under_way(world, signed_in, monkeypatch):
+    Plans(monkeypatch).entity_id = world.be.pk
+    case, client = world.broken_deal(1, code="INV-UNKNOWN", value="", field=""), signed_in("ana")
+    row = Transaction.objects.get(pk=case.transaction_id)
+    transitions.move(row, to="running")
+    transitions.move(row, to="held")
+    shown = client.get(f"/exceptions/{case.ref}/retry/preview").content.decode()
+    token = re.search(r'name="token" value="([^"]+)"', shown)
+    assert client.post(f"/exceptions/{case.ref}/retry").status_code == 400
+    assert client.post(f"/exceptions/{case.ref}/retry", {"token": "forged"}).status_code == 409
+    row.refresh_from_db()
+    assert (row.state, _fresh(case).state) == ("held", "open")
+    assert client.post(f"/exceptions/{case.ref}/retry", {"token": token[1]}).status_code == 303
+    row.refresh_from_db()
+    assert (row.state, _fresh(case).state, _fresh(case).fixed_by.username) == (
+        "pending",
+        "in_progress",
+        "ana",
+    )
+    page = text_of(client.get(f"/exceptions/{case.ref}/"))
+    assert "Preview a run" not in page, "it runs"
 
 
 def test_what_differs_from_the_terms_last_agreed_comes_first(world, signed_in):
