@@ -2,7 +2,8 @@
 
 Public surface: :func:`enqueue`, :func:`plan_again`, :func:`preview`, :func:`preview_some`, :func:`read_token`,
 :func:`replay`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`, :func:`gate_set`,
-:func:`wake_transaction`, :func:`decide`, :func:`look_up`, :class:`ProposedMapping` (what an overlay is made of).
+:func:`wake_transaction`, :func:`decide`, :func:`look_up`, :func:`look_up_doubts`,
+:class:`ProposedMapping` (what an overlay is made of).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.sync import children, decisions, gates, queue
+from apps.sync import children, decisions, doubts, gates, queue
 from apps.sync.apply import fact_of
 from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
@@ -41,6 +42,7 @@ __all__ = [
     "gate_set",
     "hold_still",
     "look_up",
+    "look_up_doubts",
     "plan_again",
     "preview",
     "preview_some",
@@ -222,7 +224,9 @@ def _successor(row: Transaction, digest: str, *, by: Any, why: str) -> Transacti
         key=row.subject.key,
         flow=row.flow,
         trigger="replay",
-        params={name: value for name, value in row.params.items() if name != SEEN_BY_PERSON},
+        params={
+            name: value for name, value in row.params.items() if name not in (SEEN_BY_PERSON, doubts.LOOK_UP)
+        },
         by=by,
         why=why,
         expected_digest=digest,
@@ -276,6 +280,28 @@ def look_up(*, system: Any, object_type: str, external_id: str, seconds: float) 
     ``AdapterError``."""
     context = Context(key="", deadline=time.monotonic() + seconds)
     return bool(read_many(context, system=system, object_type=object_type, by="id", value=external_id))
+
+
+def look_up_doubts(*, transaction_id: int, by: Any, why: str) -> int:
+    """Have the systems asked what became of the writes of the transaction's subject that are in doubt; nothing is sent.
+
+    The transaction is held again afterwards, planned with the answer; one that is retried by itself only goes on earlier.
+    Returns what runs. Raises ``WrongState`` when nothing is in doubt, ``Stale`` when it is running, ``NotAllowed``."""
+    with transaction.atomic():
+        locked = queue.lock_all([transaction_id])
+        asked = next((row for row in locked if row.pk == transaction_id), None)
+        if asked is None or not asked.subject.in_doubt:
+            raise WrongState("Nothing that was sent is in doubt any more.")
+        retried = {row.pk for row in locked if row.state == State.RETRYING}
+        answer = replay(transaction_ids=[transaction_id], by=by, tokens=None, why=why)
+        if answer["skipped"]:
+            raise Stale(answer["skipped"][0]["reason"])
+        run_id: int = answer["replayed"][0]
+        if run_id not in retried:
+            run = Transaction.objects.get(pk=run_id)
+            run.params = {**run.params, doubts.LOOK_UP: True}
+            run.save(update_fields=["params"])
+        return run_id
 
 
 def wake_transaction(*, transaction_id: int, why: str) -> bool:

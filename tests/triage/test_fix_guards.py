@@ -10,12 +10,12 @@ import pytest
 from apps.approvals import selectors as approvals
 from apps.approvals import services as approving
 from apps.canonical.money import Money
-from apps.core.errors import InvalidInput, NotAllowed, Stale
+from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.governance import selectors as governance
 from apps.governance import services as governing
 from apps.governance.errors import AlreadyMapped
 from apps.sync import services as sync
-from apps.sync.models import Transaction
+from apps.sync.models import Subject, Transaction
 from apps.triage import services
 from apps.triage.errors import NotFixableHere, PreviewExpired
 from apps.triage.models import Case
@@ -227,3 +227,49 @@ def test_what_could_not_be_checked_is_shown_and_not_run(uk, plans):
     with pytest.raises(Stale):
         fix(case, ana, preview["token"])
     assert meaning(uk) is None
+
+
+def test_what_is_in_doubt_is_no_part_of_a_fix_before_or_after_its_preview(uk, plans):
+    ana = hire("ana", uk)
+    before, after, sure = (opened(uk, number=number) for number in (1, 2, 3))
+    doubt = Subject.objects.filter(key=before.subject_key)
+    doubt.update(in_doubt=["erp.project"])
+    shown = services.fix_preview(case=sure, target="77", target_label="AI review", by=ana)
+    assert (shown["counts"]["clears"], shown["counts"]["unreachable"]) == (2, 1)
+    assert before.subject_key not in plans.asked
+    [line] = [one for one in shown["results"] if one["case_ref"] == before.ref]
+    assert "erp.project is not known" in line["reason"]
+    Subject.objects.filter(key=after.subject_key).update(in_doubt=["erp.job"])
+    result = fix(sure, ana, shown["token"])
+    assert result["replayed"] == [sure.transaction_id]
+    assert [one["reason"] for one in result["skipped_stale"]] == [
+        "What became of erp.job is not known; it is looked up before anything runs."
+    ]
+    for case in (before, after):
+        case.refresh_from_db()
+        assert (case.state, Transaction.objects.get(pk=case.transaction_id).state) == ("open", "held")
+
+
+def test_what_is_in_doubt_is_neither_decided_nor_asserted_nor_run_again(uk, plans):
+    ana = hire("ana", uk)
+    case = opened(uk, problem("CUS-PO-REQUIRED", field="po_number", value=""))
+    shown = services.decision_preview(case=case, value="PO-1", by=ana)
+    token = sync.preview(transaction_ids=[case.transaction_id])["token"]
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    for refused in (
+        lambda: services.decision_preview(case=case, value="PO-1", by=ana),
+        lambda: services.require_certain(case),
+    ):
+        with pytest.raises(WrongState, match=r"erp\.invoice is not known"):
+            refused()
+    for stale in (
+        lambda: services.case_decide(case=case, token=shown["token"], by=ana, why="By e-mail."),
+        lambda: services.case_retry(case=case, token=token, by=ana),
+    ):
+        with pytest.raises(Stale, match=r"erp\.invoice is not known"):
+            stale()
+    assert Subject.objects.get(key=case.subject_key).decisions == {}
+    assert Transaction.objects.get(pk=case.transaction_id).state == "held"
+    assert services.case_look_up(case=case, by=ana) == case.transaction_id
+    row = Transaction.objects.get(pk=case.transaction_id)
+    assert (row.state, row.params["look_up"]) == ("pending", True)

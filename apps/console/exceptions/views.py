@@ -171,6 +171,7 @@ def progress(request: ConsoleRequest, ref: str) -> HttpResponse:
 def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
     """What running the case's transaction again would do."""
     row = triage.case_detail(request.scope, ref).case
+    triage_services.require_certain(row)
     preview = preview_of(engine.preview(transaction_ids=[row.transaction_id]))
     context = {"case": row, "preview": preview}
     template = "console/exceptions/retry_preview.html"
@@ -184,6 +185,16 @@ def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
     row = triage.case_detail(request.scope, ref).case
     triage_services.case_retry(case=row, by=request.user, token=request.POST.get("token", ""))
     messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
+    return _back(request, ref)
+
+
+@require_POST
+@screen("transaction.replay")
+def look_up(request: ConsoleRequest, ref: str) -> HttpResponse:
+    """Have the systems asked what became of what was sent; nothing is sent."""
+    row = triage.case_detail(request.scope, ref).case
+    triage_services.case_look_up(case=row, by=request.user)
+    messages.success(request, _("It is being looked up; what is found decides what a run would do."))
     return _back(request, ref)
 
 

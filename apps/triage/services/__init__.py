@@ -1,7 +1,8 @@
 """Verbs of the triage room.
 
 Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of the engine) · :func:`case_assign`,
-:func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry` (a person's moves) · :func:`fix_preview`,
+:func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry`, :func:`case_look_up`,
+:func:`require_certain` (a person's moves) · :func:`fix_preview`,
 :func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`decision_preview`, :func:`case_decide` (the
 fix by a decision) · :func:`case_assert`, :func:`asked_system` (what is said to be fixed elsewhere) ·
 :func:`group_acknowledge`, :func:`group_snooze`, :func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`,
@@ -26,7 +27,7 @@ from apps.triage.services.groups import (
     groups_wake,
 )
 from apps.triage.services.merging import group_merge, group_unmerge
-from apps.triage.services.planned import case_retry
+from apps.triage.services.planned import case_look_up, case_retry, require_certain
 from apps.triage.services.reconcile import cases_reconcile, transactions_finished
 from apps.triage.services.taking_back import undo
 
@@ -38,6 +39,7 @@ __all__ = [
     "case_comment",
     "case_decide",
     "case_fix_mapping",
+    "case_look_up",
     "case_retry",
     "case_take",
     "cases_assign",
@@ -55,6 +57,7 @@ __all__ = [
     "group_unmerge",
     "groups_settle",
     "groups_wake",
+    "require_certain",
     "transactions_finished",
     "undo",
 ]

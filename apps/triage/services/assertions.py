@@ -20,7 +20,7 @@ from apps.sync import services as sync
 from apps.triage.catalogue import entry
 from apps.triage.models import Case
 from apps.triage.services.desk import require
-from apps.triage.services.planned import run_as_planned
+from apps.triage.services.planned import require_certain, run_as_planned
 
 #: A person waits for the look-up.
 SECONDS = 15.0
@@ -57,6 +57,7 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
             _("Name the record by its id in %(system)s.") % {"system": system.name},
             fields={"record": _("Required.")},
         )
+    require_certain(case)
     _look_up(case, system, external_id)
     answer = sync.preview(transaction_ids=[case.transaction_id])
     if not answer["results"]:

@@ -21,7 +21,7 @@ from apps.triage.errors import NotFixableHere, PreviewExpired
 from apps.triage.models import Case
 from apps.triage.selectors import customer_candidates, editable_field
 from apps.triage.services.desk import require
-from apps.triage.services.planned import run_as_planned
+from apps.triage.services.planned import require_certain, run_as_planned
 
 _SALT = "triage.decision"
 #: A new customer, and a value that we fill in for the source, want a reason.
@@ -52,6 +52,7 @@ def decision_preview(*, case: Case, value: str, by: Any) -> dict[str, Any]:
     """What the decision would lead to: the engine's preview of the one transaction, ``token``, and whether a reason is
     ``wanted``. Changes nothing."""
     decided = decision_for(case=case, value=value, by=by)
+    require_certain(case)
     try:
         answer = sync.preview(transaction_ids=[case.transaction_id], decided=decided)
     except ValidationError as error:

@@ -21,6 +21,7 @@ from apps.core.errors import InvalidInput, Stale
 from apps.governance import services as governance
 from apps.governance.selectors import ProposedMapping
 from apps.organization import selectors as organization
+from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.errors import NotFixableHere
 from apps.triage.fixing import came_later, group_exposure, told
@@ -28,6 +29,7 @@ from apps.triage.models import UNDER_WAY, Case, CaseState, FixPreview
 from apps.triage.selectors import mapping_kind_of
 from apps.triage.services import moves, previews
 from apps.triage.services.desk import require
+from apps.triage.words import doubt_words
 
 
 def fix_preview(*, case: Case, target: str, target_label: str, by: Any, token: str = "") -> dict[str, Any]:
@@ -145,10 +147,11 @@ def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int,
     }
     sync.hold_still(transaction_ids=[transaction_id for transaction_id, _digest in shown.values()])
     scope = organization.scope_of(by, "transaction.replay")
+    doubts = transactions.in_doubt({transaction_id for transaction_id, _digest in shown.values()})
     cases, digests, skipped = [], {}, []
     for case in Case.objects.select_for_update().within(scope).filter(pk__in=list(shown)).order_by("id"):
         transaction_id, digest = shown[case.pk]
-        reason = why_not(case, transaction_id)
+        reason = why_not(case, transaction_id, doubts)
         if reason:
             told_as = {"ref": case.transaction_ref, "label": case.label, "reason": reason}
             skipped.append({"transaction_id": transaction_id, **told_as})
@@ -158,15 +161,16 @@ def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int,
     return cases, digests, skipped
 
 
-def why_not(case: Case, transaction_id: int) -> str:
-    """Why a case is no longer what a preview showed of it; "" when it is."""
+def why_not(case: Case, transaction_id: int, doubts: Mapping[int, Sequence[str]]) -> str:
+    """Why a case is no longer what a preview showed of it, or may not run at all; "" when it may. ``doubts`` are those of the
+    transactions (:func:`apps.sync.selectors.in_doubt`), read while these are held still."""
     if not case.is_open:
         return _("It was closed after the preview.")
     if case.state in UNDER_WAY:
         return _("Another fix of it is under way since the preview.")
     if case.transaction_id != transaction_id:
         return _("It goes on in another transaction since the preview.")
-    return ""
+    return doubt_words(doubts.get(transaction_id, ()))
 
 
 def _mark(cases: list[Case], state: CaseState, mapping: Any, by: Any, note: str) -> None:

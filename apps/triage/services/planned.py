@@ -1,6 +1,7 @@
 """Run one case's transaction as its preview showed it.
 
-Public surface: :func:`case_retry`; inside the room :func:`run_as_planned`, for fixes of one case.
+Public surface: :func:`case_retry`, :func:`case_look_up`; inside the room :func:`run_as_planned` and
+:func:`require_certain`, for fixes of one case.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ from typing import Any
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from apps.core.errors import InvalidInput, Stale
+from apps.core.errors import InvalidInput, Stale, WrongState
+from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.models import Case, CaseState
 from apps.triage.services import moves
-from apps.triage.services.desk import require
+from apps.triage.services.desk import lock_open, require
 from apps.triage.services.fixes import why_not
+from apps.triage.words import doubt_words
 
 
 def case_retry(*, case: Case, by: Any, token: str, why: str = "") -> int:
@@ -36,6 +39,26 @@ def case_retry(*, case: Case, by: Any, token: str, why: str = "") -> int:
     return run_as_planned(case=case, transaction_id=case.transaction_id, digest=digest, by=by, note=note)
 
 
+def case_look_up(*, case: Case, by: Any) -> int:
+    """Have the systems asked what became of what was sent for the case and is in doubt; nothing is sent. The id of what runs.
+
+    Raises :class:`WrongState` when nothing is in doubt, :class:`Stale` when it runs already."""
+    require(case, by, "transaction.replay")
+    note = _("What was sent is looked up; nothing is sent again.")
+    with transaction.atomic():
+        sync.hold_still(transaction_ids=[case.transaction_id])
+        locked = lock_open(case)
+        run_id = sync.look_up_doubts(transaction_id=locked.transaction_id, by=by, why=note)
+        moves.event(locked, what="retried", by=by, note=note)
+    return run_id
+
+
+def require_certain(case: Case) -> None:
+    """Raise :class:`WrongState` while nobody knows what became of something that was sent for the case."""
+    if words := doubt_words(transactions.in_doubt([case.transaction_id]).get(case.transaction_id, ())):
+        raise WrongState(words)
+
+
 def run_as_planned(
     *,
     case: Case,
@@ -51,7 +74,7 @@ def run_as_planned(
     with transaction.atomic():
         sync.hold_still(transaction_ids=[transaction_id])
         locked = Case.objects.select_for_update().get(pk=case.pk)
-        if reason := why_not(locked, transaction_id):
+        if reason := why_not(locked, transaction_id, transactions.in_doubt([transaction_id])):
             raise Stale(reason)
         if before is not None:
             before()

@@ -16,10 +16,12 @@ from django.utils.translation import gettext as _
 from apps.core import clock
 from apps.core.errors import Stale
 from apps.governance.selectors import ProposedMapping
+from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.errors import PreviewExpired
 from apps.triage.fixing import fixable
 from apps.triage.models import Case, FixPreview, FixPreviewRow
+from apps.triage.words import doubt_words
 
 #: A request plans for about so long; small groups are done in the first.
 STEP_SECONDS = 2.0
@@ -62,8 +64,12 @@ def advance(preview: FixPreview, proposed: ProposedMapping) -> None:
     if preview.ready_at is not None:
         return
     waiting = {row.transaction_id: row for row in preview.rows.filter(outcome="").order_by("id")[:_AT_ONCE]}
+    planned, doubts = [], transactions.in_doubt(waiting.keys())
+    for transaction_id, steps in doubts.items():
+        row = waiting.pop(transaction_id)
+        row.outcome, row.reason = "unreachable", doubt_words(steps)
+        planned.append(row)
     results = sync.preview_some(transaction_ids=list(waiting), overlay=[proposed], seconds=STEP_SECONDS)
-    planned = []
     for result in results:
         row = waiting[result["transaction_id"]]
         row.outcome, row.digest, row.reason = result["outcome"], result["digest"], result["reason"]

@@ -129,14 +129,33 @@ def test_a_root_cause_lists_what_it_blocks(world, signed_in):
 
 
 def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_in):
-    case = world.broken_deal(1, code="INV-UNKNOWN", value="", field="")
+    world.service_items(("4010", "Fixed-fee reviews"))
+    case, mapped = world.broken_deal(1, code="INV-UNKNOWN", value="", field=""), world.broken_deal(2)
     client = signed_in("ana")
     assert "Preview a run" in text_of(client.get(f"/exceptions/{case.ref}/"))
-    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    Subject.objects.filter(key__in=[case.subject_key, mapped.subject_key]).update(in_doubt=["erp.invoice"])
     page = text_of(client.get(f"/exceptions/{case.ref}/"))
     assert "What became of erp.invoice is not known" in page
     assert "Look it up now" in page
     assert "Preview a run" not in page
+    assert client.get(f"/exceptions/{case.ref}/retry/preview").status_code == 409
+    fix = client.get(f"/exceptions/{mapped.ref}/").content.decode()
+    assert re.search(r'<fieldset class="choices" disabled', fix)
+    assert "it is looked up before anything runs" in fix
+
+
+def test_looking_it_up_sends_nothing_and_is_said(world, signed_in):
+    case, client = world.broken_deal(1, code="INV-UNKNOWN", value="", field=""), signed_in("ana")
+    row = Transaction.objects.get(pk=case.transaction_id)
+    transitions.move(row, to="running")
+    transitions.move(row, to="held")
+    assert client.post(f"/exceptions/{case.ref}/look-up").status_code == 409, "nothing is in doubt"
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    assert signed_in("otto").post(f"/exceptions/{case.ref}/look-up").status_code == 403
+    assert client.post(f"/exceptions/{case.ref}/look-up").status_code == 303
+    row.refresh_from_db()
+    assert (row.state, row.params["look_up"], _fresh(case).state) == ("pending", True, "open")
+    assert "It is being looked up" in text_of(client.get(f"/exceptions/{case.ref}/"))
 
 
 def test_a_run_is_what_its_preview_showed_and_the_case_is_under_way(world, signed_in, monkeypatch):
