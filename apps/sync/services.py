@@ -1,8 +1,8 @@
 """Verbs of sync: ask for work, preview it, replay it, cancel it, check a deal before it closes.
 
 Public surface: :func:`enqueue`, :func:`plan_again`, :func:`preview`, :func:`preview_some`, :func:`read_token`,
-:func:`replay`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`, :func:`gate_set`,
-:func:`wake_transaction`, :func:`decide`, :func:`look_up`, :func:`look_up_doubts`,
+:func:`replay`, :func:`run_as_shown`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`,
+:func:`gate_set`, :func:`wake_transaction`, :func:`decide`, :func:`look_up`, :func:`look_up_doubts`,
 :class:`ProposedMapping` (what an overlay is made of).
 """
 
@@ -48,6 +48,7 @@ __all__ = [
     "preview_some",
     "read_token",
     "replay",
+    "run_as_shown",
     "wake_transaction",
 ]
 PREVIEW_LIMIT = 200
@@ -177,6 +178,33 @@ def replay(
             answer["runs"][row.pk] = current.pk
         queue.resume(list(resumed.values()), by=by, why=why, digests=digests)
     return answer
+
+
+def run_as_shown(*, digests: Mapping[int, str], why: str) -> list[dict[str, Any]]:
+    """Run these (transaction id → plan digest) as a person was shown them, now that a second person has agreed; also what is
+    about to run is held to its digest. Returns what cannot: ``[{transaction_id, ref, label, reason}]``."""
+    answer: dict[str, Any] = {"skipped": []}
+    with transaction.atomic():
+        locked = queue.lock_all(digests)
+        open_ones = {(row.subject_id, row.flow): row for row in locked if row.state in OPEN}
+        resumed, pinned = {}, {}
+        for row in locked:
+            if row.pk not in digests:
+                continue
+            current = open_ones.get((row.subject_id, row.flow), row)
+            if current.state == State.PENDING:
+                pinned[current.pk] = digests[row.pk]
+            elif current.state in _IN_HAND:
+                _skip(answer, row, _IN_HAND[State(current.state)])
+            elif current.state in _AT_REST:
+                resumed[current] = digests[row.pk]
+            else:
+                open_ones[row.subject_id, row.flow] = _successor(row, digests[row.pk], by=None, why=why)
+        queue.pin(pinned)
+        queue.resume(
+            list(resumed), by=None, why=why, digests={row.pk: digest for row, digest in resumed.items()}
+        )
+    return list(answer["skipped"])
 
 
 def hold_still(*, transaction_ids: Sequence[int]) -> None:

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 
 from apps.approvals import selectors as approvals
 from apps.approvals import services as approving
 from apps.canonical.money import Money
+from apps.core import clock
 from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.governance import selectors as governance
 from apps.governance import services as governing
 from apps.governance.errors import AlreadyMapped
+from apps.sync import engine
 from apps.sync import services as sync
 from apps.sync.models import Subject, Transaction
+from apps.sync.plans import Problem
 from apps.triage import services
 from apps.triage.errors import NotFixableHere, PreviewExpired
 from apps.triage.models import Case
@@ -127,8 +132,6 @@ def test_a_preview_of_another_person_target_or_group_is_refused(uk):
 
 
 def test_an_old_preview_is_refused(uk):
-    import time_machine
-
     ana = hire("ana", uk)
     case = opened(uk)
     preview = token(ana, case)
@@ -186,6 +189,44 @@ def test_over_the_threshold_the_cases_wait_for_a_second_person_and_then_run(uk):
     assert case.state == "in_progress"
     assert meaning(uk).confirmed is True
     assert Transaction.objects.get(pk=case.transaction_id).state == "pending"
+
+
+def test_what_a_second_person_confirms_days_later_runs_only_as_it_was_shown(uk, plans):
+    ana, carla = hire("ana", uk), hire("carla", uk)
+    same, other, doubtful = (opened(uk, number=number, amount="9000") for number in (1, 2, 3))
+    preview = services.fix_preview(case=same, target="77", target_label="AI review", by=ana)
+    result = fix(same, ana, preview["token"])
+    assert result["waiting"] == 3
+    with time_machine.travel(clock.now() + timedelta(days=3), tick=True):
+        token(ana, opened(uk, problem(value="X-1"), number=4))  # drops what has expired
+        moved = Transaction.objects.get(pk=other.transaction_id)
+        Case.objects.filter(pk=other.pk).update(transaction_id=doubtful.transaction_id)
+        Subject.objects.filter(key=doubtful.subject_key).update(in_doubt=["erp.job"])
+        review(result["mapping_id"], carla, "approve")
+    for case in (same, other, doubtful):
+        case.refresh_from_db()
+    row = Transaction.objects.get(pk=same.transaction_id)
+    digests = {one["transaction_id"]: one["digest"] for one in preview["results"]}
+    assert (same.state, row.state, row.expected_digest) == ("in_progress", "pending", digests[row.pk])
+    assert (other.state, other.mapping_id, doubtful.state) == ("open", None, "open")
+    assert "another transaction since the preview" in other.events.latest("id").note
+    assert "erp.job is not known" in doubtful.events.latest("id").note
+    assert moved.state == "held"
+
+
+def test_a_plan_that_changed_while_it_waited_is_not_carried_out(uk, monkeypatch):
+    plans = Plans(monkeypatch, carried_out=True)
+    plans.entity_id = uk.pk
+    ana, carla = hire("ana", uk), hire("carla", uk)
+    case = opened(uk, amount="10000.01")
+    result = fix(case, ana, token(ana, case))
+    plans.problems[case.subject_key] = Problem(
+        **problem("CUS-TERMS", value="Net 99", reason="Terms unknown.")
+    )
+    review(result["mapping_id"], carla, "approve")
+    engine.drain()
+    row = Transaction.objects.get(pk=case.transaction_id)
+    assert (row.state, row.reason) == ("held", "The plan has changed since its preview; nothing was done.")
 
 
 def test_a_refused_proposal_brings_the_cases_back(uk):

@@ -102,22 +102,39 @@ def case_fix_mapping(
 
 
 def cases_follow_mapping(*, mapping_id: int, state: str) -> int:
-    """Carry on with the cases that waited for a second person: confirmed → run again, refused → back to the desk."""
+    """Carry on with the cases that waited for a second person: confirmed → run as the preview showed them, refused → back to
+    the desk. What has become another case meanwhile is not run; what plans another thing by now is held by the engine."""
     if state not in ("confirmed", "rejected"):
         return 0
     waiting = Case.objects.filter(mapping_id=mapping_id, state=CaseState.AWAITING_APPROVAL).order_by("id")
     with transaction.atomic():
-        sync.hold_still(transaction_ids=list(waiting.values_list("transaction_id", flat=True)))
+        ids = list(waiting.values_list("transaction_id", flat=True))
+        sync.hold_still(transaction_ids=ids)
         cases = list(waiting.select_for_update())
         if state == "confirmed":
-            note = _("The mapping is confirmed; run again.")
-            moves.move_many(cases, to=CaseState.IN_PROGRESS, by=None, note=note)
-            sync.plan_again(
-                transaction_ids=[case.transaction_id for case in cases], trigger="mapping", why=note
-            )
+            _run_as_shown(cases, transactions.in_doubt(ids))
         else:
             back_to_desk(cases, _("The proposed mapping was refused."))
     return len(cases)
+
+
+def _run_as_shown(cases: Sequence[Case], doubts: Mapping[int, Sequence[str]]) -> None:
+    """Locked cases whose mapping has been confirmed: those that still are what their preview showed run by its digests."""
+    shown, good, digests = previews.ran(cases), [], {}
+    skipped: dict[int, str] = {}
+    for case in cases:
+        transaction_id, digest = shown.get(case.pk, (case.transaction_id, ""))
+        reason = _moved_on(case, transaction_id, doubts)
+        if reason or not digest:
+            skipped[case.pk] = reason or _("What its preview showed is not known any more; preview it again.")
+        else:
+            good.append(case)
+            digests[transaction_id] = digest
+    note = _("The mapping is confirmed; run again.")
+    moves.move_many(good, to=CaseState.IN_PROGRESS, by=None, note=note)
+    release_skipped(good, sync.run_as_shown(digests=digests, why=note))
+    for reason in sorted(set(skipped.values())):
+        back_to_desk([case for case in cases if skipped.get(case.pk) == reason], reason)
 
 
 def _proposal(case: Case, target: str, target_label: str) -> ProposedMapping:
@@ -168,6 +185,10 @@ def why_not(case: Case, transaction_id: int, doubts: Mapping[int, Sequence[str]]
         return _("It was closed after the preview.")
     if case.state in UNDER_WAY:
         return _("Another fix of it is under way since the preview.")
+    return _moved_on(case, transaction_id, doubts)
+
+
+def _moved_on(case: Case, transaction_id: int, doubts: Mapping[int, Sequence[str]]) -> str:
     if case.transaction_id != transaction_id:
         return _("It goes on in another transaction since the preview.")
     return doubt_words(doubts.get(transaction_id, ()))
