@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.core import signing
 from django.core.paginator import Page
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -21,6 +22,7 @@ from apps.console.exceptions.causes import STATUSES, Cause, cause_of
 from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, known_money, reported
 from apps.console.pages import Listed, keyed_page_of, page_of, with_count
 from apps.console.savedviews.presenters import Shelf, shelf_of
+from apps.core import clock
 from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
@@ -28,6 +30,8 @@ from apps.triage import selectors as triage
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
+#: Salt of the signed instant at which a list was shown.
+SHOWN_AT = "console.list-shown"
 #: Columns that may be added to the list of cases (``?cols=``), by the names of ``triage.selectors.EXTRA_COLUMNS``.
 COLUMNS = (
     ("code", gettext_lazy("Code")),
@@ -100,6 +104,8 @@ class Board:
     columns: Sequence[tuple[str, Any]] = ()
     #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
     takers: Sequence[tuple[Any, str]] = ()
+    #: When it was read, signed: what is done with all that match leaves alone what has moved since.
+    shown: str = ""
     queues: Sequence[tuple[str, Any]] = ()
 
     @property
@@ -109,6 +115,7 @@ class Board:
 
 def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
+    read_at = signing.dumps(clock.now().isoformat(), salt=SHOWN_AT)
     rows = filtered_cases(request)
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
@@ -150,6 +157,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         exposures=exposure_lines(_exposures(request.scope, group_id)) if view == "groups" or group_id else (),
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
+        shown=read_at,
         takers=_takers(request, entities) if parts.get("choosing") else (),
         queues=[(f"role:{role.value}", role.label) for role in Role if role in roles_with("exception.fix")],
         columns=COLUMNS if view == "cases" and not group_id else (),

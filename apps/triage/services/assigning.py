@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -30,6 +31,7 @@ _UNTAKEN = (CaseState.OPEN, CaseState.TRIAGED)
 #: States in which a case without a person waits in a queue.
 _WAITING = (CaseState.OPEN, CaseState.ASSIGNED)
 MOST = 5_000
+_COMMITTED_WITHIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -89,10 +91,17 @@ def case_take(*, case: Case, by: Any) -> bool:
 
 
 def cases_assign(
-    *, seen: Mapping[int, str], to: Any = None, by: Any, queue: str = "", note: str = ""
+    *,
+    seen: Mapping[int, str | None],
+    since: datetime | None = None,
+    to: Any = None,
+    by: Any,
+    queue: str = "",
+    note: str = "",
 ) -> Assigned:
-    """The same for many: ``seen`` is ``{case id: its place as shown}``. What is closed, moved since, outside of what ``by``
-    may fix or not for who shall get it is skipped and said. A fixed number of statements."""
+    """The same for many: ``seen`` is ``{case id: its place as shown}``, None where only the instant is known at which the list
+    was shown (``since``). What is closed, moved or new since, outside of what ``by`` may fix or not for who shall get it is
+    skipped and said. A fixed number of statements."""
     if len(seen) > MOST:
         raise InvalidInput(_("At most %(most)s cases can be assigned at once.") % {"most": MOST})
     place, scope = _place(to, queue), organization.scope_of(by, "exception.fix")
@@ -105,7 +114,10 @@ def cases_assign(
         taker, give, skipped = _Taker(place), [], []
         last = _last_events(case for case in found if case.seen != seen[case.pk])
         for case in found:
-            why = _why_not(case, seen[case.pk], scope, last) or taker.refuses(case)
+            place_seen = seen[case.pk]
+            if place_seen is None and since is not None and not _later(last.get(case.pk), since, by):
+                place_seen = case.seen
+            why = _why_not(case, place_seen, scope, last) or taker.refuses(case)
             if why:
                 skipped.append((case.ref, why))
             else:
@@ -187,7 +199,16 @@ def _place(to: Any, queue: str) -> _Place:
     return _Place(to, queue)
 
 
-def _why_not(case: Case, seen: str, scope: Scope, last: Mapping[int, CaseEvent]) -> str:
+def _later(event: CaseEvent | None, since: datetime, by: Any) -> bool:
+    """Whether the last move of a case is one that a list shown at ``since`` cannot have shown. What others do may be committed
+    a little after the instant that it bears."""
+    if event is None:
+        return True
+    others = event.by_id not in (None, by.pk)
+    return bool(event.created_at > (since - _COMMITTED_WITHIN if others else since))
+
+
+def _why_not(case: Case, seen: str | None, scope: Scope, last: Mapping[int, CaseEvent]) -> str:
     if not scope.allows(legal_entity_id=case.legal_entity_id, engagement_key=case.engagement_key):
         return _("You may not fix it.")
     if case.seen != seen:
