@@ -65,7 +65,8 @@ def preview(
     """What a replay would do, planned now and stored nowhere; under proposed mappings and decisions, if any.
 
     ``results``: per transaction ``outcome`` (``clears``, ``changes``, ``stays``, ``unreachable``), the codes that would
-    remain, the actions and the plan's digest. ``token`` carries the digests; a replay with it runs only these plans."""
+    remain, the actions, the records that they concern (system, type, id) and the plan's digest. ``token`` carries the
+    digests; a replay with it runs only these plans."""
     if len(transaction_ids) > PREVIEW_LIMIT:
         raise InvalidInput(f"At most {PREVIEW_LIMIT} transactions can be previewed at once.")
     found = Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id")
@@ -117,6 +118,7 @@ def _preview_one(
         "codes": [],
         "reason": "",
         "actions": [],
+        "records": [],
     }
     last = row.plans.order_by("-id").first()
     before = {problem["code"] for problem in last.problems} if last else set()
@@ -135,6 +137,11 @@ def _preview_one(
         "reason": draft.told[0].reason if draft.told else draft.summary,
         "digest": draft.digest,
         "actions": shown(draft),
+        "records": [
+            (action.system, action.object_type, action.external_id)
+            for action in draft.actions
+            if action.external_id
+        ],
     }
 
 

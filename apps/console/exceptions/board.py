@@ -27,6 +27,7 @@ from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
+from apps.triage.catalogue import entry
 from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
 
 PER_PAGE = 40
@@ -277,7 +278,7 @@ def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Ca
         rows = triage.cases(request.scope).filter(group_id__in=ids)
     lines = triage.group_rows(triage.groups(rows), rows)
     head = group_line(lines[0]) if lines else None
-    warns = head is not None and head.severity == "warning"
+    warns = head is not None and head.severity == "warning" and not entry(head.code).exposure
     return head, cause_of(request, found, stands=stands, warns=warns)
 
 
