@@ -78,11 +78,14 @@ def case_assign(
 
 
 def case_take(*, case: Case, by: Any) -> bool:
-    """Take a case that nobody has. False when another person was faster (see ``case.assignee`` afterwards)."""
+    """Take a case that nobody has. False when another person was faster (see ``case.assignee`` afterwards). Raises
+    :class:`InvalidInput` for whose fix of it waits for a second person."""
     require(case, by, "exception.fix")
     with transaction.atomic():
         locked = lock_open(case)
         free = locked.assignee_id is None
+        if free and (refusal := _Taker(_Place(to=by)).refuses(locked)):
+            raise InvalidInput(refusal)
         if free:
             _give([locked], _Place(to=by), by=by, note="")
         mine = free or locked.assignee_id == by.pk
