@@ -5,7 +5,7 @@ WORKERS ?= 2
 UV := uv==0.13.9
 .DEFAULT_GOAL := help
 .PHONY: help install demo test check lock faults soak screenshots bench-sync bench-intake bench-scale bench-profile bench-report
-.PHONY: bench-lock bench-data bench-screens bench-growth bench-figures faults-report
+.PHONY: bench-lock bench-data bench-screens bench-growth bench-figures faults-report query-baseline
 WEB_PORT ?= 8000
 SANDBOX_PORT ?= 9100
 # After the defaults: exporting a name first would define it as empty.
@@ -30,6 +30,9 @@ test: install  ## Run the tests (ARGS="tests/house -k floors", WORKERS=4)
 
 faults: install  ## Kill, cut, wipe and fill real processes, sockets, brokers and disks (SEED=1, ARGS="-k broker")
 	SEED=$(or $(SEED),1) $(BIN)/pytest -s -m "fault or long_fault" tests/faults tests/flows $(ARGS)
+
+query-baseline: install  ## Write tests/console/query_baseline.json anew: how many queries each screen takes
+	RENEW_QUERY_BASELINE=1 $(BIN)/pytest -q -n 0 tests/console/test_query_baseline.py
 
 screenshots: install  ## Pictures of a running demo, light, dark and phone, into test-artefacts/screens (ARGS=--keep renews docs/screenshots)
 	$(BIN)/python -m tests.browser.screenshots --url http://127.0.0.1:$(WEB_PORT) $(ARGS)

@@ -70,7 +70,7 @@ TABLES: dict[str, tuple[str, Callable[[Lines], Iterator[str]]]] = {
         "id legal_entity_id ref group_id transaction_id transaction_ref correlation_id subject_kind subject_key flow step"
         " phase code severity object_type field value reason params label customer_name engagement_key"
         " currency held_amount state"
-        " assignee_id fixed_by_id mapping_id opened_at seen_at due_at resolved_at how reopened blocked_by_id created_at",
+        " assignee_id fixed_by_id mapping_id opened_at seen_at due_at resolved_at how reopened created_at",
         Lines.case_lines,
     ),
     "triage_caseevent": ("id case_id what old new note by_id correlation_id created_at", Lines.case_events),

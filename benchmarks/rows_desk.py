@@ -78,7 +78,7 @@ class DeskLines(Base):
                 f"{self.label(subject)}\t{customer}\t{engagement}\t{currency if known else ''}\t"
                 f"{self.amount(run.subject) if known else NULL}\t{state}\t{assignee}\t{NULL}\t{NULL}\t{at}\t"
                 f"{at}\t{due}\t{closed}\t"
-                f"{how}\t0\t{NULL}\t{at}"
+                f"{how}\t0\t{at}"
             )
 
     def case_events(self) -> Iterator[str]:

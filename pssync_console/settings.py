@@ -314,10 +314,12 @@ CELERY_BEAT_SCHEDULE = {
     "triage.fold_held": {"task": "triage.fold_held", "schedule": 5.0, "options": {"expires": 15}},
     "triage.wake": {"task": "triage.wake", "schedule": 15.0, "options": {"expires": 30}},
     "triage.escalate": {"task": "triage.escalate", "schedule": 60.0, "options": {"expires": 120}},
+    "triage.notices": {"task": "triage.notices", "schedule": 20.0, "options": {"expires": 60}},
     "triage.jobs": {"task": "triage.jobs", "schedule": 1.0, "options": {"expires": 5}},
     "journal.seal": {"task": "journal.seal", "schedule": 60.0, "options": {"expires": 120}},
     "journal.partitions": {"task": "journal.partitions", "schedule": crontab(hour="0", minute="17")},
     "journal.retention": {"task": "journal.retention", "schedule": crontab(hour="1", minute="17")},
+    "triage.prune": {"task": "triage.prune", "schedule": crontab(hour="1", minute="37")},
 }
 
 # ---- Money: figures of several currencies are also shown in this one -------------------------------------------------
@@ -329,6 +331,20 @@ ESCALATE_HOURS = {
     "blocking-provisioning": env.integer("ESCALATE_SETUP_HOURS", 8, maximum=400),
     "warning": env.integer("ESCALATE_WARNING_HOURS", 0, maximum=400),
 }
+
+# ---- Mail: without EMAIL_HOST nobody is written to ---------------------------------------------------------------------
+EMAIL_HOST = env.text("EMAIL_HOST", "")
+EMAIL_PORT = env.integer("EMAIL_PORT", 25, minimum=1, maximum=65535)
+EMAIL_HOST_USER = env.text("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = env.text("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = env.boolean("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = env.boolean("EMAIL_USE_SSL", False)
+if EMAIL_USE_TLS and EMAIL_USE_SSL:
+    raise ImproperlyConfigured(
+        "Set EMAIL_USE_TLS (STARTTLS) or EMAIL_USE_SSL (TLS from the start), not both."
+    )
+EMAIL_TIMEOUT = env.integer("EMAIL_TIMEOUT", 15, minimum=1, maximum=300)
+DEFAULT_FROM_EMAIL = env.text("EMAIL_FROM", "pssync@localhost")
 
 # ---- Engine --------------------------------------------------------------------------------------------------------
 SYNC_LEASE_SECONDS = env.integer("SYNC_LEASE_SECONDS", 15, minimum=3)
@@ -361,6 +377,7 @@ SANDBOX_URL = env.address(
 RETENTION_MONTHS_PAYLOADS = env.integer("RETENTION_MONTHS_PAYLOADS", 3, maximum=1200)
 RETENTION_MONTHS_INBOX = env.integer("RETENTION_MONTHS_INBOX", 6, maximum=1200)
 RETENTION_MONTHS_ACTIONS = env.integer("RETENTION_MONTHS_ACTIONS", 24, maximum=1200)
+RETENTION_MONTHS_JOBS = env.integer("RETENTION_MONTHS_JOBS", 6, maximum=1200)
 RETENTION_MONTHS_AUDIT = env.integer("RETENTION_MONTHS_AUDIT", 0, maximum=1200)
 # Longer than any sender redelivers: Stripe's events can be sent again for 30 days, Salesforce keeps its for 3.
 INBOX_KEY_DAYS = env.integer("INBOX_KEY_DAYS", 90, minimum=35, maximum=36_500)

@@ -336,6 +336,7 @@ class PrebillEvent(models.Model):
         POSTED = "posted", _("Posted")
         ISSUED = "issued", _("Issued")
         PAYMENT = "payment", _("Payment news")
+        DISPUTE = "dispute", _("Dispute")
         VOIDED = "voided", _("Voided")
 
     prebill = models.ForeignKey(Prebill, on_delete=models.CASCADE, related_name="events")
@@ -385,3 +386,6 @@ class Payment(models.Model):
 
     def __str__(self) -> str:
         return f"{self.key} {self.status}"
+
+
+from apps.billing.dispute_models import Dispute as Dispute  # noqa: E402

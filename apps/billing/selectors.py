@@ -3,10 +3,10 @@
 Public surface: :func:`prebills`, :func:`prebill`, :func:`prebill_detail`, :func:`prebills_awaiting`,
 :func:`canonical_invoice`, :func:`canonical_milestones`, :func:`tax_treatment`, :func:`posting_holds`,
 :func:`prebill_problems`, :func:`engagement_items`, :func:`engagement_holds`, :func:`engagements_held_by`,
-:func:`engagements_lacking`, :func:`engagement_payments`, :func:`payment`, :func:`times_reversed`,
-:func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`, :func:`billing_held_by_engagement`,
-:func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`, :func:`source_read_at`,
-:func:`unread_engagements`, and the dataclasses they return.
+:func:`engagements_lacking`, :func:`engagement_payments`, :func:`payment`, :func:`times_reversed`, :func:`disputes`,
+:func:`open_with_balance`, :func:`engagement_timeline`, :func:`engagement_money`, :func:`billing_held`,
+:func:`billing_held_by_engagement`, :func:`due_engagements`, :func:`engagements_of_customer`, :func:`sources_in_use`,
+:func:`source_read_at`, :func:`unread_engagements`, and the dataclasses they return.
 
 Amounts are net of tax. The number of queries never grows with the number of rows.
 """
@@ -29,6 +29,7 @@ from apps.billing.models import (
     NUMBERED,
     BillableItem,
     BillingAccount,
+    Dispute,
     Hold,
     HoldLevel,
     ItemKind,
@@ -37,6 +38,7 @@ from apps.billing.models import (
     Prebill,
     PrebillEvent,
     PrebillLine,
+    PrebillState,
 )
 from apps.billing.services.invoices import due_date
 from apps.billing.services.lines import KIND
@@ -290,6 +292,23 @@ def payment(key: str) -> Payment | None:
     return Payment.objects.filter(key=key).first()
 
 
+def disputes(prebill_ref: str) -> list[Dispute]:
+    """What the client has objected to on this invoice, oldest first."""
+    return list(Dispute.objects.filter(prebill__ref=prebill_ref).order_by("opened_at", "id"))
+
+
+def open_with_balance(*, legal_entity_id: int, customer_key: str, balance: Money) -> list[Prebill]:
+    """Invoices of a customer on which exactly this much is open, at most 20: a hint for who applies a payment, no proof."""
+    rows = Prebill.objects.filter(
+        legal_entity_id=legal_entity_id,
+        state__in=[PrebillState.POSTED, PrebillState.ISSUED, PrebillState.PART_PAID, PrebillState.DISPUTED],
+        customer_key=customer_key,
+        balance=balance.amount,
+        currency=balance.currency,
+    )
+    return list(rows.order_by("id")[:20])
+
+
 def times_reversed(prebill_ref: str) -> int:
     """How often money of this invoice was taken back."""
     told = PrebillEvent.objects.filter(prebill__ref=prebill_ref, verb=PrebillEvent.Verb.PAYMENT)
@@ -321,6 +340,8 @@ def engagement_timeline(engagement_key: str) -> list[TimelineFact]:
         amount = Money.of(event.new.get("net", bill.net), bill.currency)
         if kind == "payment":
             amount = Money.of(event.new["paid"], bill.currency)
+        elif event.verb == PrebillEvent.Verb.DISPUTE:
+            amount = Money.of(event.new["amount"], bill.currency)
         title = event.comment or event.get_verb_display()
         facts.append(
             TimelineFact(event.created_at, kind, event.verb, bill.ref, title, amount, str(bill.state))

@@ -76,6 +76,9 @@ class Customer(Canonical):
     currencies: tuple[CurrencyCode, ...] = ()
     tax_id: Text = ""
     tax_exempt: bool = False
+    #: The exemption certificate on file, and its last day (None: it does not end).
+    exemption_certificate: Text = ""
+    exempt_until: date | None = None
     registration_number: Text = ""
     payment_terms: Text = ""
     po_required: bool = False
@@ -206,6 +209,8 @@ class Deal(Canonical):
     start_on: date | None = None
     end_on: date | None = None
     po_number: Text = ""
+    #: What the purchase order is over, net; None where the CRM does not say.
+    po_amount: Money | None = None
     payment_terms: Text = ""
     project_manager: Text = ""
     contract: Contract | None = None
@@ -245,6 +250,16 @@ class Engagement(Canonical):
     not_to_exceed: Money | None = None
     rate_card_key: Key | None = None
     lines: tuple[EngagementLine, ...] = ()
+
+
+class Employee(Canonical):
+    """A person as an ERP or directory knows them; ``email`` in lower case is what systems are matched by."""
+
+    object_type: ClassVar[str] = "employee"
+    key: Key
+    name: Text
+    email: Text = ""
+    active: bool = True
 
 
 class ResourceAssignment(Canonical):
@@ -373,6 +388,33 @@ class PaymentStatus(Canonical):
     paid_at: datetime | None = None
 
 
+class Receipt(Canonical):
+    """Money that came in, as the ledger holds it; ``unapplied`` is what of it settles no invoice."""
+
+    object_type: ClassVar[str] = "receipt"
+    key: Key
+    number: Text = ""
+    customer_key: Key
+    legal_entity_code: Text
+    received_on: date
+    amount: Money
+    unapplied: Money
+    reference: Text = ""
+
+
+class Dispute(Canonical):
+    """An objection to a payment or invoice. ``answer_by``: until when evidence counts; ``lost`` means the money is gone."""
+
+    object_type: ClassVar[str] = "dispute"
+    key: Key
+    invoice_key: Key | None = None
+    amount: Money
+    status: Literal["open", "won", "lost", "closed"]
+    reason: Text = ""
+    opened_at: AwareDatetime
+    answer_by: AwareDatetime | None = None
+
+
 OBJECTS: dict[str, type[Canonical]] = {
     cls.object_type: cls
     for cls in (
@@ -384,6 +426,7 @@ OBJECTS: dict[str, type[Canonical]] = {
         BillingSchedule,
         Deal,
         Engagement,
+        Employee,
         ResourceAssignment,
         TimeEntry,
         Expense,
@@ -391,5 +434,7 @@ OBJECTS: dict[str, type[Canonical]] = {
         TaxTreatment,
         Invoice,
         PaymentStatus,
+        Receipt,
+        Dispute,
     )
 }

@@ -53,7 +53,7 @@ class EngagementQuerySet(ScopedQuerySet):
 class Engagement(models.Model):
     """A sold piece of work. ``key`` is its name in every connected system; ``deal_key`` is the deal it came from.
 
-    ``value`` and ``not_to_exceed`` are net of tax in ``currency``.
+    ``value``, ``not_to_exceed`` and ``po_amount`` (what the client ordered; None: not said) are net of tax in ``currency``.
     """
 
     ARROWS: ClassVar[Arrows] = Arrows(
@@ -83,6 +83,7 @@ class Engagement(models.Model):
     value = models.DecimalField(max_digits=19, decimal_places=4)
     not_to_exceed = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     po_number = models.CharField(max_length=100, blank=True, default="")
+    po_amount = models.DecimalField(max_digits=19, decimal_places=4, null=True, blank=True)
     contract_number = models.CharField(max_length=100, blank=True, default="")
     payment_terms = models.CharField(max_length=100, blank=True, default="")
     created_at = models.DateTimeField(default=clock.now, editable=False)

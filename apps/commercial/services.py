@@ -8,12 +8,14 @@ Public surface: :func:`engagement_open`, :func:`engagement_activate`, :func:`eng
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from decimal import Decimal
 from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from apps.canonical import objects
+from apps.canonical.money import Money
 from apps.commercial.errors import DealIncomplete
 from apps.commercial.models import Engagement, EngagementState, TermsVersion
 from apps.commercial.ratecards import (
@@ -24,7 +26,7 @@ from apps.commercial.ratecards import (
 )
 from apps.commercial.terms import terms_digest
 from apps.core import hooks
-from apps.core.errors import NotFound, WrongState
+from apps.core.errors import InvalidInput, NotFound, WrongState
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as people
@@ -90,6 +92,7 @@ def _open(deal: objects.Deal, legal_entity: Any, lines: list[dict[str, Any]], by
         value=deal.amount.amount,
         not_to_exceed=None if cap is None else cap.amount,
         po_number=deal.po_number,
+        po_amount=None if deal.po_amount is None else deal.po_amount.amount,
         contract_number=contract.number if contract else "",
         payment_terms=deal.payment_terms,
     )
@@ -131,12 +134,24 @@ def engagement_close(*, key: str, why: str = "", by: Any = None) -> Engagement:
     return _move(key, EngagementState.CLOSED, by, why)
 
 
-def po_set(*, key: str, po_number: str, by: Any = None) -> Engagement:
-    """Record the client's purchase order (no commercial change, so no amendment)."""
+def po_set(*, key: str, po_number: str, amount: Money | None = None, by: Any = None) -> Engagement:
+    """Record the client's purchase order and what it is over (None: not said). No commercial change, so no amendment.
+
+    Raises ``InvalidInput`` when the order is in another currency than the engagement.
+    """
     with transaction.atomic():
         engagement = _locked(key)
-        po_number = po_number.strip()
-        if engagement.po_number != po_number:
+        if amount is not None and amount.currency != engagement.currency:
+            raise InvalidInput(
+                _("A purchase order over %(amount)s cannot pay for an engagement in %(currency)s.")
+                % {"amount": amount, "currency": engagement.currency},
+                fields={"po_amount": _("In the currency of the engagement.")},
+            )
+        old, new = (
+            _order(engagement.po_number, engagement.po_amount),
+            _order(po_number.strip(), None if amount is None else amount.amount),
+        )
+        if old != new:
             journal.record(
                 verb="engagement.po_set",
                 object_type="engagement",
@@ -144,13 +159,19 @@ def po_set(*, key: str, po_number: str, by: Any = None) -> Engagement:
                 by=by,
                 legal_entity_id=engagement.legal_entity_id,
                 engagement_key=key,
-                old={"po_number": engagement.po_number},
-                new={"po_number": po_number},
+                old={name: value for name, value in old.items() if value != new[name]},
+                new={name: value for name, value in new.items() if value != old[name]},
             )
-            engagement.po_number = po_number
-            engagement.save(update_fields=["po_number"])
+            engagement.po_number = po_number.strip()
+            engagement.po_amount = None if amount is None else amount.amount
+            engagement.save(update_fields=["po_number", "po_amount"])
             hooks.billing_changed.fire([{"engagement_key": key}])
     return engagement
+
+
+def _order(number: str, amount: Decimal | None) -> dict[str, str]:
+    """A purchase order as the audit shows it."""
+    return {"po_number": number, "po_amount": "" if amount is None else f"{amount.normalize():f}"}
 
 
 def _move(key: str, to: str, by: Any, why: str) -> Engagement:

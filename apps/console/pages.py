@@ -19,7 +19,7 @@ from django.shortcuts import redirect, render
 from django.utils import formats
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from apps.core.keyset import MOST, bounded, page_by_key
+from apps.core.keyset import counted, page_by_key
 
 PER_PAGE = 50
 
@@ -49,17 +49,13 @@ def page_of(request: HttpRequest, rows: Any, *, per_page: int = PER_PAGE) -> Pag
 
 @dataclass(frozen=True)
 class Listed:
-    """One page of a long list. ``total`` is exact, or ``MOST + 1`` for "more than that"."""
+    """One page of a long list. ``total`` is exact, or an estimate."""
 
     object_list: Sequence[Any]
     previous: str
     next: str
     total: int
     exact: bool = True
-
-    @property
-    def many(self) -> bool:
-        return self.total > MOST and not self.exact
 
     @property
     def grouped(self) -> str:
@@ -72,11 +68,13 @@ class Listed:
 def keyed_page_of(
     request: HttpRequest, rows: QuerySet[Any], *, total: int | None, by: str = "", per_page: int = PER_PAGE
 ) -> Listed:
-    """The page that ``?page=`` names by the key of its neighbour; without a known ``total`` it is counted up to a bound."""
+    """The page that ``?page=`` names by the key of its neighbour; without a known ``total`` it is counted, and estimated where
+    counting would take long (:func:`apps.core.keyset.counted`)."""
     page = page_by_key(rows, token=request.GET.get("page", ""), limit=per_page, by=by)
     if total is not None:
         return Listed(page.rows, page.previous, page.next, total)
-    return Listed(page.rows, page.previous, page.next, bounded(rows), exact=False)
+    found = counted(rows)
+    return Listed(page.rows, page.previous, page.next, found.number, exact=found.exact)
 
 
 def with_count(label: Any, number: int) -> str:

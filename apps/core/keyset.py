@@ -1,6 +1,6 @@
 """Pages by key: a list goes on after the last row that was seen, so that its thousandth page costs what its first does.
 
-Public surface: :func:`page_by_key`, :class:`KeyPage`, :func:`bounded`, :data:`MOST`.
+Public surface: :func:`page_by_key`, :class:`KeyPage`, :func:`counted`, :class:`Count`, :func:`bounded`, :data:`MOST`.
 
 Two orders are enough for the console: one unique column, or one that may be empty (empty ones last) with ``id`` after it. Each
 part is a plain range of an index; an OR over both would be a scan.
@@ -8,6 +8,7 @@ part is a plain range of an index; an OR over both would be a scan.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,8 +16,8 @@ from typing import Any
 
 from django.db.models import QuerySet
 
-#: Counting stops here where no counter knows the answer.
-MOST = 1000
+#: Exact up to here where no counter knows the answer, estimated above.
+MOST = 10_000
 
 
 @dataclass(frozen=True)
@@ -28,9 +29,28 @@ class KeyPage:
     next: str
 
 
-def bounded(rows: QuerySet[Any]) -> int:
-    """How many rows, at most ``MOST + 1``. By key, so that a table is not read from its beginning to find so many."""
-    return rows.order_by("-pk").values("pk")[: MOST + 1].count()
+@dataclass(frozen=True)
+class Count:
+    """How many rows there are; not ``exact``: as the planner of the database estimates them, which is more than ``MOST``."""
+
+    number: int
+    exact: bool = True
+
+
+def bounded(rows: QuerySet[Any], *, most: int = 1000) -> int:
+    """How many rows, at most ``most + 1``. By key, so that a table is not read from its beginning to find so many."""
+    return rows.order_by("-pk").values("pk")[: most + 1].count()
+
+
+def counted(rows: QuerySet[Any]) -> Count:
+    """Counted up to ``MOST``, estimated above; reads at most ``MOST + 1`` rows."""
+    number = bounded(rows, most=MOST)
+    if number <= MOST:
+        return Count(number)
+    [plan] = json.loads(rows.prefetch_related(None).order_by().values("pk").explain(format="json"))
+    estimate = max(int(plan["Plan"]["Plan Rows"]), MOST)
+    # Two digits: an estimate is not told as if it were known.
+    return Count(round(estimate, 2 - len(str(estimate))), exact=False)
 
 
 def page_by_key(rows: QuerySet[Any], *, token: str, limit: int, by: str = "") -> KeyPage:

@@ -51,6 +51,7 @@ class DealSpec:
     rates: dict[str, str] = field(default_factory=dict)
     project_manager: str = "priya"
     po_number: str = ""
+    po_amount: Decimal | None = None
     not_to_exceed: Decimal | None = None
     signed: bool = True
     start_days: int = -30
@@ -131,6 +132,7 @@ def _collect(records: dict[str, list[dict[str, Any]]], spec: DealSpec, deal_id: 
             "Start_Date__c": start.isoformat(),
             "End_Date__c": (start + timedelta(days=365)).isoformat(),
             "PO_Number__c": spec.po_number or None,
+            "PO_Amount__c": str(spec.po_amount) if spec.po_amount is not None else None,
             "Project_Manager__c": f"{spec.project_manager}@merridane.example",
         }
     )

@@ -123,6 +123,7 @@ class Client:
     terms: str = "Net 30"
     po_required: bool = False
     tax_exempt: bool = False
+    exemption_certificate: str = ""
     website: str = ""
 
 
@@ -195,6 +196,7 @@ CLIENTS = (
         "02110",
         region="MA",
         tax_exempt=True,
+        exemption_certificate="MA-ST-5 0142",
         website="pellmont.example",
     ),
     Client(
@@ -269,6 +271,7 @@ PEOPLE = (
 TERMS = ("Net 15", "Net 30", "Net 45", "Net 60", "Due on receipt")
 FLOWS = (
     "deal.provision", "customer.sync", "ratecard.push", "project.provision", "delivery.sync", "invoice.sync", "payment.apply",
+    "dispute.take", "receipt.match", "taxid.check",
 )  # fmt: skip
 
 
@@ -298,6 +301,7 @@ def account_record(one: Client, account_id: str) -> dict[str, Any]:
         "CurrencyIsoCode": one.currency,
         "Tax_Id__c": one.tax_id,
         "Tax_Exempt__c": one.tax_exempt,
+        "Exemption_Certificate__c": one.exemption_certificate or None,
         "Payment_Terms__c": one.terms,
         "PO_Required__c": one.po_required,
         "Billing_Email__c": f"accounts@{one.website}",

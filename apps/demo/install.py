@@ -21,7 +21,7 @@ from apps.commercial import services as commercial
 from apps.connectors import selectors as connector_selectors
 from apps.connectors import services as connectors
 from apps.core import clock
-from apps.demo import firm
+from apps.demo import firm, psa
 from apps.demo.sandbox_client import SandboxControl
 from apps.governance import services as governance
 from apps.journal import selectors as journal_selectors
@@ -201,7 +201,23 @@ def _erp_data(control: SandboxControl, erp: str) -> dict[str, list[dict[str, Any
         "serviceSaleItem": _items(erp),
         "salesTaxItem": tax_codes,
         "billingClass": roles,
+        "employee": _employees() if erp == firm.ENTITIES[0].erp else [],
     }
+
+
+def _employees() -> list[dict[str, Any]]:
+    """Everybody who books time is employed by the group's first company."""
+    return [
+        {
+            "id": str(51 + number),
+            "firstName": name.split()[0],
+            "lastName": name.split()[-1],
+            "email": psa.address_of(number),
+            "subsidiary": {"id": firm.ENTITIES[0].subsidiary},
+            "isJobResource": True,
+        }
+        for number, name in enumerate(psa.CONSULTANTS)
+    ]
 
 
 def account_id(number: int) -> str:

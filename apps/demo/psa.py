@@ -78,8 +78,12 @@ def book(control: SandboxControl, sheets: Sequence[Sheet], days: Sequence[date])
 
 def _user(number: int) -> dict[str, Any]:
     name = CONSULTANTS[number]
-    mail = f"{name.split()[0].lower()}@merridane.example"
-    return {"id": str(FIRST_USER + number), "full_name": name, "email_address": mail}
+    return {"id": str(FIRST_USER + number), "full_name": name, "email_address": address_of(number)}
+
+
+def address_of(number: int) -> str:
+    """The e-mail address of a consultant, in every system."""
+    return f"{CONSULTANTS[number].split()[0].lower()}@merridane.example"
 
 
 def _story(workspace: str, service: str) -> dict[str, Any]:

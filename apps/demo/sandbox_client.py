@@ -112,6 +112,18 @@ class SandboxControl:
         """The customer pays on the hosted page; ``amount`` in minor units, None for all that is due."""
         return self.call("POST", f"/systems/{system}/pay", {"invoice": invoice, "amount": amount})
 
+    def dispute(self, invoice: str, *, system: str = "billing", **more: Any) -> dict:
+        """The payer disputes the newest payment of an invoice; ``more``: amount in minor units, reason, status."""
+        return self.call("POST", f"/systems/{system}/dispute", {"invoice": invoice, **more})
+
+    def close_dispute(self, dispute: str, *, status: str, system: str = "billing") -> dict:
+        """The bank decides: ``won``, ``lost``, ``warning_closed`` or ``prevented``."""
+        return self.call("POST", f"/systems/{system}/close_dispute", {"dispute": dispute, "status": status})
+
+    def verify_tax_id(self, customer: str, *, system: str = "billing", **more: Any) -> dict:
+        """A register answers about the tax ids of a customer; ``more``: status, name."""
+        return self.call("POST", f"/systems/{system}/verify_tax_id", {"customer": customer, **more})
+
 
 class SystemControl:
     """One emulated system behind the control door."""

@@ -1,7 +1,7 @@
 """Retention: whole months of append-only tables are dropped once they are older than the settings say.
 
 Public surface: :class:`Rule`, :func:`declare`, :func:`retire`, :class:`Retired`, :func:`legal_hold_place`,
-:func:`legal_hold_lift`, :func:`legal_holds`.
+:func:`legal_hold_lift`, :func:`legal_holds`, :func:`first_day_kept` and :func:`dropping` (for rooms that delete rows).
 
 A room declares a rule for each partitioned table that it owns. One month is one database transaction: it is either dropped
 with its audit row or stands as it was, so a run that is broken off is taken up by the next. Rows that are still needed
@@ -11,7 +11,8 @@ whose ``refuse`` names a reason stays whole. Whoever drops waits a second at mos
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from typing import Any
@@ -90,15 +91,24 @@ def retire() -> Retired:
     for rule in rules():
         months = rule.months()
         if months > 0:
-            done = _retire_table(rule, _cutoff(months), done)
+            done = _retire_table(rule, first_day_kept(months), done)
     return replace(done, keys=inbox_keys_prune(), rejects=rejects_prune())
 
 
-def _cutoff(months: int) -> date:
+def first_day_kept(months: int) -> date:
     """The first day that is kept: that of the month ``months`` before the present one."""
     today = clock.today()
     number = today.year * 12 + today.month - 1 - months
     return date(number // 12, number % 12 + 1, 1)
+
+
+@contextmanager
+def dropping() -> Iterator[Any]:
+    """A database transaction in which rows may be dropped: a cursor, or None while a legal hold is in force. Whoever places
+    a hold waits for it, so that nothing goes once the hold stands."""
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [LOCK])
+        yield None if _held(cursor) else cursor
 
 
 def _retire_table(rule: Rule, cutoff: date, done: Retired) -> Retired:

@@ -22,7 +22,14 @@ from apps.journal.inbox import (
 from apps.journal.outbox import cloud_event, publish, subscription_add, subscription_enable
 from apps.journal.partitions import ensure_partitions
 from apps.journal.refs import next_ref, next_refs
-from apps.journal.retention import Retired, legal_hold_lift, legal_hold_place, retire
+from apps.journal.retention import (
+    Retired,
+    dropping,
+    first_day_kept,
+    legal_hold_lift,
+    legal_hold_place,
+    retire,
+)
 from apps.journal.seals import SealProblem, seal_all, seal_batch, verify_seals
 from apps.journal.transitions import Arrows, move, move_many
 
@@ -34,7 +41,9 @@ __all__ = [
     "cloud_event",
     "deliver_outbox",
     "delivery_retry",
+    "dropping",
     "ensure_partitions",
+    "first_day_kept",
     "fold_counts",
     "inbox_claim",
     "inbox_done",

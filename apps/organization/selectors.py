@@ -1,9 +1,9 @@
 """Reads of the organization: who may do what and where, entities, routing, rates, deadlines.
 
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
-:func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`remember_registry`,
-:func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`, :func:`invoice_run_due`,
-:func:`invoice_runs_due`.
+:func:`holders`, :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`routed_to`,
+:func:`remember_registry`, :func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`,
+:func:`invoice_run_due`, :func:`invoice_runs_due`.
 """
 
 from __future__ import annotations
@@ -126,6 +126,28 @@ def who_can(verb: str, legal_entity_id: int | None = None, *, engagement_key: st
         if grant.user_id not in nearest or entry[:2] < nearest[grant.user_id][:2]:
             nearest[grant.user_id] = entry
     return [entry[2] for entry in sorted(nearest.values(), key=lambda entry: entry[:2])]
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An active person who holds a role: everywhere, in one legal entity, or on one engagement."""
+
+    user_id: int
+    role: str
+    legal_entity_id: int | None
+    engagement_key: str
+
+    def at(self, legal_entity_id: int | None, engagement_key: str = "") -> bool:
+        """Whether the role is held there; without entity and engagement: everywhere."""
+        if self.engagement_key:
+            return self.engagement_key == engagement_key
+        return self.role != Role.PROJECT_MANAGER and self.legal_entity_id in (None, legal_entity_id)
+
+
+def holders(roles: Collection[str]) -> list[Holder]:
+    """Who holds these roles, wherever. One query."""
+    rows = Grant.objects.filter(role__in=list(roles), user__is_active=True).order_by("user_id", "id")
+    return [Holder(*row) for row in rows.values_list("user_id", "role", "legal_entity_id", "engagement_key")]
 
 
 def anyone_with(role: str, *, legal_entity_id: int | None = None, engagement_key: str = "") -> bool:
@@ -271,6 +293,12 @@ def _route(legal_entity_id: int, kind: str) -> Routing | None:
         .filter(legal_entity_id=legal_entity_id, kind=kind, system__active=True)
         .first()
     )
+
+
+def routed_to(system_id: int) -> list[Routing]:
+    """The legal entities that a system serves, each with its vendor settings there, by entity code."""
+    rows = Routing.objects.filter(system_id=system_id).select_related("legal_entity")
+    return list(rows.order_by("legal_entity__code"))
 
 
 # ---- Exchange rates -----------------------------------------------------------------------------------------------

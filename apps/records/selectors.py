@@ -1,14 +1,16 @@
 """Reads of records: links, what systems last showed, and the snapshot that a plan starts from.
 
 Public surface: :func:`find_link`, :func:`links`, :func:`key_of`, :func:`record`, :func:`modified_at`, :func:`records_for`,
-:func:`records_of_engagement`, :func:`find`, :func:`of_type`, :func:`snapshot`, :func:`canonical`, :class:`Snapshot`.
+:func:`records_of_engagement`, :func:`distinct_of_engagement`, :func:`find`, :func:`of_type`, :func:`any_of_type`,
+:func:`with_values`, :func:`snapshot`, :func:`canonical`, :class:`Snapshot`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from django.db import connection
 from django.db.models import Q
@@ -110,6 +112,33 @@ def of_type(*, system_id: int, object_type: str, limit: int = 2000) -> list[Reco
     """Live records of one type as a system last showed them (for choosing among its items), in one query."""
     rows = Record.objects.filter(system_id=system_id, object_type=object_type, deleted=False)
     return list(rows.order_by("external_id")[:limit])
+
+
+def any_of_type(system_ids: Collection[int], object_type: str) -> bool:
+    """Whether one of these systems has shown anything of this type."""
+    return Record.objects.filter(system_id__in=system_ids, object_type=object_type, deleted=False).exists()
+
+
+def with_values(
+    system_ids: Collection[int], object_type: str, field: str, values: Collection[str]
+) -> list[Record]:
+    """Live records of these systems whose canonical top-level ``field`` is one of ``values``, in one query."""
+    rows = Record.objects.filter(
+        system_id__in=system_ids,
+        object_type=object_type,
+        deleted=False,
+        **{f"body__{field}__in": list(values)},
+    )
+    return list(rows.order_by("system_id", "id"))
+
+
+def distinct_of_engagement(
+    engagement_key: str, object_type: str, fields: Sequence[str]
+) -> list[tuple[Any, ...]]:
+    """The different values of ``fields`` (``body__…``, ``facts__…``; None where a record lacks one) among the live records of
+    one type of an engagement."""
+    rows = Record.objects.filter(engagement_key=engagement_key, object_type=object_type, deleted=False)
+    return list(rows.order_by().values_list(*fields).distinct())
 
 
 def snapshot(subjects: Iterable[Subject]) -> Snapshot:

@@ -6,15 +6,12 @@ import uuid
 
 import django_filters
 from django.db.models import Q, QuerySet
-from django.db.models.functions import Reverse
 
+from apps.sync import selectors
 from apps.sync.flows.names import PRIORITIES
-from apps.sync.models import STATE_GROUPS, State, Subject, Transaction
+from apps.sync.models import STATE_GROUPS, State, Transaction
 
 GROUPS = [("open", "Open"), ("attention", "Needs a person"), *State.choices]
-
-#: The same key in that many systems at most.
-MOST_SUBJECTS = 50
 
 
 class TransactionFilter(django_filters.FilterSet):
@@ -35,7 +32,7 @@ class TransactionFilter(django_filters.FilterSet):
         except ValueError:
             pass
         # Each part is a range of one index; an OR over a join or over iexact would read the whole table.
-        subjects = list(_subjects(text)[:MOST_SUBJECTS])
+        subjects = [subject_id for subject_id, _kind, _key in selectors.subjects_named(text)]
         return queryset.filter(
             Q(ref=text.upper())
             | Q(engagement_key=text.upper())
@@ -46,10 +43,3 @@ class TransactionFilter(django_filters.FilterSet):
 
     def by_state(self, queryset: QuerySet, name: str, value: str) -> QuerySet:
         return queryset.filter(state__in=STATE_GROUPS.get(value, (value,)))
-
-
-def _subjects(text: str) -> QuerySet[Subject, int]:
-    """Ids of subjects whose key is the text, or ends with it after a colon."""
-    rows = Subject.objects.annotate(backwards=Reverse("key"))
-    found = Q(backwards=text[::-1]) | Q(backwards__startswith=f"{text[::-1]}:")
-    return rows.filter(found).order_by("id").values_list("id", flat=True)

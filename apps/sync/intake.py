@@ -164,6 +164,8 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
                 yield "deal", key, "deal.provision", {}
         case "crm", "customer":
             yield from _customer_work(system, change, shown)
+        case "erp", "customer":
+            yield from _ledger_customer_work(system, change, shown)
         case "psa", "engagement":
             yield from _project_work(system, change)
         case "psa", _:
@@ -179,6 +181,18 @@ def _work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Wor
                 yield "invoice", prebill.ref, "payment.apply", {}
             if prebill is not None and _is_held("invoice", prebill.ref, "invoice.sync"):
                 yield "invoice", prebill.ref, "invoice.sync", {}  # the fix may be in the invoice
+        case "billing", "dispute":
+            yield "dispute", f"{system.code}:{change['external_id']}", "dispute.take", {}
+        case "billing", "customer":
+            # A register has answered about the tax id of one of our customers.
+            customer_key = records.key_of(system.id, "customer", change["external_id"])
+            if customer_key is not None:
+                yield "tax_id", f"{customer_key}@{system.code}", "taxid.check", {}
+        case "erp", "receipt":
+            # What we have applied ourselves is applied; a payment of a customer of ours may be for anything.
+            ours = records.key_of(system.id, "payment", change["external_id"]) is not None
+            if not ours and records.key_of(system.id, "customer", change.get("container_id") or ""):
+                yield "receipt", f"{system.code}:{change['external_id']}", "receipt.match", {}
 
 
 def _delivered_on(system: Any, change: Mapping[str, Any]) -> str:
@@ -247,11 +261,26 @@ def _customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Ite
             known and _planned_since(system, change, "customer", subject.key)
         ):
             yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
+    for subject in Subject.objects.filter(kind="tax_id", key__startswith=f"{customer_key}@"):
+        if not (known and _planned_since(system, change, "tax_id", subject.key)):
+            yield "tax_id", subject.key, "taxid.check", {}
     held = Transaction.objects.filter(
         customer_key=customer_key, state__in=OPEN, flow="deal.provision"
     ).filter(state=State.HELD)
     for found in held.select_related("subject"):
         yield "deal", found.subject.key, "deal.provision", {}
+
+
+def _ledger_customer_work(system: Any, change: Mapping[str, Any], shown: _Shown) -> Iterable[Work]:
+    """The ERP's record of a customer of ours moved: what the CRM owns is corrected, the rest is told. That we have made it
+    ourselves is told once as well; it is read then, and writes nothing."""
+    key = records.key_of(system.id, "customer", change["external_id"])
+    subject = Subject.objects.filter(kind="customer", key=f"{key}@{system.code}").first() if key else None
+    if subject is None:
+        return
+    known = _already_known(system, change, shown) and _planned_since(system, change, "customer", subject.key)
+    if not known or _is_held("customer", subject.key, "customer.sync"):
+        yield "customer", subject.key, "customer.sync", {"entities": _sellers(subject)}
 
 
 def _sellers(subject: Subject) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any
 from apps.billing import selectors as billing_selectors
 from apps.billing import services as billing
 from apps.canonical.money import Money
-from apps.canonical.objects import Deal, Invoice, Milestone, PaymentStatus, TimeEntry
+from apps.canonical.objects import Deal, Dispute, Invoice, Milestone, PaymentStatus, TimeEntry
 from apps.commercial import selectors as commercial_selectors
 from apps.commercial import services as commercial
 from apps.core.errors import WrongState
@@ -42,6 +42,14 @@ def engagement_open(
     transaction.engagement_key = opened.key
     transaction.save(update_fields=["engagement_key"])
     return Result(f"Opened {opened.key}.")
+
+
+def engagement_po(
+    transaction: Transaction, *, engagement_key: str, po_number: str, amount: dict | None
+) -> Result:
+    order = Money.model_validate(amount) if amount else None
+    commercial.po_set(key=engagement_key, po_number=po_number, amount=order)
+    return Result(f"Purchase order of {engagement_key} taken over.")
 
 
 def engagement_activate(transaction: Transaction, *, engagement_key: str, unconfirmed: list[int]) -> Result:
@@ -139,6 +147,11 @@ def payment_observed(transaction: Transaction, *, ref: str, status: dict, collec
     return Result("Payment status taken over.")
 
 
+def dispute_observed(transaction: Transaction, *, ref: str, dispute: dict) -> Result:
+    billing.dispute_observed(ref=ref, dispute=Dispute.model_validate(dispute))
+    return Result("Dispute taken over.", follow=(("invoice", ref, "payment.apply"),))
+
+
 def announce_invoice(transaction: Transaction, *, ref: str, event_type: str) -> Result:
     prebill = billing_selectors.prebill(ref)
     invoice = billing_selectors.canonical_invoice(ref)
@@ -162,6 +175,7 @@ VERBS: dict[str, Callable[..., Result]] = {
     verb.__name__: verb
     for verb in (
         engagement_open,
+        engagement_po,
         engagement_activate,
         announce_engagement,
         billing_observe,
@@ -169,6 +183,7 @@ VERBS: dict[str, Callable[..., Result]] = {
         invoice_posted,
         invoice_issued,
         payment_observed,
+        dispute_observed,
         announce_invoice,
     )
 }

@@ -1,9 +1,9 @@
 """Reads of sync for screens and other rooms: transactions, their waterfall, health.
 
 Public surface: :func:`transactions`, :func:`listed`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`,
-:func:`health`, :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`for_engagement`, :func:`for_subject`,
-:func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`is_about`, :func:`edits_of_subject`, :func:`poll_state`,
-:func:`waiting_for`, :class:`Waiting`.
+:func:`health`, :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`subjects_named`, :func:`for_engagement`,
+:func:`for_subject`, :func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`is_about`, :func:`edits_of_subject`,
+:func:`poll_state`, :func:`waiting_for`, :func:`waited_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
+from django.db.models.functions import Reverse
 
 from apps.canonical.objects import OBJECTS
 from apps.core.errors import NotFound
@@ -39,7 +40,11 @@ from apps.sync.models import (
     Transaction,
 )
 from apps.sync.waiting import Waiting as Waiting
+from apps.sync.waiting import waited_for as waited_for
 from apps.sync.waiting import waiting_for as waiting_for
+
+#: What is searched by one business key is found in so many systems and kinds at most.
+MOST_SUBJECTS = 50
 
 
 def transactions(scope: Scope) -> QuerySet[Transaction]:
@@ -128,6 +133,14 @@ def payload(transaction: Transaction, attempt_id: int) -> dict[str, Any]:
 def ids_of(ref: str) -> list[int]:
     """The id of the transaction with this reference, for rooms that keep the id; no scope: an id says nothing."""
     return list(Transaction.objects.filter(ref=ref).values_list("id", flat=True))
+
+
+def subjects_named(text: str) -> list[tuple[int, str, str]]:
+    """``(id, kind, key)`` of subjects whose key is the text, or ends with it after a colon (an id as its system shows it). By
+    an index; no scope: an id says nothing. The same key in :data:`MOST_SUBJECTS` systems and kinds at most."""
+    rows = Subject.objects.annotate(backwards=Reverse("key"))
+    found = Q(backwards=text[::-1]) | Q(backwards__startswith=f"{text[::-1]}:")
+    return list(rows.filter(found).order_by("id").values_list("id", "kind", "key")[:MOST_SUBJECTS])
 
 
 def last_plan(transaction: Transaction) -> Plan | None:

@@ -1,6 +1,6 @@
 """Who waits for a transaction: parents that asked for it as a step, and theirs in turn.
 
-Public surface (through :mod:`apps.sync.selectors`): :func:`waiting_for`, :class:`Waiting`.
+Public surface (through :mod:`apps.sync.selectors`): :func:`waiting_for`, :func:`waited_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -55,3 +55,20 @@ def waiting_for(scope: Scope, transaction_ids: Collection[int]) -> list[Waiting]
         "keys": sorted(scope.engagement_keys),
     }
     return [Waiting(*row) for row in statements.rows(_BEHIND, given)]
+
+
+_AHEAD = """
+WITH RECURSIVE ahead AS (
+    SELECT d.child_id AS id FROM sync_dependency d JOIN sync_transaction p ON p.id = d.parent_id AND p.state = 'waiting'
+    WHERE d.parent_id = ANY(%(ids)s::bigint[])
+    UNION
+    SELECT d.child_id FROM ahead JOIN sync_dependency d ON d.parent_id = ahead.id
+    JOIN sync_transaction p ON p.id = d.parent_id AND p.state = 'waiting'
+)
+SELECT id FROM ahead ORDER BY id
+"""
+
+
+def waited_for(transaction_ids: Collection[int]) -> list[int]:
+    """The other way round: the transactions for which these wait, and for which those wait in turn. One query."""
+    return [row[0] for row in statements.rows(_AHEAD, {"ids": list(transaction_ids)})]

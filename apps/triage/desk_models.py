@@ -1,4 +1,5 @@
-"""Tables of the desk beside cases: the history of groups, what can be undone, groups to look at again.
+"""Tables of the desk beside cases: the history of groups, what can be undone, groups to look at again, messages
+that are owed.
 
 Imported by :mod:`apps.triage.models`, where the room takes them from.
 """
@@ -9,6 +10,7 @@ import uuid
 
 from django.conf import settings
 from django.db import models
+from django.db.models import Q
 
 
 class GroupEvent(models.Model):
@@ -58,3 +60,37 @@ class Unsettled(models.Model):
     """A group whose state does not fit its cases any more, as the folder found it: it has cleared, or a case came back."""
 
     group_id = models.BigIntegerField()
+
+
+class Notice(models.Model):
+    """That a person is to be told of a case whose deadline is near: one line of a message, written with the escalation.
+
+    ``next_at`` empty: its round is still going on. What is due of one person leaves as one message (``sent_at``), or is
+    ``dropped`` with the reason because it is no longer so, or no longer theirs to see.
+    """
+
+    person = models.ForeignKey(settings.AUTH_USER_MODEL, on_delete=models.CASCADE, related_name="+")
+    case = models.ForeignKey("triage.Case", on_delete=models.CASCADE, related_name="+", db_index=False)
+    #: The role that leads where nobody holds the case; "" for its holder.
+    role = models.CharField(max_length=30, blank=True, default="")
+    round = models.UUIDField()
+    created_at = models.DateTimeField()
+    next_at = models.DateTimeField(null=True)
+    lease_until = models.DateTimeField(null=True)
+    attempts = models.PositiveSmallIntegerField(default=0)
+    error = models.CharField(max_length=300, blank=True, default="")
+    sent_at = models.DateTimeField(null=True)
+    dropped = models.CharField(max_length=200, blank=True, default="")
+
+    class Meta:
+        constraints = [
+            models.UniqueConstraint(fields=["case", "person", "round"], name="triage_notice_once"),
+        ]
+        indexes = [
+            models.Index(
+                fields=["next_at", "id"], condition=Q(sent_at=None, dropped=""), name="triage_notice_owed"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.case_id} → {self.person_id}"

@@ -20,7 +20,12 @@ from apps.triage import selectors
 from apps.triage.catalogue import CATALOGUE, Severity, codes_for_role
 from apps.triage.models import CLOSED_STATES, OPEN_STATES, SEARCH, Case, CaseState
 
-STATES = [("open_all", _("Open")), ("closed_all", _("Closed")), *CaseState.choices]
+STATES = [
+    ("open_all", _("Open")),
+    ("closed_all", _("Closed")),
+    ("snoozed", _("Snoozed")),
+    *CaseState.choices,
+]
 ORDERS = [("money", _("Billing held")), ("due", _("Deadline")), ("age", _("Oldest first"))]
 ASSIGNEES = [("me", _("Me")), ("nobody", _("Nobody")), ("escalated", _("Nobody, and escalated"))]
 
@@ -31,13 +36,15 @@ def states_of(choice: str) -> tuple[str, ...]:
         "": OPEN_STATES,
         "open_all": OPEN_STATES,
         "closed_all": CLOSED_STATES,
+        "snoozed": OPEN_STATES,
         "any": (),
     }
     return groups.get(choice, (choice,))
 
 
 class CaseFilter(django_filters.FilterSet):
-    """``q``: reference, transaction, engagement or correlation id, or the beginnings of words of the sentence."""
+    """``q``: reference, transaction, engagement, a business key as its system shows it, correlation id, or the beginnings of
+    words of the sentence."""
 
     q = django_filters.CharFilter(method="search", label=_("Search"))
     state = django_filters.ChoiceFilter(choices=STATES, method="by_state", label=_("State"))
@@ -62,6 +69,8 @@ class CaseFilter(django_filters.FilterSet):
             pass
         upper = text.upper()
         exact = Q(ref=upper) | Q(transaction_id__in=sync.ids_of(upper)) | Q(engagement_key=upper)
+        for _id, kind, key in sync.subjects_named(text):
+            exact |= Q(subject_kind=kind, subject_key=key)
         if text.isdecimal():
             exact |= Q(ref=f"EX-{text}")
         # Quoted, so that PostgreSQL takes a word apart as it did when it indexed it ("AIR-510" is "air" and "-510").
@@ -77,6 +86,8 @@ class CaseFilter(django_filters.FilterSet):
             return queryset.filter(state__in=OPEN_STATES)
         if value == "closed_all":
             return queryset.filter(state__in=CLOSED_STATES)
+        if value == "snoozed":
+            return selectors.snoozed(queryset)
         return queryset.filter(state=value)
 
     def by_role(self, queryset: QuerySet[Case], name: str, value: str) -> QuerySet[Case]:

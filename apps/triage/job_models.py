@@ -78,6 +78,8 @@ class Job(models.Model):
     address = models.CharField(max_length=500, blank=True, default="")
     #: Why the person runs it, in their words.
     reason = models.CharField(max_length=500, blank=True, default="")
+    #: The mapping whose fix it carries out: its cases were planned with it and end as fixed by it.
+    mapping_id = models.BigIntegerField(null=True)
     pace = models.PositiveSmallIntegerField(choices=Pace.choices, default=Pace.STEADY)
     total = models.PositiveIntegerField()
     created_at = models.DateTimeField()
@@ -92,6 +94,9 @@ class Job(models.Model):
     class Meta:
         indexes = [
             models.Index(fields=["by", "-id"], name="triage_job_mine"),
+            models.Index(
+                fields=["finished_at"], condition=Q(finished_at__isnull=False), name="triage_job_finished"
+            ),
             models.Index(fields=["next_at"], condition=Q(next_at__isnull=False), name="triage_job_due"),
         ]
 

@@ -20,7 +20,7 @@ from apps.journal.transitions import Arrows
 from apps.triage import rollups
 from apps.triage.catalogue import Exposure, Severity
 from apps.triage.help import HelpText  # noqa: F401 - a table of this room
-from apps.triage.states import GROUP_ARROWS, HIDDEN, GroupState, Treatment
+from apps.triage.states import GROUP_ARROWS, HIDDEN, GroupState, Stance, Treatment, place_of
 
 #: How many cases of each state, severity and code, for the lists' facets.
 CASES = counters.declare(counters.Counter("case", "triage_case", ("state", "severity", "code")))
@@ -173,9 +173,17 @@ class Case(models.Model):
     )
     #: The role in whose queue it waits, where a person has put it into one.
     queue = models.CharField(max_length=30, blank=True, default="", db_default="")
+    #: How the desk stands to it: until when it is snoozed, and what happens to its billing past the run.
+    stance = models.CharField(max_length=16, choices=Stance.choices, blank=True, default="", db_default="")
+    until = models.DateTimeField(null=True, blank=True)
+    treatment = models.CharField(
+        max_length=12, choices=Treatment.choices, blank=True, default="", db_default=""
+    )
     #: When its deadline came near and nobody held it, and the role that was told.
     escalated_at = models.DateTimeField(null=True, blank=True)
     escalated_to = models.CharField(max_length=30, blank=True, default="", db_default="")
+    #: When its deadline came near and the person who holds it was told; with another holder it begins anew.
+    reminded_at = models.DateTimeField(null=True, blank=True)
     #: What was or might be billed too much, or twice; the amount is in ``currency``, empty means unknown.
     exposure = models.CharField(
         max_length=12, choices=Exposure.choices, blank=True, default="", db_default=""
@@ -192,10 +200,6 @@ class Case(models.Model):
     resolved_at = models.DateTimeField(null=True, blank=True)
     how = models.CharField(max_length=12, choices=How.choices, blank=True, default="")
     reopened = models.PositiveSmallIntegerField(default=0)
-    #: The case of another subject that must clear first (child to parent is the other way round).
-    blocked_by = models.ForeignKey(
-        "self", null=True, blank=True, on_delete=models.SET_NULL, related_name="blocks"
-    )
     created_at = models.DateTimeField()
 
     objects = ScopedQuerySet.as_manager()
@@ -236,10 +240,17 @@ class Case(models.Model):
                 fields=["queue", "due_at", "id"], condition=_OPEN & ~Q(queue=""), name="triage_open_queue"
             ),
             models.Index(fields=["legal_entity", "opened_at"], condition=_OPEN, name="triage_open_age"),
+            # Few rows: what the list of cases leaves out, and what the sweeper wakes.
+            models.Index(fields=["until", "id"], condition=Q(stance="snoozed"), name="triage_snoozed"),
             models.Index(
                 fields=["legal_entity", "severity", "due_at"],
                 condition=_OPEN & Q(assignee=None, escalated_at=None),
                 name="triage_to_escalate",
+            ),
+            models.Index(
+                fields=["legal_entity", "severity", "due_at"],
+                condition=_OPEN & Q(assignee__isnull=False, reminded_at=None),
+                name="triage_to_remind",
             ),
             models.Index(
                 fields=["exposure", "subject_kind", "subject_key", "id"],
@@ -265,7 +276,7 @@ class Case(models.Model):
     @property
     def seen(self) -> str:
         """Where it stands with the desk: a verb that is given another text than this one's finds that it was moved since."""
-        return f"{self.state}.{self.assignee_id or ''}.{self.queue}"
+        return place_of(self)
 
 
 class CaseEvent(models.Model):
@@ -438,6 +449,7 @@ class GroupTotal(models.Model):
 
 # Django finds the models of a room in this module.
 from apps.triage.desk_models import GroupEvent as GroupEvent  # noqa: E402
+from apps.triage.desk_models import Notice as Notice  # noqa: E402
 from apps.triage.desk_models import Undo as Undo  # noqa: E402
 from apps.triage.desk_models import Unsettled as Unsettled  # noqa: E402
 from apps.triage.job_models import Job as Job  # noqa: E402

@@ -1,21 +1,24 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
 Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :data:`UNDER_WAY`, :func:`open_cases`,
-:func:`open_count`, :func:`facets`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
+:func:`open_count`, :func:`facets`, :func:`snoozed_facets`, :func:`less`, :func:`snoozed`, :func:`at_hand`,
+:func:`seen_to_run`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
 :func:`cleared_by_mappings` ·
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
+:func:`transactions_of`,
 :func:`members`, :func:`mergeable`, :func:`with_status`, :func:`put_aside` ·
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting`, :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` ·
 :func:`mapping_kind_of`, :func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
-:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind` ·
+:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind`,
+:func:`waits_behind` ·
 :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +28,6 @@ from django.utils.translation import gettext as _
 from apps.core.errors import NotFound
 from apps.core.scope import Scope
 from apps.governance import selectors as governance
-from apps.journal import counters
 from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
@@ -38,10 +40,14 @@ from apps.triage.ages import of_age as of_age
 from apps.triage.blocking import Blocked as Blocked
 from apps.triage.blocking import BlockedLine as BlockedLine
 from apps.triage.blocking import blocked_behind as blocked_behind
-from apps.triage.catalogue import CATALOGUE, Entry, codes_for_role, entry
+from apps.triage.blocking import waits_behind as waits_behind
+from apps.triage.catalogue import Entry, entry
 from apps.triage.exposure import Exposed as Exposed
 from apps.triage.exposure import exposures as exposures
 from apps.triage.exposure import open_exposures as open_exposures
+from apps.triage.facets import Facets as Facets
+from apps.triage.facets import facets as facets
+from apps.triage.facets import facets_of as facets_of
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow
 from apps.triage.figures import Held as Held
@@ -61,10 +67,9 @@ from apps.triage.figures import with_status as with_status
 from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
+from apps.triage.models import OPEN_STATES as OPEN_STATES
+from apps.triage.models import UNDER_WAY as UNDER_WAY
 from apps.triage.models import (
-    ALL_STATES,
-    CASES,
-    OPEN_CASES,
     Case,
     CaseEvent,
     CaseState,
@@ -73,9 +78,12 @@ from apps.triage.models import (
     GroupEvent,
     How,
 )
-from apps.triage.models import OPEN_STATES as OPEN_STATES
-from apps.triage.models import UNDER_WAY as UNDER_WAY
 from apps.triage.ranking import Candidate, ranked
+from apps.triage.snoozing import at_hand as at_hand
+from apps.triage.snoozing import less as less
+from apps.triage.snoozing import seen_to_run as seen_to_run
+from apps.triage.snoozing import snoozed as snoozed
+from apps.triage.snoozing import snoozed_facets as snoozed_facets
 from apps.triage.states import HIDDEN
 
 
@@ -101,7 +109,7 @@ def cases(scope: Scope) -> QuerySet[Case]:
 #: What a row of the list shows, and the key of its page.
 _LISTED = (
     "id", "due_at", "ref", "label", "subject_key", "reason", "customer_name", "state", "legal_entity__code", "currency",
-    "held_amount", "resolved_at", "queue", "escalated_at", "assignee_id",
+    "held_amount", "resolved_at", "queue", "escalated_at", "assignee_id", "stance", "until",
     "assignee__first_name", "assignee__last_name", "assignee__email", "assignee__username",
 )  # fmt: skip
 
@@ -130,55 +138,9 @@ def open_count(scope: Scope) -> int:
     return facets(scope, states=OPEN_STATES).total
 
 
-@dataclass(frozen=True)
-class Facets:
-    """How many cases each choice of a filter leaves, the other filters as they are; ``total`` is under all of them."""
-
-    roles: Mapping[str, int]
-    entities: Mapping[int, int]
-    total: int
-
-
-def facets(
-    scope: Scope,
-    *,
-    states: Sequence[str] = (),
-    severity: str = "",
-    code: str = "",
-    role: str = "",
-    legal_entity_id: int | None = None,
-) -> Facets:
-    """From the counter tables. No ``states`` are all; a role counts the codes that it resolves."""
-    asked: dict[str, Any] = {"legal_entity_id": legal_entity_id}
-    if code:
-        asked["among"] = [code] if not role or role in entry(code.upper()).resolvers else []
-    elif role:
-        # Those outside the catalogue belong to a role too.
-        listed, others = codes_for_role(role)
-        asked |= {"besides": sorted(CATALOGUE.keys() - listed)} if others else {"among": sorted(listed)}
-    if set(states) == set(OPEN_STATES) and not severity:
-        rows = Case.objects.filter(state__in=OPEN_STATES)
-        found = counters.margins(OPEN_CASES, scope, rows, key=0, **asked)
-    else:
-        without = [state for state in ALL_STATES if states and state not in states]
-        given = {1: severity} if severity else {}
-        found = counters.margins(
-            CASES, scope, Case.objects.all(), key=2, without=without, given=given, **asked
-        )
-    roles: dict[str, int] = {}
-    for its_code, number in found.keys.items():
-        if not code or its_code.lower() == code.lower():
-            for name in entry(its_code).resolvers:
-                roles[name] = roles.get(name, 0) + number
-    by_entity = found.entities
-    total = sum(by_entity.values()) if legal_entity_id is None else by_entity.get(legal_entity_id, 0)
-    entities = {entity_id: number for entity_id, number in by_entity.items() if entity_id is not None}
-    return Facets(roles, entities, total)
-
-
 def case_detail(scope: Scope, ref: str) -> CaseDetail:
     """One case by its reference. Raises :class:`NotFound`, also when it is out of scope."""
-    found = cases(scope).select_related("fixed_by", "blocked_by").filter(ref=ref).first()
+    found = cases(scope).select_related("fixed_by").filter(ref=ref).first()
     if found is None:
         raise NotFound(_("There is no such case, or you may not see it."))
     siblings = open_cases(scope).filter(group_id=found.group_id).exclude(pk=found.pk).order_by().count()
@@ -237,6 +199,13 @@ def mergeable(scope: Scope, root: Group, *, limit: int = 20) -> list[Group]:
     found = Group.objects.filter(Exists(seen), legal_entity_id=root.legal_entity_id, code=root.code)
     found = found.filter(Q(family=None) | Q(family=F("pk"))).exclude(state__in=HIDDEN).exclude(pk=root.pk)
     return list(found.order_by("-pk")[:limit])
+
+
+def transactions_of(scope: Scope, root: Group, *, most: int) -> list[int]:
+    """The transactions of the open cases of a group and of what was merged into it; none where they are more than ``most``."""
+    rows = Case.objects.within(scope).filter(group_id__in=group_ids(root.pk), state__in=OPEN_STATES)
+    found = list(rows.order_by().values_list("transaction_id", flat=True)[: most + 1])
+    return found if len(found) <= most else []
 
 
 def group_history(found: Group) -> list[GroupEvent]:

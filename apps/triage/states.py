@@ -1,9 +1,12 @@
 """States of a group of cases, and what is done with billing that a person lets pass its invoice run.
 
-Public surface: :class:`GroupState`, :data:`GROUP_ARROWS`, :data:`HIDDEN`, :data:`FIELDS_OF_STATE`, :class:`Treatment`.
+Public surface: :class:`GroupState`, :data:`GROUP_ARROWS`, :data:`HIDDEN`, :data:`FIELDS_OF_STATE`, :class:`Treatment`;
+of one case: :class:`Stance`, :func:`place_of`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db import models
 from django.utils.translation import gettext_lazy as _
@@ -39,3 +42,22 @@ class Treatment(models.TextChoices):
     DEFER = "defer", _("Defer")
     WRITE_DOWN = "write_down", _("Write down")
     CARRY = "carry", _("Carry forward")
+
+
+class Stance(models.TextChoices):
+    """How the desk stands to one case beside its state and its cause; "" is as found. It ends when the case closes."""
+
+    ACKNOWLEDGED = "acknowledged", _("Acknowledged")
+    SNOOZED = "snoozed", _("Snoozed")
+
+
+#: A case as it is found, and as it is again once it is taken up or closed.
+NO_STANCE: dict[str, Any] = {"stance": "", "until": None, "treatment": ""}
+
+
+def place_of(row: Any, **changed: Any) -> str:
+    """Where a case (or a row of a list) stands with the desk; ``changed`` are values that it is about to have."""
+    names = ("state", "assignee_id", "queue", "stance", "until")
+    state, assignee_id, queue, stance, until = (changed.get(name, getattr(row, name)) for name in names)
+    put = f".{stance}.{int(until.timestamp()) if until else ''}" if stance else ""
+    return f"{state}.{assignee_id or ''}.{queue}{put}"

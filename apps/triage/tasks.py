@@ -1,6 +1,7 @@
 """Bells of triage; each is safe to run twice.
 
-Public surface: tasks ``triage.fold_held``, ``triage.wake``, ``triage.escalate``, ``triage.jobs``.
+Public surface: tasks ``triage.fold_held``, ``triage.wake``, ``triage.escalate``, ``triage.notices``, ``triage.jobs``,
+``triage.prune``.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from celery import shared_task
 
 from apps.core.tasks import BellTask
 from apps.triage import rollups, services
+from apps.triage.jobs.retention import jobs_prune
 from apps.triage.jobs.work import work
 
 
@@ -21,12 +23,22 @@ def fold_held() -> int:
 
 @shared_task(base=BellTask, name="triage.wake")
 def wake() -> int:
-    return services.groups_wake()
+    return services.groups_wake() + services.cases_wake()
 
 
 @shared_task(base=BellTask, name="triage.escalate")
 def escalate() -> int:
     return services.cases_escalate()
+
+
+@shared_task(base=BellTask, name="triage.notices")
+def send_notices() -> int:
+    return services.notices_send()
+
+
+@shared_task(base=BellTask, name="triage.prune")
+def prune() -> dict[str, int] | None:
+    return jobs_prune()
 
 
 @shared_task(base=BellTask, name="triage.jobs")

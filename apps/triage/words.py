@@ -31,6 +31,12 @@ def since_words(event: Any, what: str) -> str:
     if event is None:
         return _("%(what)s has changed since you looked; look again.") % {"what": what}
     who = event.by.display_name if event.by else _("The console")
+    if event.what == "retried":
+        return _("%(what)s has been run again since you looked: %(who)s, %(when)s.") % {
+            "what": what,
+            "who": who,
+            "when": at_words(event.created_at),
+        }
     text = _("%(what)s has changed since you looked: %(who)s, %(when)s, “%(old)s” to “%(new)s”.") % {
         "what": what,
         "who": who,

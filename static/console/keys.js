@@ -1,4 +1,4 @@
-/* Keyboard: j/k move, Enter opens, / searches, g then a letter goes, x chooses (X up to here), a takes, r previews, c comments, ? helps, Esc closes.
+/* Keyboard: j/k move, Enter opens, / searches, g then a letter goes, x chooses (X up to here), a takes, s snoozes, r previews, c comments, ? helps, Esc closes.
    Can be switched off in the help (WCAG 2.1.4). Nothing runs in a system from a key without its preview. */
 (() => {
   "use strict";
@@ -37,7 +37,16 @@
     const target = Array.from(document.querySelectorAll(`[data-key="${CSS.escape(key)}"]`)).find((item) => item.offsetParent !== null && !item.disabled);
     if (!target) return false;
     if (target.matches("input, textarea, select")) target.focus(); else target.click();
+    if (target.matches("summary") && target.parentElement.open) target.parentElement.querySelector("input, select, textarea")?.focus();
     return true;
+  };
+
+  // In the list the row that has the focus, together with what is chosen; elsewhere the open case.
+  const snooze = () => {
+    const row = rows().find((one) => one.contains(document.activeElement));
+    const box = row?.querySelector("input[type=checkbox]");
+    if (box && !box.checked && !box.disabled) choose(false);
+    press("s");
   };
 
   document.addEventListener("keydown", (event) => {
@@ -58,6 +67,7 @@
       case "g": waitingForGo = Date.now(); break;
       case "/": document.querySelector("[data-search]")?.focus(); break;
       case "?": help()?.showModal(); break;
+      case "s": snooze(); break;
       default: if (!/^[a-z\[\]]$/.test(event.key) || !press(event.key)) return;
     }
     event.preventDefault();

@@ -289,6 +289,9 @@ def test_time_that_is_not_billable_or_rejected_is_excluded_and_may_come_back():
     assert BillableItem.objects.get().state == "excluded"
 
 
+EXEMPT = {"billing_address": Address(country="US"), "tax_exempt": True, "exemption_certificate": "ST-5 1"}
+
+
 @pytest.mark.parametrize(
     ("fields", "code"),
     [
@@ -297,9 +300,22 @@ def test_time_that_is_not_billable_or_rejected_is_excluded_and_may_come_back():
         ({"billing_address": Address(country="DE"), "tax_id": "DE136695976"}, ""),
         ({"billing_address": Address()}, "CUS-ADDRESS"),
         ({"billing_address": Address(country="US")}, "TAX-CODE"),
-        ({"billing_address": Address(country="US"), "tax_exempt": True}, ""),
+        ({"billing_address": Address(country="US"), "tax_exempt": True}, "TAX-EXEMPT"),
+        ({**EXEMPT, "exempt_until": date(2020, 1, 31)}, "TAX-EXEMPT"),
+        ({**EXEMPT, "exempt_until": date(2099, 12, 31)}, ""),
+        (EXEMPT, ""),
     ],
-    ids=["no id", "wrong check digit", "valid id", "no country", "no code for it", "exempt"],
+    ids=[
+        "no id",
+        "wrong check digit",
+        "valid id",
+        "no country",
+        "no code for it",
+        "no certificate",
+        "ended",
+        "not ended",
+        "without end",
+    ],
 )
 def test_tax_is_settled_before_anything_is_billed(fields, code):
     firm = world.firm()

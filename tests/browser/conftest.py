@@ -61,7 +61,8 @@ def chromium(chromium_path: str) -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
-    """``visit(url, cookies, size=…, theme=…, scripts=…)``: a fresh page, its complaints collected."""
+    """``visit(url, cookies, size=…, theme=…, scripts=…)``: a fresh page, its complaints collected. With ``status`` the answer
+    is looked at, and the browser's own word about a refused page is no complaint."""
     contexts, complaints = [], []
 
     def open_page(
@@ -71,7 +72,9 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
         size: tuple[int, int] = WIDE,
         theme: str = "light",
         scripts: bool = True,
+        status: int | None = None,
     ) -> Page:
+        own_word = f"responded with a status of {status} "
         context = chromium.new_context(
             viewport={"width": size[0], "height": size[1]},
             color_scheme=theme,
@@ -88,8 +91,12 @@ def visit(chromium: Browser) -> Iterator[Callable[..., Page]]:
         page = context.new_page()
         page.set_default_timeout(45_000)
         page.on("pageerror", lambda error: complaints.append(str(error)))
-        page.on("console", lambda said: said.type == "error" and complaints.append(said.text))
-        page.goto(url)
+        page.on(
+            "console",
+            lambda said: said.type == "error" and own_word not in said.text and complaints.append(said.text),
+        )
+        answer = page.goto(url)
+        assert status is None or (answer and answer.status == status)
         return page
 
     yield open_page

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.conf import settings
 from django.test import Client
+from django.utils import timezone
 
 from apps.core.scope import EVERYTHING
 from apps.demo import deals, situations
+from apps.organization.models import LegalEntity
+from apps.sync import services as sync
 from apps.triage import selectors as triage
+from apps.triage import services as triage_services
 from apps.triage.job_models import Job, Result
 from apps.triage.jobs import work
 from apps.triage.models import Case
@@ -118,24 +123,91 @@ def test_chosen_cases_run_as_a_job_by_keyboard_alone(served_bench, visit, artefa
     assert hands.count <= 6
 
 
+def more_than_a_page(entity: LegalEntity) -> None:
+    """Cases as the engine reports them."""
+    for number in range(45):
+        key = f"crm:0069{number:05d}"
+        row = sync.enqueue(kind="deal", key=key, flow="deal.provision", trigger="event")
+        problem = {
+            "code": "DEAL-SVC-UNMAPPED",
+            "step": "project",
+            "field": "service_code",
+            "value": "AIR-510",
+        }
+        problem |= {"object_type": "service_item", "reason": "AIR-510 has no billing code.", "params": {}}
+        fact = {
+            "transaction_id": row.pk,
+            "transaction_ref": row.ref,
+            "subject_kind": "deal",
+            "subject_key": key,
+        }
+        fact |= {
+            "flow": "deal.provision",
+            "legal_entity_id": entity.pk,
+            "engagement_key": "",
+            "label": f"Deal {number}",
+        }
+        fact |= {"customer": "", "currency": "EUR", "amount": "1", "correlation_id": str(row.correlation_id)}
+        triage_services.cases_reconcile([{**fact, "problems": [problem]}])
+
+
 def test_cases_are_assigned_by_filter(served_bench, visit):
     bench = served_bench
-    deal_id = bench.deal(acts.SMALL)
-    bench.control.patch("crm", "Opportunity", deal_id, {"Contracting_Entity__c": "OST-BE"})
-    bench.close(deal_id)
-    bench.poll()
-    assert triage.open_cases(EVERYTHING).filter(legal_entity__code="OST-BE").exists()
+    more_than_a_page(LegalEntity.objects.get(code="OST-BE"))
     page = visit(f"{bench.world.web_url}/exceptions/?view=cases", session("nadia"))
     hands = Hands(page)
     hands.choose(page.get_by_label("Legal entity"), value="OST-BE")
     page.wait_for_url("**entity=OST-BE**")
-    hands.check(page.get_by_label("This page"))
+    hands.check(page.get_by_label("that match"))
     hands.click(page.locator(".bulk-assign summary"))
     hands.choose(page.locator(".bulk-assign").get_by_label("Person or role"), value="role:controller")
     hands.click(page.get_by_role("button", name="Assign them"))
-    page.get_by_text("cases assigned.").wait_for()
+    page.get_by_text("45 cases assigned.").wait_for()
     queues = set(
         triage.open_cases(EVERYTHING).filter(legal_entity__code="OST-BE").values_list("queue", flat=True)
     )
     assert queues == {"controller"}
     assert hands.count <= 5, "bulk assign by filter"
+
+
+def test_a_case_is_snoozed_from_the_list_and_from_its_page_by_key(served_bench, visit, artefacts):
+    bench = served_bench
+    deal_ids = []
+    for _ in range(2):
+        deal_id = bench.deal(acts.SMALL)
+        bench.control.patch("crm", "Opportunity", deal_id, {"Contracting_Entity__c": ""})
+        bench.close(deal_id)
+        deal_ids.append(deal_id)
+    bench.poll(("crm", "deal"))
+    cases = list(
+        Case.objects.filter(code="CUS-LE-MISSING", subject_key__in=[f"crm:{one}" for one in deal_ids])
+    )
+    assert len(cases) == 2
+    address = f"{bench.world.web_url}/exceptions/?view=cases&code=CUS-LE-MISSING"
+    until = (timezone.now() + timedelta(days=2)).strftime("%Y-%m-%dT%H:%M")
+    page = visit(address, session("owen"))
+    hands = Hands(page)
+    for key in ("j", "s"):
+        hands.press(key)
+    field = page.get_by_label("Until")
+    assert field.evaluate("item => item === document.activeElement"), "the key leads to the first field"
+    page.screenshot(path=artefacts / "snooze-in-the-list.png", full_page=True)
+    hands.fill(field, until)
+    hands.click(page.get_by_role("button", name="Snooze them"))
+    page.get_by_text("1 case snoozed.").wait_for()
+    assert [
+        case.stance for case in Case.objects.filter(pk__in=[one.pk for one in cases]).order_by("stance")
+    ] == ["", "snoozed"]
+    hands.click(page.get_by_role("button", name="Undo"))
+    page.get_by_text("Taken back for").wait_for()
+    assert not Case.objects.filter(stance="snoozed").exists()
+    hands.press("j")
+    hands.press("Enter")
+    page.locator("[data-ref]").wait_for()
+    page.locator("[data-ref] h2").focus()
+    hands.press("s")
+    page.screenshot(path=artefacts / "snooze-on-the-page.png", full_page=True)
+    hands.fill(page.locator("#case-until"), until)
+    hands.click(page.locator("#stance").get_by_role("button", name="Snooze", exact=True))
+    page.get_by_text("Snoozed until").wait_for()
+    assert Case.objects.filter(stance="snoozed").count() == 1

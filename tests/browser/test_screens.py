@@ -20,7 +20,13 @@ def _addresses(console) -> dict[str, str]:
     return {
         "home": "/",
         "exceptions": "/exceptions/",
+        "cause": f"/exceptions/?group={case.group_id}",
         "case": f"/exceptions/{case.ref}/?group={case.group_id}",
+        "case-fix-preview": f"/exceptions/{case.ref}/fix/preview?target=401",
+        "case-decide-preview": f"/exceptions/{firm.doubled}/decide/preview?kind=customer&choice=71",
+        "case-retry-preview": f"/exceptions/{case.ref}/retry/preview",
+        "nothing-found": "/exceptions/?view=cases&q=nobody",
+        "not-there": "/exceptions/EX-1/",
         "cases": "/exceptions/?view=cases",
         "case-decide": f"/exceptions/{firm.doubled}/",
         "jobs": "/jobs/",
@@ -40,12 +46,14 @@ def _addresses(console) -> dict[str, str]:
 
 
 SCREENS = [
-    "home", "exceptions", "cases", "case", "case-decide", "jobs", "job", "case-technical",
+    "home", "exceptions", "cause", "cases", "case", "case-fix-preview", "case-decide", "case-decide-preview",
+    "case-retry-preview", "nothing-found", "not-there", "jobs", "job", "case-technical",
     "transactions", "transaction", "engagements", "engagement", "prebills", "prebill", "mappings",
     "catalogue", "catalogue-code", "audit",
 ]  # fmt: skip
 #: Who looks, where the desk's analyst may not.
 VIEWER = {"audit": "ada"}
+STATUS = {"not-there": 404}
 
 
 def _violations(page) -> list[str]:
@@ -55,24 +63,36 @@ def _violations(page) -> list[str]:
     return [f"{each['id']}: {each['nodes'][0]['html'][:160]}" for each in found["violations"]]
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("name", SCREENS)
-def test_a_screen_has_no_accessibility_violation(console, visit, artefacts, name, theme):
+def test_a_screen_is_accessible_in_light_dark_and_on_a_phone(console, visit, artefacts, name):
     page = visit(
-        console.url + _addresses(console)[name], console.session(VIEWER.get(name, "ana")), theme=theme
+        console.url + _addresses(console)[name],
+        console.session(VIEWER.get(name, "ana")),
+        status=STATUS.get(name, 200),
     )
-    page.screenshot(path=artefacts / f"{name}-{theme}.png")
-    assert page.locator("html").get_attribute("data-bs-theme") == theme
-    assert _violations(page) == []
-
-
-@pytest.mark.parametrize("name", SCREENS)
-def test_a_screen_fits_a_phone(console, visit, artefacts, name):
-    page = visit(
-        console.url + _addresses(console)[name], console.session(VIEWER.get(name, "ana")), size=PHONE
-    )
+    for theme in ("light", "dark"):
+        assert page.locator("html").get_attribute("data-bs-theme") == theme
+        page.screenshot(path=artefacts / f"{name}-{theme}.png")
+        assert _violations(page) == [], theme
+        if theme == "light":
+            page.get_by_role("button", name="Switch between light and dark").click()
+    page.set_viewport_size({"width": PHONE[0], "height": PHONE[1]})
     page.screenshot(path=artefacts / f"{name}-phone.png")
     assert page.evaluate("document.documentElement.scrollWidth") <= PHONE[0]
+    assert _violations(page) == [], "on a phone"
+
+
+def test_what_opens_on_the_list_has_no_accessibility_violation(console, visit, artefacts):
+    """The bar of several cases, the views, the columns and the help of the keys, all open."""
+    page = visit(console.url + "/exceptions/?view=cases&entity=OST-BE", console.session("ana"))
+    page.get_by_label("This page").check()
+    for details in page.locator("#list details").all():
+        details.evaluate("element => element.open = true")
+    page.screenshot(path=artefacts / "cases-open.png")
+    assert _violations(page) == []
+    page.keyboard.press("?")
+    assert page.get_by_role("dialog").is_visible()
+    assert _violations(page) == []
 
 
 def test_the_log_in_page_is_accessible(console, visit, artefacts):

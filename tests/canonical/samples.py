@@ -108,4 +108,20 @@ SAMPLES: dict[str, dict[str, Any]] = {
         "paid": EUR_100,
         "balance": EUR_100,
     },
+    "receipt": {
+        "key": "erp:77",
+        "customer_key": "erp:12",
+        "legal_entity_code": "MER-UK",
+        "received_on": "2026-11-20",
+        "amount": EUR_100,
+        "unapplied": EUR_100,
+    },
+    "employee": {"key": "erp:9", "name": "Ana Vidal", "email": "ana.vidal@merridane.example"},
+    "dispute": {
+        "key": "billing:du_1",
+        "invoice_key": "PB-2026-000001",
+        "amount": EUR_100,
+        "status": "open",
+        "opened_at": "2026-11-20T10:00:00Z",
+    },
 }

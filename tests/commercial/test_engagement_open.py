@@ -12,7 +12,7 @@ from apps.commercial import selectors, services
 from apps.commercial.errors import DealIncomplete
 from apps.commercial.filters import EngagementFilter
 from apps.commercial.models import Engagement, TermsVersion
-from apps.core.errors import NotFound, WrongState
+from apps.core.errors import InvalidInput, NotFound, WrongState
 from apps.core.scope import EVERYTHING, NOTHING, Scope
 from apps.journal import selectors as journal
 from apps.organization import selectors as people
@@ -116,3 +116,9 @@ def test_a_purchase_order_is_recorded_with_who_and_what_was_before():
     rows = [row for row in journal.history("engagement", engagement.key) if row.verb == "engagement.po_set"]
     assert len(rows) == 1
     assert (rows[0].old, rows[0].new) == ({"po_number": "PO-7781"}, {"po_number": "PO-9"})
+    services.po_set(key=engagement.key, po_number="PO-9", amount=money("5000"), by=ana)
+    services.po_set(key=engagement.key, po_number="PO-9", amount=money("5000.00"), by=ana)
+    rows = [row for row in journal.history("engagement", engagement.key) if row.verb == "engagement.po_set"]
+    assert [row.new for row in rows].count({"po_amount": "5000"}) == 1
+    with pytest.raises(InvalidInput, match="EUR"):
+        services.po_set(key=engagement.key, po_number="PO-9", amount=money("5000", "EUR"))

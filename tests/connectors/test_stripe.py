@@ -378,3 +378,49 @@ def test_a_cursor_older_than_the_events_that_stripe_keeps_says_so(adapter):
     old = int((clock.now() - timedelta(days=40)).timestamp())
     page = adapter.fetch(object_type="invoice", cursor=json.dumps({"high": old}))
     assert [(change.external_id, change.event_type) for change in page.changes] == [("*", "GAP")]
+
+
+def test_a_dispute_is_read_with_the_invoice_whose_payment_it_is_about(sandbox, billing, adapter, draft):
+    customer, invoice = draft
+    adapter.push(line_push(customer, invoice))
+    adapter.push(verb_push(invoice, "finalize"))
+    sandbox.control.pay(invoice)
+    dispute = sandbox.control.dispute(invoice, amount=500, reason="product_not_received")["id"]
+    told = adapter.fetch(object_type="invoice", cursor="").changes
+    news = [one for one in told if one.event_type.startswith("charge.dispute.")]
+    assert {(one.object_type, one.external_id) for one in news} == {("dispute", dispute)}
+    assert len(news) == 2, "created, and the money withdrawn"
+    [found] = adapter.find(object_type="dispute", by="id", value=dispute)
+    assert (found.body.key, found.body.invoice_key) == (f"billing:{dispute}", "PB-2026-000012")
+    assert (found.body.amount, found.body.status) == (Money.of("5", "GBP"), "open")
+    assert found.body.reason == "product not received"
+    assert found.body.answer_by > found.body.opened_at
+    assert found.container_id == invoice
+    for status, ours in (("lost", "lost"), ("prevented", "won"), ("warning_closed", "closed")):
+        sandbox.control.close_dispute(dispute, status=status)
+        [found] = adapter.find(object_type="dispute", by="id", value=dispute)
+        assert found.body.status == ours
+    assert adapter.find(object_type="dispute", by="id", value="du_none") == []
+
+
+def test_a_dispute_of_a_strangers_invoice_names_none_of_ours(sandbox, billing, adapter):
+    customer = billing.create("customer", {"name": "Walk-in"})
+    line = {"amount": 900, "description": "x"}
+    invoice = billing.create(
+        "invoice", {"customer": customer["id"], "currency": "gbp", "lines": [line], "status": "paid"}
+    )
+    dispute = sandbox.control.dispute(invoice["id"])["id"]
+    [found] = adapter.find(object_type="dispute", by="id", value=dispute)
+    assert (found.body.invoice_key, found.body.amount) == (None, Money.of("9", "GBP"))
+
+
+def test_what_a_register_says_of_a_tax_id_is_a_fact_of_the_customer(sandbox, adapter):
+    customer = adapter.push(customer_push()).external_id
+    sandbox.control.verify_tax_id(customer, name="NORTHWIND LIMITED")
+    changes = adapter.fetch(object_type="invoice", cursor="").changes
+    [told] = [one for one in changes if one.event_type == "customer.tax_id.updated"]
+    assert (told.object_type, told.external_id, told.own_write) == ("customer", customer, False)
+    [found] = adapter.find(object_type="customer", by="id", value=customer)
+    assert found.facts["tax_ids"] == [
+        {"value": "GB123456789", "type": "gb_vat", "status": "verified", "name": "NORTHWIND LIMITED"}
+    ]

@@ -9,9 +9,10 @@ from datetime import timedelta
 from html import unescape
 
 import pytest
+from django.db import connection
 
-from apps.core import clock
-from apps.core.keyset import MOST, bounded, page_by_key
+from apps.core import clock, keyset
+from apps.core.keyset import bounded, counted, page_by_key
 from apps.core.scope import EVERYTHING
 from apps.sync.models import Subject, Transaction
 from apps.triage.models import Case, Group
@@ -104,9 +105,22 @@ def test_nonsense_shows_the_first_page(token):
 
 @pytest.mark.django_db
 def test_counting_stops_at_its_bound():
-    transactions(MOST + 5)
-    assert bounded(Transaction.objects.all()) == MOST + 1
+    transactions(25)
+    assert bounded(Transaction.objects.all(), most=20) == 21
     assert bounded(Transaction.objects.filter(pk=0)) == 0
+
+
+@pytest.mark.django_db
+def test_counts_are_exact_to_a_bound_and_estimated_above(monkeypatch):
+    assert keyset.MOST == 10_000
+    monkeypatch.setattr(keyset, "MOST", 200)
+    transactions(200)
+    assert counted(Transaction.objects.all()) == keyset.Count(200)
+    transactions(1_034)
+    with connection.cursor() as cursor:
+        cursor.execute("ANALYZE sync_transaction")
+    assert counted(Transaction.objects.all()) == keyset.Count(1_200, exact=False)
+    assert counted(Transaction.objects.filter(pk=0)) == keyset.Count(0)
 
 
 def options(page: str, select: str) -> dict[str, str]:
@@ -133,7 +147,7 @@ def test_the_choices_of_the_transaction_list_say_how_many_they_leave(world, sign
     assert options(own, "state")["held"].endswith("(0)"), "rows outside the scope are not counted"
 
 
-@pytest.mark.parametrize(("address", "most"), [("/transactions/", 7), ("/exceptions/?view=cases", 10)])
+@pytest.mark.parametrize(("address", "most"), [("/transactions/", 7), ("/exceptions/?view=cases", 11)])
 def test_a_whole_page_of_a_long_list_takes_few_queries(world, signed_in, address, most):
     """Session, person, grants, the page's stamp, entities, facets and one page of rows; the cases also say what is held (sums
     and rates) and the next deadline. A page that is not full asks once more, for the cases without a deadline."""

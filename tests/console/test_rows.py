@@ -34,7 +34,7 @@ def case(**fields: Any) -> Any:
         "ref": "EX-1", "label": NASTY, "subject_key": NASTY, "reason": NASTY, "customer_name": NASTY, "state": "open",
         "legal_entity__code": NASTY, "assignee__first_name": NASTY, "assignee__last_name": "", "assignee__email": "",
         "assignee__username": NASTY, "currency": "", "held_amount": None, "due_at": AT, "assignee_id": 1, "resolved_at": None,
-        "queue": "", "escalated_at": None,
+        "queue": "", "escalated_at": None, "stance": "", "until": None,
     }  # fmt: skip
     return SimpleNamespace(**{**values, **fields})
 

@@ -16,6 +16,7 @@ from apps.commercial import services as commercial_services
 from apps.core import clock
 from apps.demo import deals, psa
 from apps.organization import selectors as organization
+from apps.triage.models import Case
 from tests.flows import acts
 from tests.flows.bench import Bench
 
@@ -78,7 +79,8 @@ class Worked:
 
     def __init__(self, bench: Bench, spec: deals.DealSpec = BY_THE_HOUR, **account: Any) -> None:
         self.bench = bench
-        self.deal_id = bench.win(spec, account=bench.account(**account))
+        self.account = bench.account(**account)
+        self.deal_id = bench.win(spec, account=self.account)
         self.row = commercial.engagement_by_deal(f"crm:{self.deal_id}")
         self.workspace = psa.workspace_of(bench.control, self.row.name)
 
@@ -150,7 +152,7 @@ class Worked:
         ),
         pytest.param(
             "RATE-MISMATCH",
-            {"rate_in_cents": 19_200, "approved": False},
+            {"rate_in_cents": 19_200, "approved": False, "date_performed": "today"},
             {"rate_in_cents": 18_000, "approved": False},
             marks=pytest.mark.provokes("RATE-MISMATCH"),
         ),
@@ -216,6 +218,21 @@ def test_a_cap_is_told_before_and_when_it_is_exceeded(bench: Bench):
     assert worked.cases == [("CAP-NEAR", "resolved"), ("CAP-EXCEEDED", "open")]
     worked.change(entry, time_in_minutes=240)
     assert worked.cases == [("CAP-NEAR", "resolved"), ("CAP-EXCEEDED", "resolved")]
+
+
+@pytest.mark.provokes("TAX-EXEMPT")
+def test_an_exemption_without_a_certificate_that_holds_is_not_billed(bench: Bench):
+    worked = Worked(bench, Tax_Exempt__c=True, Exemption_Certificate__c="EX-77", Exempt_Until__c="2020-01-31")
+    [entry] = worked.book({})
+    assert worked.cases == [("TAX-EXEMPT", "open")]
+    [found] = Case.objects.filter(code="TAX-EXEMPT", subject_key=worked.row.key)
+    assert "EX-77" in found.reason
+    assert "ended on 2020-01-31" in found.reason
+    assert worked.row.key not in {one.engagement_key for one in acts.prebills()}
+    bench.control.patch("crm", "Account", worked.account, {"Exempt_Until__c": "2099-12-31"})
+    bench.poll(("crm", "customer"))
+    worked.change(entry, notes="Workshop")
+    assert worked.cases == [("TAX-EXEMPT", "resolved")]
 
 
 @pytest.mark.provokes("TAX-RC")

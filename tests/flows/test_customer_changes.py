@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from apps.sync.models import Action, Plan
+from apps.triage.models import Case
 from tests.flows import acts
 from tests.flows.bench import Bench
 
@@ -121,3 +124,73 @@ def test_an_update_whose_answer_is_lost_is_looked_for_and_not_sent_twice(bench: 
     assert known.record["phone"] == "+44 2"
     assert known.updates() == ["unknown"], "the next run sees that the record shows it"
     assert bench.transaction("customer", known.key, "customer.sync").state == "succeeded"
+
+
+LEDGER = ("erp", "customer")
+
+
+def told(bench: Bench, known: Known, *expected: tuple[str, str]) -> None:
+    """The ERP is polled up to two seconds ago: what it has just been told is seen by one of the next polls."""
+
+    def seen() -> bool:
+        bench.poll(LEDGER)
+        return bench.cases(known.key) == list(expected)
+
+    bench.wait(seen, what=str(expected))
+
+
+def test_what_the_crm_owns_is_corrected_when_it_is_edited_in_the_erp(bench: Bench):
+    known = Known(bench, Phone="+44 3")
+    bench.control.patch("erp", "customer", known.record["id"], {"phone": "+44 999"})
+
+    def corrected() -> bool:
+        bench.poll(LEDGER)
+        return known.record["phone"] == "+44 3"
+
+    bench.wait(corrected, what="the CRM's number")
+    assert known.updates() == ["succeeded"]
+    assert bench.cases(known.key) == []
+
+
+@pytest.mark.provokes("AMD-DRIFT")
+def test_a_tax_id_edited_in_the_crm_is_told_with_both_values_until_both_say_the_same(bench: Bench):
+    known = Known(bench, Tax_Id__c="GB730000020")
+    assert bench.cases(known.key) == []
+    known.change(Tax_Id__c="GB730001115")
+    assert bench.cases(known.key) == [("AMD-DRIFT", "open")]
+    [case] = Case.objects.filter(code="AMD-DRIFT", subject_key=known.key)
+    assert (case.field, case.severity) == ("tax_id", "warning")
+    assert "is “GB730000020” in NetSuite" in case.reason
+    assert "“GB730001115” in Salesforce" in case.reason
+    assert known.record["vatRegNumber"] == "GB730000020", "nothing is overwritten"
+    known.change(Tax_Id__c="GB 730 0000 20")
+    assert bench.cases(known.key) == [("AMD-DRIFT", "resolved")], "the same id, written differently"
+
+
+@pytest.mark.provokes("AMD-DRIFT")
+def test_a_tax_id_edited_in_the_erp_is_told_and_settled_there(bench: Bench):
+    known = Known(bench, Tax_Id__c="GB730002210")
+    bench.control.patch("erp", "customer", known.record["id"], {"vatRegNumber": "GB730003305"})
+    told(bench, known, ("AMD-DRIFT", "open"))
+    bench.control.patch("erp", "customer", known.record["id"], {"vatRegNumber": "GB730002210"})
+    told(bench, known, ("AMD-DRIFT", "resolved"))
+
+
+@pytest.mark.provokes("CUS-DUP")
+def test_a_second_account_with_the_tax_id_of_the_first_is_a_case_and_no_second_customer(bench: Bench):
+    known = Known(bench, Tax_Id__c="GB730004400")
+    second = bench.account(Tax_Id__c="GB730004400")
+    before = bench.objects()
+    deal_id = bench.win(acts.SMALL, account=second)
+    key = f"crm:{second}@erp"
+    assert bench.provisioning(deal_id).state == "waiting"
+    assert bench.cases(key) == [("CUS-DUP", "open")]
+    [case] = Case.objects.filter(code="CUS-DUP", subject_key=key)
+    assert "by the tax id GB730004400" in case.reason
+    assert f"(crm:{known.account}) already" in case.reason
+    assert bench.added(before) == {}
+    bench.control.patch("crm", "Account", second, {"Tax_Id__c": "GB730005537"})
+    bench.poll(ACCOUNT)
+    assert bench.cases(key) == [("CUS-DUP", "resolved")]
+    assert bench.provisioning(deal_id).state == "succeeded"
+    assert bench.added(before)["erp customer"] == 1

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from django.test import Client
+
 from apps.core.scope import EVERYTHING
 from apps.demo import deals
 from apps.journal.models import Audit
 from apps.sync import services as sync
 from apps.triage import selectors as triage
 from apps.triage.models import Case
+from tests.console.texts import text_of
 from tests.flows import acts
 from tests.flows.bench import Bench
 
@@ -45,6 +48,17 @@ def test_one_case_blocks_all_deals_of_the_customer_and_releases_them_as_received
     assert [line.waiting.id for line in found.lines] == sorted(deal.id for deal in deals_waiting)
     assert [(line.currency, line.amount) for line in found.held] == [("GBP", Decimal(27_000))]
     assert (case.currency, case.held_amount) == ("GBP", Decimal(27_000)), "counted once, under the root cause"
+
+    cause = triage.group(EVERYTHING, case.group_id)
+    assert triage.transactions_of(EVERYTHING, cause, most=10) == [case.transaction_id], (
+        "the cause shows the same"
+    )
+    client = Client()
+    client.force_login(acts.person("nadia"))
+    for address in (f"/exceptions/{case.ref}/", f"/exceptions/?group={case.group_id}"):
+        page = text_of(client.get(address))
+        assert "Blocks 3 transactions" in page, address
+        assert "GBP 27,000.00" in page, address
 
     bench.control.delete("erp", "customer", twins[1]["id"])
     sync.replay(

@@ -6,6 +6,8 @@ import pytest
 import requests
 import stripe
 
+from apps.demo.sandbox_client import ControlError
+
 from .conftest import STRIPE_KEY
 
 
@@ -156,3 +158,47 @@ def test_a_wrong_key_and_a_missing_object_are_told_apart(client, sandbox):
         requests.get(f"{sandbox.url('billing')}/v1/account", auth=(STRIPE_KEY, ""), timeout=10).status_code
         == 200
     )
+
+
+def test_a_dispute_names_the_payment_and_the_payment_its_invoice(client, sandbox):
+    invoice = open_invoice(client)
+    with pytest.raises(ControlError, match="nothing was charged"):
+        sandbox.control.dispute(invoice.id)
+    sandbox.control.pay(invoice.id)
+    opened = sandbox.control.dispute(invoice.id, amount=4_000, reason="duplicate")
+    dispute = client.v1.disputes.retrieve(opened["id"])
+    assert (dispute.status, dispute.amount, dispute.reason) == ("needs_response", 4_000, "duplicate")
+    assert dispute.evidence_details.due_by > dispute.created
+    paid = {"payment": {"type": "payment_intent", "payment_intent": dispute.payment_intent}}
+    [payment] = client.v1.invoice_payments.list(paid).data
+    assert (payment.invoice, payment.amount_paid) == (invoice.id, 10_000)
+    other = {"payment": {"type": "payment_intent", "payment_intent": "pi_other"}}
+    assert client.v1.invoice_payments.list(other).data == []
+    assert [one.id for one in client.v1.disputes.list({"payment_intent": dispute.payment_intent})] == [
+        dispute.id
+    ]
+    assert sandbox.control.close_dispute(dispute.id, status="lost")["status"] == "lost"
+    kinds = [event.type for event in client.v1.events.list({"limit": 100}).auto_paging_iter()]
+    told = [kind for kind in kinds if kind.startswith("charge.dispute.")]
+    assert told == ["charge.dispute.closed", "charge.dispute.funds_withdrawn", "charge.dispute.created"]
+    assert client.v1.invoices.retrieve(invoice.id).status == "paid", (
+        "a lost dispute leaves the invoice as it was"
+    )
+
+
+def test_a_register_answers_about_a_tax_id_later(client, sandbox):
+    made = client.v1.customers.create(
+        {"name": "Aldgate", "tax_id_data": [{"type": "eu_vat", "value": "DE136695976"}]}
+    )
+
+    def verification():
+        [found] = client.v1.customers.tax_ids.list(made.id).data
+        return found.verification
+
+    assert (verification().status, verification().verified_name) == ("pending", None)
+    sandbox.control.verify_tax_id(made.id, status="unavailable")
+    assert verification().status == "unavailable"
+    sandbox.control.verify_tax_id(made.id, name="ALDGATE GMBH")
+    assert (verification().status, verification().verified_name) == ("verified", "ALDGATE GMBH")
+    kinds = [event.type for event in client.v1.events.list({"limit": 100}).auto_paging_iter()]
+    assert kinds.count("customer.tax_id.updated") == 2

@@ -155,7 +155,9 @@ def test_time_without_any_rate_is_held():
 
 
 def provisioned(**changes):
-    engagement = SimpleNamespace(key="ENG-2026-000001", value=90000, state="active")
+    engagement = SimpleNamespace(
+        key="ENG-2026-000001", value=90000, state="active", po_number=deal().po_number, po_amount=None
+    )
     values = {
         "engagement": engagement,
         "known_digest": terms_digest(deal()),
@@ -169,6 +171,17 @@ def provisioned(**changes):
 def test_the_same_deal_again_has_nothing_to_do():
     draft = plan(provisioned())
     assert {action.kind for action in draft.actions} == {"unchanged"}
+
+
+def test_a_purchase_order_that_comes_or_is_raised_later_is_taken_over_without_a_change_order():
+    ordered = deal(po_number="PO-9", po_amount=gbp("5000"))
+    draft = plan(provisioned(deal=ordered))
+    [step] = [action for action in draft.actions if action.kind != "unchanged"]
+    assert step.name == "engagement.po"
+    assert step.why == "The purchase order is PO-9 over GBP 5,000.00."
+    same = SimpleNamespace(key="ENG-2026-000001", value=90000, po_number="PO-9", po_amount=gbp("5000").amount)
+    again = plan(provisioned(deal=ordered, engagement=same))
+    assert {action.kind for action in again.actions} == {"unchanged"}
 
 
 def test_changed_terms_after_provisioning_are_held_and_never_overwritten():

@@ -93,6 +93,16 @@ def test_only_what_the_reader_may_see_is_listed(uk):
     assert refs(of(root, Scope())) == []
 
 
+def test_a_case_of_its_own_outside_the_scope_is_counted_there_and_not_named(uk):
+    us = world.entity("MER-US", country="US", currency="USD", timezone="America/New_York")
+    root = opened(uk, problem("CUS-DUP"), number=1)
+    own = opened(uk, number=2, made=waits(2, root.transaction_id, entity=uk))
+    Case.objects.filter(pk=own.pk).update(legal_entity=us)
+    found = of(root, Scope(entity_ids=frozenset({uk.pk})))
+    assert [(line.elsewhere, line.own) for line in found.lines] == [(True, "")]
+    assert (money(found), found.elsewhere) == ([], 1)
+
+
 def test_many_take_as_many_queries_as_few(uk):
     root = opened(uk, problem("CUS-DUP"), number=1)
 
@@ -106,3 +116,22 @@ def test_many_take_as_many_queries_as_few(uk):
     for number in range(3, 12):
         waits(number, root.transaction_id, entity=uk)
     assert queries() == few
+
+
+def test_a_case_of_its_own_says_for_which_cases_it_waits(uk):
+    us = world.entity("MER-US", country="US", currency="USD", timezone="America/New_York")
+    root = opened(uk, problem("CUS-DUP"), number=1)
+    project = waits(3, root.transaction_id, entity=uk)
+    own = opened(uk, number=2, made=waits(2, project.pk, entity=uk))
+    assert selectors.waits_behind(EVERYTHING, own) == [root]
+    assert selectors.waits_behind(EVERYTHING, root) == []
+    assert selectors.waits_behind(Scope(entity_ids=frozenset({us.pk})), own) == []
+    Transaction.objects.filter(pk=own.transaction_id).update(state="held")
+    assert selectors.waits_behind(EVERYTHING, own) == [], "it does not wait any more"
+
+
+def test_a_cause_of_very_many_cases_is_not_asked_what_waits(uk):
+    case = opened(uk, number=1)
+    opened(uk, number=2)
+    assert len(selectors.transactions_of(EVERYTHING, case.group, most=2)) == 2
+    assert selectors.transactions_of(EVERYTHING, case.group, most=1) == []

@@ -202,13 +202,6 @@ def test_a_cancelled_transaction_supersedes_its_cases_and_other_ends_conclude_no
     assert (case.state, case.how) == ("resolved", "superseded")
 
 
-def test_a_case_knows_the_case_of_another_subject_that_must_clear_first(uk):
-    child = opened(uk, problem("CUS-DUP"), number=7)
-    blocked = opened(uk, problem(), number=8, blocked_by_subject=["deal", child.subject_key])
-    free = opened(uk, problem(), number=9, blocked_by_subject=["deal", "crm:nothing"])
-    assert (blocked.blocked_by, free.blocked_by) == (child, None)
-
-
 def test_the_same_problem_reported_from_many_workers_at_once_is_one_group(process_database):
     uk = world.entity()
     facts = [fact(uk, problem(), problem("CUS-PO-REQUIRED"), number=number) for number in range(1, 5)]

@@ -83,6 +83,14 @@ def test_facets_are_those_of_the_cases(entities, states, severity, role, code):
             assert found.roles == tally(name for row in here for name in entry(row.code).resolvers)
             assert found.entities == tally(row.legal_entity_id for row in may if row.legal_entity_id)
             assert found.total == len([row for row in may if entity in (None, row.legal_entity_id)])
+            any_set = Case.objects.filter(pk__in=[row.pk for row in rows])
+            assert selectors.facets_of(any_set, role=role, legal_entity_id=entity) == found
+
+
+def test_too_many_cases_have_no_facets(entities, monkeypatch):
+    monkeypatch.setattr("apps.triage.facets.MOST", 150)
+    assert selectors.facets_of(Case.objects.all()) is None
+    assert selectors.facets_of(Case.objects.filter(pk__in=Case.objects.all()[:150])) is not None
 
 
 def test_the_next_deadline_is_the_nearest_of_an_open_case_in_scope(entities):

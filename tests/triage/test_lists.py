@@ -199,6 +199,10 @@ def test_search_finds_references_and_beginnings_of_words(uk):
     ):
         assert refs(q=text) == {case.ref}, text
     assert refs(q=str(other.correlation_id)) == {other.ref}
+    assert {text: refs(q=text) for text in (case.subject_key, case.subject_key.partition(":")[2])} == {
+        case.subject_key: {case.ref},
+        case.subject_key.partition(":")[2]: {case.ref},
+    }
     assert refs(q="tolv rai") == {other.ref}
     for harmless in ("zzz", "' OR 1=1", "q & | !", ":*", "%", "\\", "'", "''", "x'y"):
         assert refs(q=harmless) == set(), harmless

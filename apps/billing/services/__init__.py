@@ -4,6 +4,7 @@ Public surface: everything in ``__all__``. Reads are in :mod:`apps.billing.selec
 """
 
 from apps.billing.services.accounts import opening_set
+from apps.billing.services.disputes import dispute_observed
 from apps.billing.services.gone import sources_gone, sources_read
 from apps.billing.services.holds import MAPPING_REFUSED, MAPPING_WAITS, explain_hold, lift_hold, place_hold
 from apps.billing.services.invoices import due_date, invoice_issued, invoice_posted, payment_observed
@@ -25,6 +26,7 @@ __all__ = [
     "ItemReadiness",
     "Outlook",
     "Predicate",
+    "dispute_observed",
     "due_date",
     "explain_hold",
     "invoice_issued",

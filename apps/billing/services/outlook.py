@@ -17,6 +17,7 @@ from apps.billing.models import BillableItem, BillingAccount, ItemKind, ItemStat
 from apps.billing.services import observed, predicates, readiness, timesheets
 from apps.billing.services.observed import Verdict, Word
 from apps.billing.services.predicates import Facts
+from apps.billing.services.purchase_orders import PurchaseOrder, order_of
 from apps.canonical import objects
 from apps.canonical.money import Money
 from apps.canonical.objects import EngagementLine
@@ -40,6 +41,7 @@ class Outlook:
     lines: Mapping[str, EngagementLine]
     rates: commercial.Resolver
     cap: Money | None
+    order: PurchaseOrder | None = None
 
     def problems(
         self,
@@ -85,6 +87,7 @@ def outlook(
         lines=readiness.lines_of(engagement_key),
         rates=commercial.rate_resolver(engagement_key),
         cap=readiness.cap_of(engagement, account),
+        order=order_of(account, engagement),
     )
 
 
@@ -125,6 +128,7 @@ class _Ahead:
                 for item in mine
                 if item.kind == ItemKind.TIME and item.parent_id is None and self._is(item, *_BILLED)
             ),
+            None if seen.order is None else seen.order.only(self.on_bills),
         )
         judged, _items = readiness.judge(
             [item for item in mine if self._is(item, *_OPEN)], basis, split=self._cut_before(), cut=self._cut

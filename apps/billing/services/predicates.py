@@ -177,7 +177,7 @@ def _tell_all_hours(problem: dict[str, Any], cause: Predicate) -> None:
 
 
 #: Predicates about the engagement as a whole, not about one item.
-_WHOLE = {"purchase_order", "tax", "cap", "customer"}
+_WHOLE = {"purchase_order", "purchase_order_balance", "tax", "cap", "customer"}
 
 
 def _ok(name: str, label: str) -> Predicate:

@@ -33,6 +33,7 @@ from apps.billing.services import predicates, timesheets
 from apps.billing.services.accounts import locked_account
 from apps.billing.services.customers import customer_of
 from apps.billing.services.predicates import Facts, ItemReadiness, Predicate
+from apps.billing.services.purchase_orders import PurchaseOrder, judged, order_of
 from apps.billing.services.tax import TaxDecision, decide_tax
 from apps.canonical.money import Money
 from apps.canonical.objects import EngagementLine
@@ -84,6 +85,7 @@ def evaluate_account(account: BillingAccount) -> list[ItemReadiness]:
         cap=cap_of(engagement, account),
         billed=consumed(account),
         booked=_booked(account, items),
+        order=order_of(account, engagement),
     )
     results, items = judge(items, basis, split=_split_ids(items), cut=_split)
     _settle(items, results, engagement.legal_entity.timezone)
@@ -112,6 +114,8 @@ class Basis:
     billed: Decimal
     #: Time that is on prebills already, as far as it may be what an open entry repeats.
     booked: AbstractSet[timesheets.Identity] = frozenset()
+    #: The client's purchase order, where its amount is known.
+    order: PurchaseOrder | None = None
 
 
 def judge(
@@ -143,12 +147,12 @@ def judge(
         )
         for item in ordered
     ]
-    checked = _apply_cap(basis, ordered, results, cut)
-    judged = [
+    checked = judged(basis.order, _apply_cap(basis, ordered, results, cut))
+    verdicts = [
         replace(result, amount=None if item.amount is None else Money.of(item.amount, item.currency))
         for item, result in checked
     ]
-    return judged, [item for item, _result in checked]
+    return verdicts, [item for item, _result in checked]
 
 
 def lines_of(engagement_key: str) -> dict[str, EngagementLine]:
@@ -196,6 +200,7 @@ def tax_of(customer: Any, entity: Any, *, overlay: Iterable[ProposedMapping] = (
         "customer": customer,
         "entity_country": entity.country,
         "settings": route.settings if route is not None else {},
+        "on": clock.today(entity.timezone),
     }
     decision = decide_tax(**known)
     if decision.problem_code != "TAX-CODE":

@@ -2,16 +2,18 @@
 
 Public surface: :class:`TaxDecision`, :func:`decide_tax`. Pure: no queries.
 
-Simple rules: an exempt customer is ``exempt``; customer and legal entity in one country is ``standard``; another country of
-the VAT area (EU, GB, CH, NO) is ``reverse_charge`` and needs a VAT id that is well-formed (python-stdnum; the register
-itself is not asked); any other country is ``out_of_scope``. Codes come from the routing settings of the entity's ERP,
-``{"tax": {"standard": {"code": "S-GB", "rate": "20"}, …}}``, or else from a mapping of the treatment (kind ``tax_code``).
+Simple rules: an exempt customer is ``exempt`` and needs a certificate that has not ended; customer and legal entity in one
+country is ``standard``; another country of the VAT area (EU, GB, CH, NO) is ``reverse_charge`` and needs a VAT id that is
+well-formed (python-stdnum; the register itself is not asked); any other country is ``out_of_scope``. Codes come from the
+routing settings of the entity's ERP, ``{"tax": {"standard": {"code": "S-GB", "rate": "20"}, …}}``, or else from a mapping of
+the treatment (kind ``tax_code``).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
@@ -47,15 +49,21 @@ def decide_tax(
     customer: Customer,
     entity_country: str,
     settings: Mapping[str, Any],
+    on: date,
     mapped: Mapping[str, str] | None = None,
 ) -> TaxDecision:
-    """The treatment for this customer at this entity; problems are ``CUS-ADDRESS``, ``TAX-RC`` and ``TAX-CODE``.
+    """The treatment for this customer at this entity; problems are ``CUS-ADDRESS``, ``TAX-RC``, ``TAX-EXEMPT``
+    and ``TAX-CODE``. ``on``: the day that an exemption has to hold for.
 
     ``mapped``: treatment → tax code by a mapping, used where the settings are silent."""
     country = customer.billing_address.country
     codes = _Codes(settings.get("tax") or {}, mapped or {})
     if customer.tax_exempt:
-        return codes.decide("exempt", evidence=_("The customer is recorded as tax exempt."))
+        lacking = _no_certificate(customer, on)
+        if lacking:
+            return TaxDecision("exempt", problem_code="TAX-EXEMPT", reason=lacking)
+        evidence = _("Exemption certificate %(number)s.") % {"number": customer.exemption_certificate}
+        return codes.decide("exempt", evidence=evidence)
     if not country:
         reason = _("The bill-to address of %(name)s has no country, so its tax cannot be told.") % {
             "name": customer.name
@@ -72,6 +80,22 @@ def decide_tax(
             return TaxDecision("reverse_charge", problem_code="TAX-RC", reason=reason)
         return codes.decide("reverse_charge", evidence=evidence)
     return codes.decide("out_of_scope")
+
+
+def _no_certificate(customer: Customer, on: date) -> str:
+    """Why the exemption does not hold on this day, "" when it does."""
+    if not customer.exemption_certificate:
+        return _("%(name)s is recorded as tax exempt, and no exemption certificate is on file.") % {
+            "name": customer.name
+        }
+    if customer.exempt_until is not None and customer.exempt_until < on:
+        return _("The exemption certificate %(number)s of %(name)s ended on %(until)s, before %(on)s.") % {
+            "number": customer.exemption_certificate,
+            "name": customer.name,
+            "until": customer.exempt_until.isoformat(),
+            "on": on.isoformat(),
+        }
+    return ""
 
 
 @dataclass(frozen=True)

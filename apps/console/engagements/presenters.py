@@ -38,10 +38,11 @@ _PREBILL_WORDS = {
     "posted": gettext_lazy("Posted"),
     "issued": gettext_lazy("Issued"),
     "payment": gettext_lazy("Payment news"),
+    "dispute": gettext_lazy("News of a dispute"),
     "voided": gettext_lazy("Voided"),
 }
 _ICONS = {"item": "flag", "hold": "lock", "prebill": "receipt", "payment": "cash"}
-_PREBILL_TONES = {"sent_back": "warn", "voided": "", "payment": "good", "approved": "good"}
+_PREBILL_TONES = {"sent_back": "warn", "voided": "", "dispute": "warn", "payment": "good", "approved": "good"}
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,9 @@ from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
-from apps.triage.catalogue import entry
-from apps.triage.filters import ASSIGNEES, ORDERS, CaseFilter, states_of
+from apps.triage.catalogue import Severity, entry
+from apps.triage.filters import ASSIGNEES, ORDERS, STATES, CaseFilter, states_of
+from apps.triage.states import Treatment
 
 PER_PAGE = 40
 #: Salt of the signed instant at which a list was shown.
@@ -44,7 +45,7 @@ COLUMNS = (
 #: Up to so many open cases are counted by their age.
 COUNTED = 20_000
 _BADGES = ("acknowledged", "snoozed", "ignored")
-_FILTERS = ("age", "q", "role", "entity", "assignee", "severity", "code")
+_FILTERS = ("q", "role", "entity", "code", "severity", "age", "assignee")
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,8 @@ class Board:
     #: When it was read, signed: what is done with all that match leaves alone what has moved since.
     shown: str = ""
     queues: Sequence[tuple[str, Any]] = ()
+    #: What may happen to billing that is snoozed past its run.
+    treatments: Sequence[tuple[str, Any]] = ()
 
     @property
     def refs(self) -> list[str]:
@@ -117,19 +120,17 @@ class Board:
 def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
     read_at = signing.dumps(clock.now().isoformat(), salt=SHOWN_AT)
-    rows = filtered_cases(request)
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
+    rows = filtered_cases(request)
     filtered = any(request.GET.get(name) for name in _FILTERS)
     entities = organization.entity_choices(request.scope)
-    facets = _facets(request, entities)
+    facets = _facets(request, entities, view)
     if view == "groups":
         page, found = _groups(request, rows, entities)
         parts: dict[str, Any] = {"groups": _with_ages(found), "page": page}
     else:
-        total = (
-            None if any(request.GET.get(name) for name in ("q", "assignee", "group", "age")) else facets.total
-        )
+        total = facets.total if facets else None
         extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
         shown = triage.listed(rows, extra=extra)
         listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
@@ -143,14 +144,23 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     return Board(
         view=view,
         filtered=filtered,
-        entities=[(code, with_count(code, facets.entities.get(pk, 0))) for pk, code in entities],
-        roles=[(value, with_count(label, facets.roles.get(value, 0))) for value, label in Role.choices],
+        entities=[
+            (code, with_count(code, facets.entities.get(pk, 0)) if facets else code) for pk, code in entities
+        ],
+        roles=[
+            (value, with_count(label, facets.roles.get(value, 0)) if facets else label)
+            for value, label in Role.choices
+        ],
         assignees=[*ASSIGNEES, *_queues(request)],
         orders=ORDERS,
         statuses=STATUSES,
-        ages=_ages(request, filtered=filtered, total=facets.total) if view == "groups" else triage.AGES,
+        ages=_ages(request, filtered=filtered, total=facets.total if facets else 0)
+        if view == "groups"
+        else triage.AGES,
         aside=triage.put_aside(request.scope) if view == "groups" else {},
-        total=triage.open_count(request.scope) if filtered or request.GET.get("state") else facets.total,
+        total=facets.total
+        if facets and not filtered and not request.GET.get("state")
+        else triage.open_count(request.scope),
         held=known_money(held),
         unknown=sum(line.unknown for line in held),
         reported=reported(held),
@@ -161,6 +171,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         shown=read_at,
         takers=_takers(request, entities) if parts.get("choosing") else (),
         queues=[(f"role:{role.value}", role.label) for role in Role if role in roles_with("exception.fix")],
+        treatments=Treatment.choices if parts.get("choosing") else (),
         columns=COLUMNS if view == "cases" and not group_id else (),
         **parts,
     )
@@ -202,7 +213,7 @@ def _queues(request: ConsoleRequest) -> list[tuple[str, str]]:
     """The queues of the reader's own roles that cases can be put into."""
     able = roles_with("exception.fix")
     return [
-        (f"role:{role.value}", _("Queue: %(role)s") % {"role": role.label})
+        (f"role:{role.value}", queue_words(role.value))
         for role in Role
         if role in permissions(request).roles and role in able
     ]
@@ -227,9 +238,12 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
-    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more."""
+    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. The list
+    of cases leaves out what is snoozed; causes and their cases are shown whole."""
+    whole = query.get("view") != "cases" or query.get("group")
     if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
-        return triage.open_cases(request.scope)
+        found = triage.open_cases(request.scope)
+        return found if whole else triage.at_hand(found)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
@@ -238,34 +252,72 @@ def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
         data["state"] = "open_all"
         if data.get("group") and not _filtered(request, data).exists():
             data.pop("state")
+        elif not whole:
+            return triage.at_hand(_filtered(request, data))
     return _filtered(request, data)
 
 
 def scope_words(query: QueryDict) -> str:
     """What an address of the list chooses, in words: ``All that match: Billing analyst, OST-BE``."""
-    role = query.get("role") or ""
-    parts = [str(query.get(name)) for name in ("q", "entity", "code", "severity") if query.get(name)]
-    parts += [str(Role(role).label)] if role in Role.values else []
-    parts += [str(label) for value, label in ASSIGNEES if query.get("assignee") == value]
+    labels: dict[str, Mapping[str, Any]] = {
+        "role": dict(Role.choices),
+        "severity": dict(Severity.choices),
+        "age": dict(triage.AGES),
+        "assignee": {**dict(ASSIGNEES), **{f"role:{role.value}": queue_words(role.value) for role in Role}},
+        "state": {**dict(STATES), "any": _("Open and closed")},
+        "status": dict(STATUSES),
+    }
+    parts = []
+    for name in (*_FILTERS, "state", "status"):
+        # The open ones are what the list shows where no state is asked for.
+        if (value := query.get(name) or "") and (name, value) != ("state", "open_all"):
+            parts.append(str(labels.get(name, {}).get(value, value)))
     if query.get("group"):
         parts.append(_("one cause"))
     return _("All that match: %(filters)s") % {"filters": ", ".join(parts)} if parts else _("All open cases")
+
+
+def queue_words(role: str) -> str:
+    """The queue of a role: ``Queue: Billing analyst``."""
+    return _("Queue: %(role)s") % {"role": Role(role).label}
 
 
 def _filtered(request: ConsoleRequest, data: QueryDict) -> Any:
     return CaseFilter(data, queryset=triage.cases(request.scope), request=request).qs
 
 
-def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]]) -> triage.Facets:
-    """How many cases each choice leaves, of the states that the list shows."""
-    return triage.facets(
-        request.scope,
-        states=states_of(request.GET.get("state", "")),
-        severity=request.GET.get("severity", ""),
-        code=request.GET.get("code", ""),
-        role=request.GET.get("role", ""),
-        legal_entity_id=_entity_id(entities, request.GET.get("entity", "")),
-    )
+def _searched(request: ConsoleRequest) -> bool:
+    """Narrowed by something that no counter knows."""
+    return any(request.GET.get(name) for name in ("q", "assignee", "group", "age"))
+
+
+def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: str) -> triage.Facets | None:
+    """How many cases each choice leaves, of the states that the list shows; None where that would take long to be counted. The
+    cases of one cause have no choices."""
+    if request.GET.get("group"):
+        return None
+    state = request.GET.get("state", "")
+    if _searched(request) or state == "snoozed":
+        others = request.GET.copy()
+        others.pop("role", None)
+        others.pop("entity", None)
+        role = request.GET.get("role", "")
+        code = request.GET.get("entity", "")
+        return triage.facets_of(
+            cases_of(request, others),
+            role=role if role in Role.values else "",
+            legal_entity_id=_entity_id(entities, code),
+        )
+    asked: dict[str, Any] = {
+        "severity": request.GET.get("severity", ""),
+        "code": request.GET.get("code", ""),
+        "role": request.GET.get("role", ""),
+        "legal_entity_id": _entity_id(entities, request.GET.get("entity", "")),
+    }
+    found = triage.facets(request.scope, states=states_of(state), **asked)
+    if view == "cases" and not state:
+        return triage.less(found, triage.snoozed_facets(request.scope, **asked))
+    return found
 
 
 def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Cause]:

@@ -1,6 +1,6 @@
 """What is done with several cases of the list at once, besides running them as a job.
 
-Public surface: :func:`assign`, :func:`chosen_of`, :func:`seen_of`, :data:`MOST_CHOSEN`.
+Public surface: :func:`assign`, :func:`chosen_of`, :func:`seen_of`, :func:`say_skipped`, :data:`MOST_CHOSEN`.
 """
 
 from __future__ import annotations
@@ -101,13 +101,18 @@ def assign(request: ConsoleRequest) -> HttpResponse:
             "n": len(answer.done)
         }
         messages.success(request, text, extra_tags=answer.undo)
-    for ref, why in answer.skipped[:SAID]:
+    say_skipped(request, answer.skipped)
+    return redirect(back or "console:exceptions")
+
+
+def say_skipped(request: ConsoleRequest, skipped: Sequence[tuple[str, str]]) -> None:
+    """The first with their reasons, and how many more."""
+    for ref, why in skipped[:SAID]:
         messages.warning(request, f"{ref}: {why}")
-    if len(answer.skipped) > SAID:
-        rest = len(answer.skipped) - SAID
+    if len(skipped) > SAID:
+        rest = len(skipped) - SAID
         text = ngettext("%(n)d further case was skipped.", "%(n)d further cases were skipped.", rest)
         messages.warning(request, text % {"n": rest})
-    return redirect(back or "console:exceptions")
 
 
 def _person(request: ConsoleRequest, chosen: str) -> Any:

@@ -83,7 +83,7 @@ def merge(request: ConsoleRequest, group_id: int) -> HttpResponse:
     other_id, other_seen = (int(part) for part in given["other"].split("."))
     other = triage.group(request.scope, other_id)
     try:
-        triage_services.group_merge(
+        token = triage_services.group_merge(
             into=group,
             seen=given["seen"],
             group=other,
@@ -94,7 +94,7 @@ def merge(request: ConsoleRequest, group_id: int) -> HttpResponse:
     except (Stale, WrongState) as error:
         messages.warning(request, error.message)
     else:
-        messages.success(request, _("The two causes are one row now."))
+        messages.success(request, _("The two causes are one row now."), extra_tags=token)
     return back_to(request, f"{reverse('console:exceptions')}?group={group_id}")
 
 
@@ -109,11 +109,13 @@ def unmerge(request: ConsoleRequest, group_id: int) -> HttpResponse:
         raise InvalidInput(_("It is not part of another cause."))
     given = form.cleaned_data
     try:
-        triage_services.group_unmerge(group=member, seen=given["seen"], by=request.user, why=given["why"])
+        token = triage_services.group_unmerge(
+            group=member, seen=given["seen"], by=request.user, why=given["why"]
+        )
     except (Stale, WrongState) as error:
         messages.warning(request, error.message)
     else:
-        messages.success(request, _("It stands for itself again."))
+        messages.success(request, _("It stands for itself again."), extra_tags=token)
     return back_to(request, f"{reverse('console:exceptions')}?group={root.pk}")
 
 

@@ -14,6 +14,7 @@ from django.views.decorators.http import require_GET, require_POST
 
 from apps.console.access import ConsoleRequest, screen
 from apps.console.exceptions.deciding import NEW
+from apps.console.exceptions.forms import SeenForm
 from apps.console.exceptions.views import show_case
 from apps.console.transactions.presenters import preview_of
 from apps.core.errors import AppError, InvalidInput
@@ -21,12 +22,12 @@ from apps.triage import selectors as triage
 from apps.triage import services as triage_services
 
 
-class DecideForm(forms.Form):
+class DecideForm(SeenForm):
     token = forms.CharField(max_length=100_000)
     why = forms.CharField(max_length=500, required=False)
 
 
-class AssertForm(forms.Form):
+class AssertForm(SeenForm):
     """``record`` is the id of the record in the system that is right."""
 
     record = forms.CharField(max_length=100)
@@ -65,8 +66,9 @@ def decide(request: ConsoleRequest, ref: str) -> HttpResponse:
     form = DecideForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Look at the preview first; it runs exactly what the preview showed."))
+    given = form.cleaned_data
     triage_services.case_decide(
-        case=row, token=form.cleaned_data["token"], by=request.user, why=form.cleaned_data["why"]
+        case=row, token=given["token"], by=request.user, why=given["why"], seen=given["seen"] or None
     )
     messages.success(request, _("Decided; %(ref)s runs again.") % {"ref": row.transaction_ref})
     return redirect("console:case", ref)
@@ -80,8 +82,13 @@ def assert_fixed(request: ConsoleRequest, ref: str) -> HttpResponse:
     form = AssertForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Name the record by its id, of at most 100 characters."))
+    given = form.cleaned_data
     triage_services.case_assert(
-        case=row, external_id=form.cleaned_data["record"], by=request.user, why=form.cleaned_data["why"]
+        case=row,
+        external_id=given["record"],
+        by=request.user,
+        why=given["why"],
+        seen=given["seen"] or None,
     )
     messages.success(
         request, _("Found; %(ref)s runs again and is verified by its end.") % {"ref": row.transaction_ref}

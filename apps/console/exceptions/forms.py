@@ -9,16 +9,29 @@ class CommentForm(forms.Form):
     text = forms.CharField(max_length=5000)
 
 
-class AssignForm(forms.Form):
+class SeenForm(forms.Form):
+    """``seen`` is the place of the case as the page showed it, for what runs something with the last thing that happened."""
+
+    seen = forms.CharField(required=False, max_length=160)
+
+
+class StanceForm(SeenForm):
+    """A decision about one case: why, until when (in the person's zone), and what happens to the billing."""
+
+    why = forms.CharField(required=False, max_length=2000)
+    until = forms.DateTimeField(required=False)
+    treatment = forms.CharField(required=False, max_length=12)
+
+
+class AssignForm(SeenForm):
     """``to`` is a person's id, or ``role:`` and a role whose queue it goes into; empty gives it back to whoever takes it.
     ``seen`` is the place of the case as the page showed it."""
 
     to = forms.RegexField(r"^(\d{1,15}|role:\w+)$", required=False)
     note = forms.CharField(required=False, max_length=2000)
-    seen = forms.CharField(required=False, max_length=80)
 
 
-class FixForm(forms.Form):
+class FixForm(SeenForm):
     """The chosen partner, the one that was previewed, and the token of that preview."""
 
     target = forms.CharField(max_length=200)

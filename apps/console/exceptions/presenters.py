@@ -31,6 +31,7 @@ from apps.triage import selectors as triage
 from apps.triage import services as triage_services
 from apps.triage.catalogue import known
 from apps.triage.help import help_for
+from apps.triage.states import Treatment
 from apps.triage.words import doubt_words
 
 TABS = (
@@ -145,6 +146,11 @@ class CasePage:
     escalated_to: str
     reported: Reported | None
     blocked: BlockedView | None
+    #: Open cases that must clear before this one's transaction can go on.
+    behind: Sequence[Any]
+    #: Where it stands, for forms that run something.
+    seen: str
+    treatments: Sequence[tuple[str, Any]]
     who: str
     owner: str
     tab: str
@@ -153,6 +159,8 @@ class CasePage:
     may_fix: Permission
     may_comment: Permission
     may_replay: Permission
+    may_reveal: Permission
+    sees_audit: bool
     comments: Sequence[Any]
     events: Sequence[Any]
     cause_events: Sequence[Any]
@@ -213,6 +221,9 @@ def case_page(
         )
         if overview and case.is_open
         else None,
+        behind=triage.waits_behind(request.scope, case) if case.is_open else [],
+        seen=f"{case.seen}#{detail.events[-1].pk if detail.events else 0}",
+        treatments=Treatment.choices,
         cause=case.group.merged_into or case.group,
         alike=detail.siblings + int(case.is_open),
         who=role_words(entry.resolvers),
@@ -223,6 +234,8 @@ def case_page(
         may_fix=may_fix,
         may_comment=permitted(request, "exception.comment", **place),
         may_replay=permitted(request, "transaction.replay", **place),
+        may_reveal=permitted(request, "payload.reveal", **place),
+        sees_audit=bool(permitted(request, "audit.view", **place)),
         comments=detail.comments,
         events=list(reversed(detail.events)),
         cause_events=list(reversed(triage.group_history(case.group.merged_into or case.group)))

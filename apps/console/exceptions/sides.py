@@ -31,7 +31,10 @@ FIELDS: Mapping[str, Sequence[tuple[str, Any]]] = {
         ("billing_model", gettext_lazy("Billing")),
         ("payment_terms", gettext_lazy("Payment terms")),
         ("po_number", gettext_lazy("PO")),
+        ("po_amount", gettext_lazy("PO amount")),
         ("project_manager", gettext_lazy("Project manager")),
+        ("start_on", gettext_lazy("Start")),
+        ("end_on", gettext_lazy("End")),
         ("stage", gettext_lazy("Stage")),
     ),
     "customer": (
@@ -39,18 +42,49 @@ FIELDS: Mapping[str, Sequence[tuple[str, Any]]] = {
         ("tax_id", gettext_lazy("Tax id")),
         ("currency", gettext_lazy("Currency")),
         ("payment_terms", gettext_lazy("Payment terms")),
-        ("address", gettext_lazy("Address")),
-        ("billing_email", gettext_lazy("Invoice e-mail")),
+        ("billing_address", gettext_lazy("Address")),
+        ("email", gettext_lazy("Invoice e-mail")),
         ("po_required", gettext_lazy("PO required")),
     ),
     "engagement": (
         ("name", gettext_lazy("Name")),
         ("status", gettext_lazy("State")),
+        ("budget", gettext_lazy("Amount")),
+        ("legal_entity_code", gettext_lazy("Legal entity")),
         ("billing_model", gettext_lazy("Billing")),
         ("currency", gettext_lazy("Currency")),
         ("start_on", gettext_lazy("Start")),
         ("end_on", gettext_lazy("End")),
         ("po_number", gettext_lazy("PO")),
+        ("project_manager", gettext_lazy("Project manager")),
+    ),
+    "milestone": (
+        ("name", gettext_lazy("Name")),
+        ("amount", gettext_lazy("Amount")),
+        ("status", gettext_lazy("State")),
+        ("due_on", gettext_lazy("Due")),
+        ("accepted_at", gettext_lazy("Accepted")),
+        ("evidence", gettext_lazy("Certificate")),
+        ("service_code", gettext_lazy("Service")),
+    ),
+    "time_entry": (
+        ("person", gettext_lazy("Person")),
+        ("role", gettext_lazy("Role")),
+        ("service_code", gettext_lazy("Service")),
+        ("worked_on", gettext_lazy("Day")),
+        ("hours", gettext_lazy("Hours")),
+        ("rate", gettext_lazy("Rate")),
+        ("billable", gettext_lazy("Billable")),
+        ("status", gettext_lazy("State")),
+    ),
+    "expense": (
+        ("person", gettext_lazy("Person")),
+        ("category", gettext_lazy("Category")),
+        ("incurred_on", gettext_lazy("Day")),
+        ("amount", gettext_lazy("Amount")),
+        ("has_receipt", gettext_lazy("Receipt")),
+        ("billable", gettext_lazy("Billable")),
+        ("status", gettext_lazy("State")),
     ),
     "invoice": (
         ("number", gettext_lazy("Number")),
@@ -61,7 +95,20 @@ FIELDS: Mapping[str, Sequence[tuple[str, Any]]] = {
         ("balance", gettext_lazy("Open balance")),
         ("due_on", gettext_lazy("Due")),
     ),
+    "payment_status": (
+        ("status", gettext_lazy("State")),
+        ("paid", gettext_lazy("Paid")),
+        ("balance", gettext_lazy("Open balance")),
+        ("reference", gettext_lazy("Reference")),
+        ("paid_at", gettext_lazy("Paid on")),
+    ),
 }
+
+#: What of a deal the systems of delivery hold themselves, by its names here and there; how it is billed they are not asked.
+_TWINS = {
+    "name": "name", "amount": "budget", "currency": "currency", "legal_entity_code": "legal_entity_code",
+    "po_number": "po_number", "project_manager": "project_manager", "start_on": "start_on", "end_on": "end_on",
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -100,16 +147,34 @@ class Grid:
 
 
 def grid_of(case: Any, entry: Any) -> Grid:
-    """The grid of a case; empty when no system has shown the object yet. A fixed number of queries."""
+    """The grid of a case; empty when no system has shown the object yet. A fixed number of queries.
+
+    A deal has its project beside it, and an engagement its deal: the same thing under its name in the other systems."""
     kind = case.subject_kind if case.subject_kind in FIELDS else case.object_type
     found = [row for row in records.records_for(kind, case.subject_key) if not row.deleted]
-    columns = [Column(row.system.name, row.system.kind, row.url, row.observed_at) for row in found]
     bodies = [row.body for row in found]
-    agreed = commercial.terms_of_deal(case.subject_key) if kind == "deal" and found else None
+    deal_key = ""
+    if kind == "deal":
+        deal_key = case.subject_key
+        twins = _live("engagement", case.engagement_key)
+        bodies += [{ours: row.body.get(theirs) for ours, theirs in _TWINS.items()} for row in twins]
+        found += twins
+    elif kind == "engagement" and case.engagement_key:
+        deal_key = commercial.engagement(case.engagement_key).deal_key
+        bodies = [{**body, "billing_model": None} for body in bodies]
+        twins = _live("deal", deal_key)
+        bodies = [{theirs: row.body.get(ours) for ours, theirs in _TWINS.items()} for row in twins] + bodies
+        found = twins + found
+    columns = [Column(row.system.name, row.system.kind, row.url, row.observed_at) for row in found]
+    agreed = commercial.terms_of_deal(deal_key) if deal_key and found else None
     if agreed is not None:
         title = _("Last agreed (%(version)s)") % {"version": agreed.label}
         columns.append(Column(title, "contract", "", agreed.accepted_at))
-        bodies.append(agreed.body)
+        own = {
+            theirs: agreed.body.get(ours)
+            for ours, theirs in {**_TWINS, "billing_model": "billing_model"}.items()
+        }
+        bodies.append(agreed.body if kind == "deal" else own)
     fixable = bool(triage.mapping_kind_of(case))
     partner = _partner_column(case, entry, columns) if fixable else None
     if partner:
@@ -123,6 +188,11 @@ def grid_of(case: Any, entry: Any) -> Grid:
     # What is wrong first, then what differs; the rest as people read it.
     rows.sort(key=lambda row: (not row.problem, not any(cell.differs for cell in row.cells)))
     return Grid(columns, rows)
+
+
+def _live(kind: str, key: str) -> list[Any]:
+    """What every system that still holds the object last showed."""
+    return [row for row in records.records_for(kind, key) if not row.deleted] if key else []
 
 
 def _partner_column(case: Any, entry: Any, columns: Sequence[Column]) -> Column | None:

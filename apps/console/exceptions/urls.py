@@ -2,12 +2,13 @@
 
 from django.urls import path
 
-from apps.console.exceptions import bulk_views, cause_views, decision_views, export, views
+from apps.console.exceptions import bulk_views, cause_views, decision_views, export, stance_views, views
 
 urlpatterns = [
     path("exceptions/", views.index, name="exceptions"),
     path("exceptions/export.<str:kind>", export.export, name="exceptions-export"),
     path("exceptions/assign", bulk_views.assign, name="cases-assign"),
+    path("exceptions/snooze", stance_views.snooze_chosen, name="cases-snooze"),
     path("exceptions/undo/<str:token>", cause_views.undo, name="undo"),
     path("exceptions/groups/<int:group_id>/merge", cause_views.merge, name="cause-merge"),
     path("exceptions/groups/<int:group_id>/unmerge", cause_views.unmerge, name="cause-unmerge"),
@@ -15,6 +16,7 @@ urlpatterns = [
     path("exceptions/<str:ref>/", views.case, name="case"),
     path("exceptions/<str:ref>/take", views.take, name="case-take"),
     path("exceptions/<str:ref>/assign", views.assign, name="case-assign"),
+    path("exceptions/<str:ref>/stand/<str:verb>", stance_views.stand, name="case-stand"),
     path("exceptions/<str:ref>/comment", views.comment, name="case-comment"),
     path("exceptions/<str:ref>/fix/preview", views.fix_preview, name="case-fix-preview"),
     path("exceptions/<str:ref>/fix", views.fix, name="case-fix"),

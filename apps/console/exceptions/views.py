@@ -17,7 +17,7 @@ from apps.console import freshness
 from apps.console.access import ConsoleRequest, screen
 from apps.console.exceptions import presenters
 from apps.console.exceptions.board import board_of
-from apps.console.exceptions.forms import AssignForm, CommentForm, FixForm
+from apps.console.exceptions.forms import AssignForm, CommentForm, FixForm, SeenForm
 from apps.console.pages import back_to, show
 from apps.console.transactions.presenters import preview_of
 from apps.core.errors import AppError, InvalidInput, Stale
@@ -26,6 +26,7 @@ from apps.organization import selectors as organization
 from apps.sync import services as engine
 from apps.triage import selectors as triage
 from apps.triage import services as triage_services
+from apps.triage.errors import PreviewExpired
 
 PAGE = "console/exceptions/page.html"
 #: So many skipped deals are named after a run; their cases tell the rest.
@@ -58,7 +59,12 @@ def case(request: ConsoleRequest, ref: str) -> HttpResponse:
 def take(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Take a case that nobody has."""
     row = triage.case_detail(request.scope, ref).case
-    if triage_services.case_take(case=row, by=request.user):
+    try:
+        mine = triage_services.case_take(case=row, by=request.user, seen=_seen(request))
+    except Stale as error:
+        messages.warning(request, error.message)
+        return _back(request, ref)
+    if mine:
         messages.success(request, _("%(ref)s is yours.") % {"ref": ref})
     else:
         who = row.assignee.display_name if row.assignee else _("Somebody")
@@ -145,10 +151,24 @@ def fix(request: ConsoleRequest, ref: str) -> HttpResponse:
     if target != form.cleaned_data["previewed"]:
         raise InvalidInput(_("You chose another value after the preview; look at a fresh one."))
     label = presenters.label_of(row, target)
-    result = triage_services.case_fix_mapping(
-        case=row, target=target, target_label=label, by=request.user, preview_token=form.cleaned_data["token"]
-    )
+    try:
+        result = triage_services.case_fix_mapping(
+            case=row,
+            target=target,
+            target_label=label,
+            by=request.user,
+            preview_token=form.cleaned_data["token"],
+            seen=form.cleaned_data["seen"] or None,
+        )
+    except PreviewExpired:
+        raise
+    except Stale as error:
+        messages.warning(request, error.message)
+        return _back(request, ref)
     _say_result(request, result)
+    if result["job"]:
+        messages.success(request, _("%(ref)s runs it; you may leave.") % {"ref": result["job"]})
+        return redirect("console:job", result["job"])
     return _back(request, ref)
 
 
@@ -173,7 +193,9 @@ def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
     row = triage.case_detail(request.scope, ref).case
     triage_services.require_certain(row)
     preview = preview_of(engine.preview(transaction_ids=[row.transaction_id]))
-    context = {"case": row, "preview": preview}
+    # As the page showed it: what happened before this preview is news to its reader too.
+    seen = request.GET.get("seen") or triage.seen_to_run(row)
+    context = {"case": row, "preview": preview, "seen": seen}
     template = "console/exceptions/retry_preview.html"
     return render(request, template if request.htmx else "console/exceptions/retry_page.html", context)
 
@@ -183,8 +205,14 @@ def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
 def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Run the case's transaction again, exactly as its preview showed it."""
     row = triage.case_detail(request.scope, ref).case
-    triage_services.case_retry(case=row, by=request.user, token=request.POST.get("token", ""))
-    messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
+    try:
+        triage_services.case_retry(
+            case=row, by=request.user, token=request.POST.get("token", ""), seen=_seen(request)
+        )
+    except Stale as error:
+        messages.warning(request, error.message)
+    else:
+        messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
     return _back(request, ref)
 
 
@@ -193,9 +221,18 @@ def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
 def look_up(request: ConsoleRequest, ref: str) -> HttpResponse:
     """Have the systems asked what became of what was sent; nothing is sent."""
     row = triage.case_detail(request.scope, ref).case
-    triage_services.case_look_up(case=row, by=request.user)
-    messages.success(request, _("It is being looked up; what is found decides what a run would do."))
+    try:
+        triage_services.case_look_up(case=row, by=request.user, seen=_seen(request))
+    except Stale as error:
+        messages.warning(request, error.message)
+    else:
+        messages.success(request, _("It is being looked up; what is found decides what a run would do."))
     return _back(request, ref)
+
+
+def _seen(request: ConsoleRequest) -> str | None:
+    form = SeenForm(request.POST)
+    return (form.cleaned_data["seen"] if form.is_valid() else "") or None
 
 
 def show_case(

@@ -141,7 +141,7 @@ def _url(asked: Any) -> str:
 def _queue(request: ConsoleRequest, scope: Scope) -> tuple[list[Any], int, list[Any]]:
     if scope == NOTHING:
         return [], 0, []
-    mine = triage.open_cases(scope).filter(assignee=request.user)
+    mine = triage.at_hand(triage.open_cases(scope)).filter(assignee=request.user)
     roles = permissions(request).roles
     kept = triage.group_list(scope, roles=roles)
     if kept is not None:

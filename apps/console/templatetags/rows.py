@@ -24,6 +24,7 @@ from apps.console.templatetags.console import Moments, badge, keep_query, name_o
 from apps.console.transactions.presenters import flow_label
 from apps.organization.permissions import Role
 from apps.triage import selectors as triage
+from apps.triage.states import place_of
 
 register = template.Library()
 
@@ -92,7 +93,7 @@ def choice_box(row: Any, sentence: str) -> str:
     ``sentence`` is its name with ``%(ref)s``, translated once a list."""
     ref = escape(row.ref)
     named = escape(sentence % {"ref": row.ref})
-    seen = escape(f"{row.state}.{row.assignee_id or ''}.{row.queue}")
+    seen = escape(place_of(row))
     return (
         f'<input class="form-check-input row-choice" type="checkbox" name="case" value="{ref}~{seen}" form="bulk"'
         f' aria-label="{named}">'
@@ -148,12 +149,13 @@ def case_rows(context: template.Context, board: Any, current: str = "") -> SafeS
         )
         choice = choice_box(row, choose) if board.choosing else ""
         more = _extra(row, board.extra, moments) if board.extra else ""
+        stands = states[row.state] + (badge(row.stance) if row.stance and is_open else "")
         css, here = (" is-current", ' aria-current="true"') if current == row.ref else ("", "")
         written.append(
             f'<li class="row-item{css}" data-row="{ref}">{choice}'
             f'<a href="{link}" hx-get="{link}" hx-target="#detail" hx-push-url="true"{here}>'
             f'<span class="reason">{escape(row.label or row.subject_key)}</span><span class="meta">{about}</span>'
-            f'<span class="meta">{states[row.state]}<span class="ref">{ref}</span>{entity}<span>{who}</span>{more}</span>'
+            f'<span class="meta">{stands}<span class="ref">{ref}</span>{entity}<span>{who}</span>{more}</span>'
             f'<span class="aside"><span class="strong">{held}</span>{when}</span></a></li>'
         )
     return mark_safe("\n".join(written))  # noqa: S308 - every text was escaped above

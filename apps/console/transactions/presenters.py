@@ -22,6 +22,9 @@ FLOW_LABELS = {
     "delivery.sync": _("Delivery and time"),
     "invoice.sync": _("Invoice"),
     "payment.apply": _("Payment"),
+    "dispute.take": _("Dispute"),
+    "receipt.match": _("Incoming payment"),
+    "taxid.check": _("Tax id"),
 }
 _BAR_TONES = {"failed": "bad", "unknown": "warn", "unchanged": "wait"}
 _OUTCOME_TONES = {

@@ -21,6 +21,7 @@ OBJECTS = {
     "ShippingPostalCode:string(20) ShippingCountry:string(80) ShippingCountryCode:string(2) "
     "ERP_Customer_Id__c:string(80)# ERP_Id__c:string(80)# Legal_Entity__c:string(255) Legal_Name__c:string(255) "
     "Tax_Id__c:string(40) Tax_Exempt__c:boolean Registration_Number__c:string(80) Payment_Terms__c:string(80) "
+    "Exemption_Certificate__c:string(80) Exempt_Until__c:date "
     "Billing_Email__c:string(255) PO_Required__c:boolean "
     "Sync_Status__c:string(255) Sync_Message__c:text",
     "Contact": "AccountId:ref>Account LastName:string(80)! FirstName:string(40) Email:string(80) Phone:string(40) "

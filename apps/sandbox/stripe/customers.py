@@ -8,6 +8,7 @@ import secrets
 import time
 
 from ..core.http import Request, Response
+from ..core.systems import NoSuchRecord
 from .errors import invalid, refuse
 from .forms import check, decode, integer, metadata, need
 from .invoices import new_id
@@ -95,9 +96,26 @@ class Customers:
             "livemode": False,
             "type": need(values, "type"),
             "value": need(values, "value"),
-            "verification": {"status": "pending"},
+            "verification": {"status": "pending", "verified_address": None, "verified_name": None},
         }
-        return self.system.put("tax_id", doc["id"], doc)
+        self.system.put("tax_id", doc["id"], doc)
+        self._emit("customer.tax_id.created", doc)
+        return doc
+
+    def _verify_tax_id(self, body: dict) -> dict:
+        """The register answers, or cannot be reached: ``status`` and the ``name`` that it knows, for all ids of a customer."""
+        status = body.get("status") or "verified"
+        if status not in ("pending", "verified", "unverified", "unavailable"):
+            raise ValueError(f"no status {status}")
+        found = self.system.find("tax_id", "customer", str(body.get("customer")))
+        if not found:
+            raise NoSuchRecord(f"no tax id of {body.get('customer')}")
+        name = body.get("name") if status == "verified" else None
+        told = {"status": status, "verified_address": None, "verified_name": name}
+        for before in found:
+            after = self.system.put("tax_id", before["id"], {**before, "verification": told})
+            self._emit("customer.tax_id.updated", after, before)
+        return after
 
     def _tax_ids(self, request: Request, id: str) -> Response:
         self.invoicing.get("customer", id)

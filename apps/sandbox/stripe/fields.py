@@ -1,6 +1,7 @@
 """Parameters that each Stripe call takes; another one is refused as ``parameter_unknown``.
 
-Source: docs.stripe.com/api (customers, invoices, invoiceitems, credit_notes, events, tax_rates) and the parameter
+Source: docs.stripe.com/api (customers, invoices, invoiceitems, credit_notes, events, tax_rates, disputes,
+invoice_payments) and the parameter
 classes of stripe-python 16.1. A name covers everything nested below it.
 Public surface: PARAMETERS, ZERO_DECIMAL, THREE_DECIMAL, API_VERSION.
 """
@@ -57,5 +58,7 @@ PARAMETERS = {
     "tax_rate.list": _LIST + " active inclusive",
     "tax_id.create": "type value expand",
     "tax_id.list": _LIST,
+    "dispute.list": _LIST + " charge payment_intent",
+    "invoice_payment.list": _LIST + " invoice payment status",
     "line": _ITEM,
 }

@@ -18,9 +18,20 @@ CLAUSE = re.compile(
 class Lists:
     def _filtered(self, kind: str, values: dict) -> list[dict]:
         docs = list(reversed(self.system.all(kind)))
-        for name in ("email", "customer", "invoice", "status", "collection_method", "type"):
+        for name in (
+            "email",
+            "customer",
+            "invoice",
+            "status",
+            "collection_method",
+            "type",
+            "charge",
+            "payment_intent",
+        ):
             if name in values:
                 docs = [d for d in docs if d.get(name) == values[name]]
+        for name, wanted in (values.get("payment") or {}).items():
+            docs = [d for d in docs if d["payment"].get(name) == wanted]
         if "types" in values:
             docs = [d for d in docs if d["type"] in values["types"]]
         if "pending" in values:

@@ -14,6 +14,7 @@ from ..core import auth
 from ..core.http import Refusal, Request, Response, Router
 from ..core.systems import NoSuchRecord, Vendor
 from .customers import Customers
+from .disputes import Disputes
 from .errors import ValidationRefusal, error
 from .fields import API_VERSION
 from .forms import check, decode, integer, metadata, need
@@ -29,7 +30,11 @@ PLURALS = {
     "credit_notes": "credit_note",
     "events": "event",
     "tax_rates": "tax_rate",
+    "disputes": "dispute",
+    "invoice_payments": "invoice_payment",
 }
+#: Made by the vendor alone.
+READ_ONLY = ("event", "dispute", "invoice_payment")
 FAULTS = {
     401: ("invalid_request_error", "Invalid API Key provided", ""),
     402: ("card_error", "Your card was declined.", "card_declined"),
@@ -42,7 +47,7 @@ FAULTS = {
 }
 
 
-class Stripe(Customers, Lists, Vendor):
+class Stripe(Customers, Disputes, Lists, Vendor):
     pushes = True
 
     def __init__(self, system):
@@ -56,10 +61,11 @@ class Stripe(Customers, Lists, Vendor):
     def _routes(self) -> Router:
         router = Router()
         for plural, kind in PLURALS.items():
-            router.add("GET", f"/v1/{plural}/search", self._bind(self._search, kind))
+            if kind not in ("dispute", "invoice_payment"):
+                router.add("GET", f"/v1/{plural}/search", self._bind(self._search, kind))
             router.add("GET", f"/v1/{plural}", self._bind(self._list, kind))
             router.add("GET", f"/v1/{plural}/{{id}}", self._bind(self._read, kind))
-            if kind != "event":
+            if kind not in READ_ONLY:
                 router.add("POST", f"/v1/{plural}", self._bind(self._create, kind))
                 router.add("POST", f"/v1/{plural}/{{id}}", self._bind(self._update, kind))
         for plural in ("customers", "invoices", "invoiceitems"):
@@ -418,8 +424,13 @@ class Stripe(Customers, Lists, Vendor):
             self._emit(f"{kind}.deleted", doc)
 
     def action(self, name: str, body: dict):
-        """``pay``: the customer pays on the hosted page; ``dispute`` and ``fail_payment`` announce trouble."""
+        """``pay``: the customer pays on the hosted page; ``dispute``, ``close_dispute``, ``verify_tax_id`` and
+        ``fail_payment`` are what banks and registers do."""
         self._current = None
+        if name == "close_dispute":
+            return self._close_dispute(body)
+        if name == "verify_tax_id":
+            return self._verify_tax_id(body)
         if name not in ("pay", "fail_payment", "dispute", "overdue"):
             return None
         invoice = self.system.get("invoice", str(body.get("invoice")))
@@ -432,23 +443,7 @@ class Stripe(Customers, Lists, Vendor):
             if not 0 < amount <= invoice["amount_remaining"]:
                 raise ValueError(f"amount must be within 1 and {invoice['amount_remaining']}")
             return self.invoicing.settle(invoice, amount)
-        if name == "fail_payment":
-            self._emit("invoice.payment_failed", invoice)
-        elif name == "overdue":
-            self._emit("invoice.overdue", invoice)
-        else:
-            dispute = {
-                "id": new_id("dp"),
-                "object": "dispute",
-                "amount": invoice["amount_paid"] or invoice["total"],
-                "charge": new_id("ch"),
-                "currency": invoice["currency"],
-                "created": int(time.time()),
-                "reason": body.get("reason") or "general",
-                "status": "needs_response",
-                "metadata": {"invoice": invoice["id"]},
-            }
-            self.system.put("dispute", dispute["id"], dispute)
-            self._emit("charge.dispute.created", dispute)
-            return dispute
+        if name == "dispute":
+            return self._dispute(invoice, body)
+        self._emit("invoice.payment_failed" if name == "fail_payment" else "invoice.overdue", invoice)
         return invoice

@@ -8,17 +8,20 @@ from apps.sync.flows import (
     customer,
     deal,
     delivery,
+    dispute,
     invoice,
     payment,
     project,
     ratecard,
+    receipt,
+    taxid,
 )
 from apps.sync.flows.base import Flow
 
-FLOWS: dict[str, Flow] = {
-    module.FLOW.name: module.FLOW
-    for module in (deal, customer, ratecard, project, delivery, invoice, payment, catalogue, connection)
-}
+_MODULES = (
+    deal, customer, ratecard, project, delivery, invoice, payment, dispute, receipt, taxid, catalogue, connection,
+)  # fmt: skip
+FLOWS: dict[str, Flow] = {module.FLOW.name: module.FLOW for module in _MODULES}
 
 
 def flow(name: str) -> Flow:

@@ -30,16 +30,6 @@ from apps.sync.flows.matching import Candidate, candidate_of, climb, push_key
 from apps.sync.models import OPEN, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, push, unchanged
 
-_WORDS = {
-    "name": "the name",
-    "tax_id": "the tax id",
-    "registration_number": "the registration number",
-    "email": "the e-mail address",
-    "phone": "the telephone number",
-    "website": "the website",
-    "billing_address": "the billing address",
-}
-
 
 @dataclass(frozen=True)
 class CustomerSnapshot:
@@ -59,6 +49,8 @@ class CustomerSnapshot:
     exact_rung: str = ""
     exact: tuple[Observed, ...] = ()
     suggested: tuple[Candidate, ...] = ()
+    #: ``(key, name)`` of the customer that the one record found exactly is already; empty when it is nobody's or ours.
+    taken_by: tuple[str, ...] = ()
     billing_id: str = ""
     crm_knows: bool = False
     #: Who is right about which field of the customer, by the ownership rules in force.
@@ -119,8 +111,19 @@ def gather(context: Context) -> CustomerSnapshot:
         return CustomerSnapshot(**shared, as_of=context.oldest(read_at), linked=linked)
     rung, exact, suggested = _candidates(context, erp, customer)  # type: ignore[arg-type]
     return CustomerSnapshot(
-        **shared, as_of=context.oldest(read_at), exact_rung=rung, exact=exact, suggested=suggested
+        **shared,
+        as_of=context.oldest(read_at),
+        exact_rung=rung,
+        exact=exact,
+        suggested=suggested,
+        taken_by=_taken_by(customer_key, erp, exact),
     )
+
+
+def _taken_by(customer_key: str, erp: Any, exact: tuple[Observed, ...]) -> tuple[str, ...]:
+    """One record of the ERP cannot be two accounts of the CRM."""
+    key = records.key_of(erp.pk, "customer", exact[0].external_id) if len(exact) == 1 else None
+    return (key, base.customer_name(key)) if key and key != customer_key else ()
 
 
 def _candidates(
@@ -213,7 +216,8 @@ def plan(snapshot: CustomerSnapshot) -> Draft:
                 refs={"customer": ("customer", customer.key, snapshot.erp.code)},
             )
         )
-    return Draft(tuple(actions), _conflicts(snapshot), f"{customer.name} in {snapshot.erp.name}.")
+    told = (*_conflicts(snapshot), *_drifts(snapshot, customer))
+    return Draft(tuple(actions), told, f"{customer.name} in {snapshot.erp.name}.")
 
 
 def _conflicts(snapshot: CustomerSnapshot) -> tuple[Problem, ...]:
@@ -235,11 +239,22 @@ def _conflicts(snapshot: CustomerSnapshot) -> tuple[Problem, ...]:
     return tuple(found)
 
 
+def _drifts(snapshot: CustomerSnapshot, customer: Customer) -> list[Problem]:
+    """Where CRM and ERP differ in what the rules leave to a person; told beside, the rest of the run goes on."""
+    if snapshot.record is None:
+        return []
+    systems = {"crm": snapshot.crm.name, "erp": snapshot.erp.name}
+    shown = cast(Customer, snapshot.record.body)
+    return masterdata.drifts(erp=shown, crm=customer, owners=snapshot.owners, systems=systems)
+
+
 def _undecidable(snapshot: CustomerSnapshot, customer: Customer) -> Problem | None:
     erp = snapshot.erp.name
     if len(snapshot.exact) > 1:
         return _ambiguous(snapshot, customer)
     record = snapshot.record
+    if record is not None and snapshot.taken_by:
+        return _taken(snapshot, customer, record)
     if record is not None and record.facts.get("inactive"):
         return Problem(
             "CUS-INACTIVE",
@@ -263,6 +278,28 @@ def _undecidable(snapshot: CustomerSnapshot, customer: Customer) -> Problem | No
             {"candidates": [_evidence(candidate) for candidate in snapshot.suggested]},
         )
     return None
+
+
+def _taken(snapshot: CustomerSnapshot, customer: Customer, record: Observed) -> Problem:
+    """Two accounts of the CRM are one record of the ERP: they are merged there, or one of them has the wrong tax id."""
+    rung = snapshot.exact_rung
+    because = {
+        "tax_id": f"by the tax id {customer.tax_id}",
+        "claimed_id": "because the CRM names it",
+        "key": "by its external key",
+        "chosen": "by a person's choice",
+    }[rung]
+    found = candidate_of(rung, record, customer)
+    return Problem(
+        "CUS-DUP",
+        "customer",
+        "customer",
+        rung,
+        customer.tax_id if rung == "tax_id" else "",
+        f"{customer.name} ({customer.key}) would be {found.name} ({found.external_id}) in {snapshot.erp.name} {because}, "
+        f"which is {snapshot.taken_by[1] or 'another account'} ({snapshot.taken_by[0]}) already.",
+        {"candidates": [_evidence(found)], "taken_by": snapshot.taken_by[0]},
+    )
 
 
 def _ambiguous(snapshot: CustomerSnapshot, customer: Customer) -> Problem:
@@ -342,7 +379,7 @@ def _correction(snapshot: CustomerSnapshot, customer: Customer) -> list[PlannedA
     found = masterdata.corrections(erp=shown, crm=customer, owners=snapshot.owners)
     if not found:
         return []
-    names = ", ".join(_WORDS[one.field] for one in found)
+    names = ", ".join(masterdata.WORDS[one.field] for one in found)
     rules = "; ".join(one.rule for one in found)
     return [
         push(

@@ -240,12 +240,37 @@ def _provision(snapshot: DealSnapshot, deal: Deal) -> Draft:
         return Draft(tuple(actions), tuple(problems))
     told = tuple(checks.date_problems(deal))
     if snapshot.engagement is not None and snapshot.project_linked and snapshot.status_sent:
-        actions.append(
-            unchanged("project", f"{snapshot.engagement.key} is provisioned and its terms are unchanged.")
+        key = snapshot.engagement.key
+        actions.append(unchanged("project", f"{key} is provisioned and its terms are unchanged."))
+        order = _order_step(snapshot.engagement, deal)
+        return Draft(
+            (*actions, *order),
+            told,
+            f"{key} is provisioned; {'its order changed' if order else 'nothing to do'}.",
         )
-        return Draft(tuple(actions), told, f"{snapshot.engagement.key} is provisioned; nothing to do.")
     actions += _project_steps(snapshot, deal)
     return Draft(tuple(actions), told, f"Provision {deal.name} for {snapshot.entity.name}.")
+
+
+def _order_step(engagement: Any, deal: Deal) -> tuple[PlannedAction, ...]:
+    """The client's purchase order may come, or be raised, after the set-up: no change of terms, but bills quote it."""
+    ordered = deal.po_amount
+    if (engagement.po_number, engagement.po_amount) == (
+        deal.po_number,
+        None if ordered is None else ordered.amount,
+    ):
+        return ()
+    why = f"The purchase order is {deal.po_number or 'none'}{'' if ordered is None else f' over {ordered}'}."
+    return (
+        local(
+            "engagement.po",
+            why,
+            verb="engagement_po",
+            engagement_key=engagement.key,
+            po_number=deal.po_number,
+            amount=ordered.model_dump(mode="json") if ordered is not None else None,
+        ),
+    )
 
 
 def _customer_step(snapshot: DealSnapshot, customer: Customer) -> PlannedAction:

@@ -8,7 +8,7 @@ item stands on and a full reading does not show is asked for by its id before it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -22,6 +22,7 @@ from apps.core import clock
 from apps.records import selectors as records
 from apps.sync.flows import base
 from apps.sync.flows.base import Context, Flow, Meta
+from apps.sync.flows.people import Worker, directory, people_problems, workers
 from apps.sync.models import State, Transaction
 from apps.sync.plans import Draft, Problem, blocked, local, unchanged
 
@@ -55,6 +56,10 @@ class DeliverySnapshot:
     full: bool = False
     #: What the PSA holds a second time under one key of ours.
     twins: tuple[Twin, ...] = ()
+    #: Who has booked time, and whom of them the ERPs know as active (None: no ERP has shown employees).
+    workers: tuple[Worker, ...] = ()
+    directory: Mapping[str, bool] | None = None
+    erp: str = ""
     #: How the engagement's billing stands; what readiness will say follows from it and from what the PSA shows.
     outlook: Outlook | None = None
 
@@ -91,7 +96,11 @@ def gather(context: Context) -> DeliverySnapshot:
         if full:
             missing["time_entry"] = in_use["time_entry"] - {one.key for one in entries}
         gone = _gone(context, psa, project_id, missing)
+    booked = workers(row.key)
     return DeliverySnapshot(
+        workers=booked,
+        directory=directory(one.email for one in booked),
+        erp=base.route(row.legal_entity_id, "erp").system.name,
         as_of=as_of,
         meta=Meta(
             label=row.name,
@@ -216,7 +225,10 @@ def plan(snapshot: DeliverySnapshot) -> Draft:
         )
     )
     return Draft(
-        tuple(steps), summary=f"Delivery of {snapshot.engagement_key}.", expected=_billing_problems(snapshot)
+        tuple(steps),
+        people_problems(snapshot.workers, snapshot.directory, psa=snapshot.psa.name, erp=snapshot.erp),
+        f"Delivery of {snapshot.engagement_key}.",
+        expected=_billing_problems(snapshot),
     )
 
 

@@ -1,6 +1,7 @@
 """What the ERP's record of a customer must take over from the CRM: the fields that the CRM owns and that differ. Pure.
 
-Public surface: :func:`owners` (for a gather), :func:`corrections`, :class:`Correction`, :data:`HELD`.
+Public surface: :func:`owners` (for a gather), :func:`corrections`, :class:`Correction`, :func:`drifts`, :data:`HELD`,
+:data:`WORDS`. Where the rule leaves a difference to a person, it is told (``AMD-DRIFT``) and nothing is written.
 
 Values are compared in normal form, so that what a system merely writes differently (case, spaces, ``https://www.``) is no
 difference and is not written for ever. Three things are never written over what the ERP holds: an empty value, an address
@@ -21,9 +22,21 @@ from apps.canonical.objects import Address, Customer
 from apps.governance import selectors as governance
 from apps.governance.selectors import Ownership
 from apps.sync.flows.checks import lacking
+from apps.sync.plans import Problem
 
 #: What an ERP's customer record can take over. Terms, currency, status and exemption are the ERP's own in every installation.
 HELD = ("name", "tax_id", "registration_number", "email", "phone", "website", "billing_address")
+
+#: What people call these fields.
+WORDS = {
+    "name": "the name",
+    "tax_id": "the tax id",
+    "registration_number": "the registration number",
+    "email": "the e-mail address",
+    "phone": "the telephone number",
+    "website": "the website",
+    "billing_address": "the billing address",
+}
 
 
 @dataclass(frozen=True)
@@ -50,8 +63,7 @@ def owners(legal_entity_ids: Iterable[int]) -> dict[str, Ownership]:
 def corrections(*, erp: Customer, crm: Customer, owners: Mapping[str, Ownership]) -> list[Correction]:
     """The fields of the ERP's record that the CRM corrects. Only under the policy ``overwrite``: ``hold`` and ``ask`` are
     for a person to settle."""
-    country = crm.billing_address.country or ""
-    differing = {one.path.partition(".")[0] for one in diff(_normal(erp, country), _normal(crm, country))}
+    differing = _differing(erp, crm)
     old, new = erp.model_dump(mode="json"), crm.model_dump(mode="json")
     return [
         Correction(name, old[name], new[name], f"customer.{name}: crm, overwrite (rule {rule.rule_id})")
@@ -61,6 +73,54 @@ def corrections(*, erp: Customer, crm: Customer, owners: Mapping[str, Ownership]
         and name in differing
         and _says(crm, erp, name)
     ]
+
+
+def drifts(
+    *, erp: Customer, crm: Customer, owners: Mapping[str, Ownership], systems: Mapping[str, str]
+) -> list[Problem]:
+    """``AMD-DRIFT`` for each field in which the two differ and that the rules leave to a person (``hold``, ``ask``).
+
+    ``systems``: what the CRM (``crm``) and the ERP (``erp``) are called. A field that one of them leaves empty is no drift."""
+    differing, shown = _differing(erp, crm), {"crm": crm, "erp": erp}
+    found = []
+    for name in HELD:
+        rule = owners.get(name)
+        if rule is None or rule.policy not in ("hold", "ask") or rule.system_kind not in shown:
+            continue
+        if name not in differing or not (_shown(erp, name) and _shown(crm, name)):
+            continue
+        right = str(rule.system_kind)
+        other = "crm" if right == "erp" else "erp"
+        ours, theirs = _shown(shown[right], name), _shown(shown[other], name)
+        reason = (
+            f"{WORDS[name].capitalize()} of {crm.name} is “{ours}” in {systems[right]}, which is right about it, and "
+            f"“{theirs}” in {systems[other]}."
+        )
+        params = {
+            "owner": right,
+            "right": ours,
+            "other": theirs,
+            "held": "0",
+            "rule": f"customer.{name}: {right}, {rule.policy} (rule {rule.rule_id})",
+        }
+        found.append(Problem("AMD-DRIFT", "customer", "customer", name, theirs, reason, params))
+    return found
+
+
+def _differing(erp: Customer, crm: Customer) -> set[str]:
+    country = crm.billing_address.country or ""
+    return {one.path.partition(".")[0] for one in diff(_normal(erp, country), _normal(crm, country))}
+
+
+def _shown(customer: Customer, name: str) -> str:
+    """The value as people read it."""
+    if name != "billing_address":
+        return str(getattr(customer, name)).strip()
+    address = customer.billing_address
+    parts = (
+        address.line1, address.line2, address.postal_code, address.city, address.region, address.country or "",
+    )  # fmt: skip
+    return ", ".join(part.strip() for part in parts if part.strip())
 
 
 def _says(crm: Customer, erp: Customer, name: str) -> bool:

@@ -3,18 +3,20 @@
 Public surface: :data:`FLOW`. Subject key: the prebill's reference, shared with ``invoice.sync`` so that the two never
 overlap. Cash application stays in the ERP: a payment is applied to exactly the invoice it names, never by guess, and cash that
 the ERP has applied by itself counts as paid here too. Money that was taken back opens the invoice again; what the platform had
-collected before is never applied a second time.
+collected before is never applied a second time. While the client disputes a payment the invoice is disputed, whatever is
+paid of it; a dispute that was lost has taken its money back.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Literal
 
 from apps.billing import selectors as billing
 from apps.canonical.money import Money
+from apps.canonical.money import total as money_total
 from apps.canonical.objects import Invoice, PaymentStatus
 from apps.core import clock
 from apps.sync.flows import invoice as invoices
@@ -32,6 +34,10 @@ class PaymentSnapshot:
     today: Any
     collected: Money | None = None
     was_reversed: bool = False
+    #: Of disputes: what still goes on (with the words for it), and what the client's bank has taken back for good.
+    disputed: Money | None = None
+    dispute_words: str = ""
+    lost: Money | None = None
     #: How often money was taken back: what comes in afterwards is another payment, over whatever amount.
     times_reversed: int = 0
 
@@ -47,7 +53,12 @@ class PaymentSnapshot:
 def gather(context: Context) -> PaymentSnapshot:
     seen, known = invoices.gather(context), billing.payment(_key(context.key))
     collected = known.collected if known is not None else None
+    disputes, currency = billing.disputes(context.key), seen.invoice.currency
+    going_on = [one for one in disputes if one.status == "open"]
     return PaymentSnapshot(
+        disputed=_sum(going_on, currency) if going_on else None,
+        dispute_words=_dispute_words(going_on),
+        lost=_sum([one for one in disputes if one.status == "lost"], currency),
         base=seen,
         today=clock.today(),
         collected=None if collected is None else Money.of(collected, seen.invoice.currency),
@@ -58,6 +69,18 @@ def gather(context: Context) -> PaymentSnapshot:
 
 def _key(ref: str) -> str:
     return f"{ref}-payment"
+
+
+def _sum(disputes: Sequence[Any], currency: str) -> Money:
+    return money_total((Money.of(one.amount, currency) for one in disputes), currency)
+
+
+def _dispute_words(disputes: Sequence[Any]) -> str:
+    """``“product not received”, to be answered by 2026-12-08``."""
+    reasons = " and ".join(sorted({f"“{one.reason}”" for one in disputes if one.reason}))
+    deadlines = [one.answer_by for one in disputes if one.answer_by is not None]
+    until = f"to be answered by {min(deadlines).date().isoformat()}" if deadlines else ""
+    return ", ".join(words for words in (reasons, until) if words)
 
 
 @dataclass(frozen=True)
@@ -74,7 +97,7 @@ class _Cash:
 def _cash(snapshot: PaymentSnapshot, asked: Invoice, booked: Invoice) -> _Cash:
     """The ERP says what stands, the platform what came in since. Where the platform has taken money back that the ERP still
     has applied, that much does not stand, until the ERP has followed."""
-    asked_paid, applied = _paid(asked), _paid(booked)
+    asked_paid, applied = _collected(snapshot, asked), _paid(booked)
     known = _paid(snapshot.base.invoice)
     collected = snapshot.collected
     if collected is None:
@@ -91,6 +114,12 @@ def _cash(snapshot: PaymentSnapshot, asked: Invoice, booked: Invoice) -> _Cash:
         collected=collected if gap else asked_paid,
         back=standing < known.amount or gap > 0 or snapshot.was_reversed,
     )
+
+
+def _collected(snapshot: PaymentSnapshot, asked: Invoice) -> Money:
+    """What the platform has and keeps: a request stays paid there although the money was given back in a lost dispute."""
+    paid, lost = _paid(asked), snapshot.lost
+    return paid if lost is None else Money.of(max(Decimal(0), (paid - lost).amount), paid.currency)
 
 
 def _paid(invoice: Invoice) -> Money:
@@ -125,7 +154,7 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
     words = status.status.replace("_", " ")
     steps: list[PlannedAction] = taken
     if cash.new.amount:
-        steps.append(_apply_cash(snapshot, cash.new, _paid(asked)))
+        steps.append(_apply_cash(snapshot, cash.new, _collected(snapshot, asked)))
     steps.append(
         invoices.status_push(
             base, words.capitalize(), invoice_status=status.status, paid_amount=str(paid.amount)
@@ -159,8 +188,9 @@ def plan(snapshot: PaymentSnapshot) -> Draft:
 _STATES = {
     "paid": {"paid"},
     "part_paid": {"part_paid"},
-    "unpaid": {"issued", "posted", "disputed"},
+    "unpaid": {"issued", "posted"},
     "reversed": {"issued", "part_paid"},
+    "disputed": {"disputed"},
 }
 
 
@@ -201,12 +231,16 @@ def _status(
     """Paid only when nothing is open: neither in the ERP, where the receivable is, nor on the billing platform."""
     assert booked.total is not None
     assert asked.balance is not None
-    word: Literal["paid", "part_paid", "unpaid", "reversed"] = "part_paid" if paid.amount > 0 else "unpaid"
+    word: Literal["paid", "part_paid", "unpaid", "reversed", "disputed"] = (
+        "part_paid" if paid.amount > 0 else "unpaid"
+    )
     if back:
         word = "reversed"
     still_open = booked.total - paid
     if still_open.amount <= 0 and asked.balance.amount <= 0 and paid.amount > 0:
         word = "paid"
+    if snapshot.disputed is not None and word != "reversed":
+        word = "disputed"
     return PaymentStatus(
         key=_key(snapshot.base.ref),
         invoice_key=snapshot.base.ref,
@@ -228,6 +262,8 @@ def _problems(
     edited = invoices.tampered_with(snapshot.base)
     if edited is not None:
         yield edited
+    if snapshot.disputed is not None:
+        yield _disputed(snapshot, booked, snapshot.disputed)
     open_there = asked.balance.amount
     if status.status == "reversed":
         yield _reversed(snapshot, asked, booked, status)
@@ -247,12 +283,28 @@ def _reversed(snapshot: PaymentSnapshot, asked: Invoice, booked: Invoice, status
         "paid",
         "",
         f"Money paid on {base.invoice.number} over {booked.total} was taken back: {base.erp.name} has {_paid(booked)}, "
-        f"{base.billing_system.name} {_paid(asked)}; {still_open} is open again.",
+        f"{base.billing_system.name} {_collected(snapshot, asked)}; {still_open} is open again.",
         {
             "paid": str(status.paid.amount),
             "open": str(still_open.amount),
             "held": str(still_open.amount),
         },
+    )
+
+
+def _disputed(snapshot: PaymentSnapshot, booked: Invoice, amount: Money) -> Problem:
+    """The money is still here, but the client has objected to it."""
+    base = snapshot.base
+    words = f" ({snapshot.dispute_words})" if snapshot.dispute_words else ""
+    return Problem(
+        "INV-DISPUTED",
+        "payment",
+        "invoice",
+        "disputed",
+        "",
+        f"{base.meta.customer or 'The client'} disputes {amount} of {base.invoice.number} over {booked.total} at "
+        f"{base.billing_system.name}{words}.",
+        {"disputed": str(amount.amount), "total": str(booked.total), "held": str(amount.amount)},
     )
 
 

@@ -43,7 +43,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(RETRY,),
         auto=Auto.RECHECK,
-        detected=(),
+        awaits=_("Comes with change orders: versions of the terms are not compared yet."),
         detection=_("A version of the terms that is lower than the one in force arrives."),
         help=_("Nothing to do unless the newer version was wrong."),
     ),
@@ -59,7 +59,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.APPROVE, _("Decide between credit note and a later start")),),
         auto=Auto.NEVER,
-        detected=(),
+        awaits=_("Comes with change orders."),
         detection=_("The impact of a change order contains lines of issued invoices."),
         help=_("A later start date avoids the credit note and is often what the client expects."),
     ),
@@ -67,21 +67,23 @@ ENTRIES = (
         code="AMD-DRIFT",
         title=_("Owned field was edited elsewhere"),
         explanation=_(
-            "A field was changed in a system that does not own it. By the ownership rules it is written back or "
-            "taken over; here the rule asks a person."
+            "A field of a customer says something else in the system that is not right about it. Where the ownership rule "
+            "writes the right value over it that happens by itself; here the rule leaves it to a person, and nothing is "
+            "written."
         ),
         owner="console",
-        resolvers=("admin", "revops_analyst"),
+        resolvers=("revops_analyst", "receivables", "admin"),
         severity=Severity.WARNING,
         fixes=(
-            Fix(FixAction.ASK, _("Send ours or accept theirs")),
+            source("crm", _("Take the ERP's value over in the CRM, where the ERP is right")),
+            source("erp", _("Correct the ERP's record, where the CRM is right")),
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        detected=(Detected.RULE,),
         detection=_(
-            "A field that one system owns shows another value in a system that does not own it, and the rule is "
-            "to ask."
+            "CRM and ERP show different values in a field of a customer whose ownership rule is to hold or to ask; spelling "
+            "alone is no difference."
         ),
         help=_(
             "See who changed it: one person who keeps correcting the wrong screen needs a hint, not a rule."
@@ -99,7 +101,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
-        detected=(),
+        awaits=_("Comes with change orders: no change is applied to several systems as one yet."),
         detection=_("A run that applies an approved change order stopped between two systems."),
         help=_("Look under Technical which system is missing."),
     ),
@@ -115,7 +117,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Merge the two or put them in order")),),
         auto=Auto.NEVER,
-        detected=(),
+        awaits=_("Comes with change orders."),
         detection=_("Two change orders that are not decided yet touch the same line, rate or milestone."),
         help=_("Ask the client which one was agreed last and withdraw the other."),
     ),

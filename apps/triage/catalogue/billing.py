@@ -215,15 +215,15 @@ ENTRIES = (
         code="PAY-UNMATCHED",
         title=_("Payment without an invoice"),
         explanation=_(
-            "Money came in that names no invoice we know. It is never matched by itself; receivables "
-            "applies it in the ERP."
+            "Money of a customer came in that settles no invoice, or only in part. It is never matched by itself; "
+            "receivables applies it in the ERP, and the case closes as soon as nothing is left of it."
         ),
         owner="erp",
         resolvers=("receivables",),
         severity=Severity.WARNING,
         fixes=(source("erp", _("Apply the payment in the ERP")),),
-        auto=Auto.NEVER,
-        detected=(),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
         detection=_(
             "The ERP holds a payment of one of our customers with an amount that is applied to no invoice."
         ),
@@ -273,16 +273,25 @@ ENTRIES = (
         code="INV-DISPUTED",
         title=_("Client disputes the invoice"),
         explanation=_(
-            "The client has objected to the invoice. Reminders stop; billing and project manager find the cause "
-            "and settle it."
+            "The client has objected to a payment of the invoice at its bank. The invoice is shown as disputed here and in "
+            "the CRM until that is decided; billing and project manager find the cause. A dispute that is lost takes the "
+            "money back, one that is won closes the case."
         ),
         owner="customer",
         resolvers=("billing_analyst", "project_manager"),
         severity=Severity.WARNING,
-        fixes=(Fix(FixAction.ASK, _("Settle the dispute and record its cause")),),
-        auto=Auto.NEVER,
-        detected=(),
-        detection=_("A dispute is recorded for the invoice."),
-        help=_("Write the cause down: the same cause twice is worth a change in the process."),
+        fixes=(
+            source("billing", _("Answer the dispute with evidence, or accept it")),
+            Fix(FixAction.ASK, _("Settle it with the client and record its cause")),
+        ),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The billing platform has a dispute of a payment of the invoice that is not decided yet."
+        ),
+        help=_(
+            "The day until which evidence counts is in the sentence. The signed statement of work and the acceptance "
+            "certificate are the best evidence there is."
+        ),
     ),
 )

@@ -112,8 +112,8 @@ ENTRIES = (
         auto=Auto.RECHECK,
         detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
-            "Length, form or check digits of the tax id break the rules of its country, or the billing platform "
-            "refuses it."
+            "Length, form or check digits of the tax id break the rules of its country, the billing platform refuses it, or "
+            "the register that it asks does not know it."
         ),
         help=_(
             "Typing errors are common: compare the id with the client's own invoice or web page before asking."
@@ -264,19 +264,19 @@ ENTRIES = (
         code="CUS-TAXID-UNVERIFIED",
         title=_("Tax id could not be verified"),
         explanation=_(
-            "The register of tax ids did not answer, so nobody knows whether the id is valid. Set-up goes on; an "
-            "invoice that relies on the id waits until the register has answered."
+            "The register of tax ids did not answer the billing platform, so nobody knows whether the id is registered. "
+            "Set-up goes on; whether an invoice under reverse charge may rely on the id meanwhile is for tax to say."
         ),
         owner="authority",
         resolvers=("tax", "admin"),
         severity=Severity.WARNING,
-        fixes=(RETRY,),
-        auto=Auto.RETRY,
-        detected=(),
-        detection=_("The register (VIES) is unavailable, times out or is asked too often."),
+        fixes=(Fix(FixAction.ASK, _("Ask the register by hand, and keep its answer")), RETRY),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The billing platform says that the register (VIES, HMRC, ABR) is unavailable."),
         help=_(
-            "Registers close at night and at month end. It is asked again by itself; only an invoice under "
-            "reverse charge has to wait."
+            "Registers close at night and at month end. The platform asks again by itself, and the case closes "
+            "with the answer."
         ),
     ),
     Entry(
@@ -290,9 +290,11 @@ ENTRIES = (
         resolvers=("receivables", "tax"),
         severity=Severity.WARNING,
         fixes=(source("crm", _("Enter the legal name or the right id in the CRM")),),
-        auto=Auto.NEVER,
-        detected=(),
-        detection=_("The name in the register of tax ids is unlike the name of the account."),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The register has verified the tax id on the billing platform, and the name it gives is unlike the account's."
+        ),
         help=_(
             "The legal name belongs on the invoice, the trading name may stay as the account's short name."
         ),

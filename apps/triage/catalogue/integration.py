@@ -177,7 +177,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Repair the difference from the list")),),
         auto=Auto.NEVER,
-        detected=(),
+        awaits=_("Comes with reconciliation."),
         detection=_("Counts or sums of the nightly comparison differ."),
         help=_("Start with what is missing on one side; differing amounts mostly follow from it."),
     ),

@@ -20,7 +20,7 @@ problem* with the raw code and the sentence as they came.
 
 *Detected by* says what raises the code today: a rule of our plans, a system's refusal, or a look at what systems hold. Each
 of these has a test that provokes it on the emulated systems. **Not yet** means what it says: the code is described, nothing
-raises it.
+raises it; what is missing for it stands with the code.
 """
 
 
@@ -51,6 +51,10 @@ def _detected(item: Entry) -> str:
     return ", ".join(kind.value for kind in item.detected) or "**not yet**"
 
 
+def _awaits(item: Entry) -> str:
+    return f"*Not yet:* {item.awaits}\n\n" if item.awaits else ""
+
+
 def _section(item: Entry) -> str:
     roles = ", ".join(str(Role(role).label) for role in item.resolvers)
     title = f"`{item.code}` {item.title}" if item.code else str(item.title)
@@ -60,6 +64,6 @@ def _section(item: Entry) -> str:
         f"### {title}\n\n{item.explanation}{own}\n\n"
         f"| truth | acts first | effect | by itself | detected by |\n| --- | --- | --- | --- | --- |\n"
         f"| {item.owner} | {roles} | {item.severity.label} | {item.auto.label} | {_detected(item)} |\n\n"
-        f"*Raised when:* {item.detection}\n\n*Help:* {item.help}\n\n"
+        f"*Raised when:* {item.detection}\n\n{_awaits(item)}*Help:* {item.help}\n\n"
         f"{fixes}\n"
     )

@@ -79,7 +79,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        awaits=_("Comes with project templates: projects are set up without one today."),
         detection=_("No template is registered for service and legal entity."),
         help=_("Copy the template of the nearest service; the practice lead adapts it."),
     ),
@@ -98,7 +98,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.REPLAY,
-        detected=(),
+        awaits=_("Comes with practice, region and department of a deal, which are not read yet."),
         detection=_("Practice, region, department or class of the deal has no mapping for the target."),
         help=_("Ask the controller: classes decide which profit centre earns the revenue."),
     ),
@@ -106,35 +106,42 @@ ENTRIES = (
         code="RES-UNMAPPED",
         title=_("Person is unknown to a system"),
         explanation=_(
-            "Somebody books time in the project system whom the ERP or the directory does not know, so cost and "
-            "approval cannot be told."
+            "Somebody books time in the project system whom no ERP of the group has as an employee, so cost and approval "
+            "cannot be told. What the client pays is not held up by it."
         ),
         owner="directory",
         resolvers=("admin", "project_manager"),
         severity=Severity.WARNING,
         fixes=(
-            Fix(FixAction.ASK, _("Match the person in both systems")),
+            source("erp", _("Enter the person in the ERP under this e-mail address")),
+            source("psa", _("Correct the e-mail address in the project system")),
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
-        detection=_("A person of the project system has no partner with the same verified e-mail address."),
+        detected=(Detected.RULE,),
+        detection=_(
+            "A person with time on an engagement has an e-mail address that no employee of an ERP has; ERPs that show no "
+            "employees are not asked."
+        ),
         help=_("Freelancers are the usual case: they exist as suppliers, not as employees."),
     ),
     Entry(
         code="RES-INACTIVE",
         title=_("Assigned person has left"),
         explanation=_(
-            "A person who is assigned to the project has no active account any more. Open time cannot be approved "
-            "and planned work has nobody."
+            "A person with time that is not approved yet is no active employee any more. The time cannot be sent in or "
+            "corrected by its owner, and is not billed until it is approved."
         ),
         owner="directory",
         resolvers=("project_manager", "practice_lead"),
         severity=Severity.WARNING,
-        fixes=(source("psa", _("Assign somebody else in the project system")),),
-        auto=Auto.NEVER,
-        detected=(),
-        detection=_("An assignee's account is switched off in the directory."),
+        fixes=(
+            source("psa", _("Approve or reject the open time in the project system")),
+            source("erp", _("Make the employee active again in the ERP, if it was a mistake")),
+        ),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_("The ERPs have a person as inactive whose time on an engagement is not approved yet."),
         help=_("Have the open time of the person approved before the assignment ends."),
     ),
     Entry(
@@ -152,7 +159,7 @@ ENTRIES = (
             RETRY,
         ),
         auto=Auto.RECHECK,
-        detected=(),
+        awaits=_("Comes with transfer rates in the rate cards."),
         detection=_("Time of a person of another legal entity has no intercompany rate on its day."),
         help=_("The usual rate is a share of the price to the client; tax wants it in writing."),
     ),

@@ -190,7 +190,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.APPROVE, _("Approve credit and new invoice, or a later start")),),
         auto=Auto.NEVER,
-        detected=(),
+        awaits=_("Comes with dated changes of rate cards."),
         detection=_("A published rate begins on or before the last billed day."),
         help=_("Ask what the client was told: retroactive increases are rarely agreed."),
     ),
@@ -206,7 +206,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.APPROVE, _("Accept the rate")),),
         auto=Auto.NEVER,
-        detected=(),
+        awaits=_("Comes with rate cards: a rate has no minimum yet."),
         detection=_("The effective rate is below the floor of the role or its margin."),
         help=_("A volume discount on the whole deal may be the reason; say so in the approval."),
     ),
@@ -238,7 +238,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Decide by the rule of the contract")),),
         auto=Auto.RECHECK,
-        detected=(),
+        awaits=_("Comes with retainers: their periods and hours are not kept yet."),
         detection=_("Hours of the period exceed the retainer's."),
         help=_("The rule is in the contract; without one, overage is agreed before it is billed."),
     ),
@@ -253,7 +253,7 @@ ENTRIES = (
         severity=Severity.WARNING,
         fixes=(Fix(FixAction.ASK, _("Decide by the rule of the contract")),),
         auto=Auto.RECHECK,
-        detected=(),
+        awaits=_("Comes with retainers: their periods and hours are not kept yet."),
         detection=_("Hours of the retainer are left at the end of the period."),
         help=_("Tell the client before they expire."),
     ),
@@ -261,16 +261,22 @@ ENTRIES = (
         code="PO-EXHAUSTED",
         title=_("Purchase order is used up"),
         explanation=_(
-            "The invoice is larger than what is left of the purchase order. The client would refuse it; a new or "
-            "raised order is needed first."
+            "What is ready is more than what is left of the client's purchase order. What still fits is billed, the rest "
+            "waits: the client would refuse it. A raised or new order in the CRM releases it."
         ),
         owner="customer",
-        resolvers=("project_manager",),
+        resolvers=("project_manager", "revops_analyst"),
         severity=Severity.BLOCKING_BILLING,
-        fixes=(Fix(FixAction.ASK, _("Get a new purchase order from the client")),),
+        fixes=(
+            Fix(FixAction.ASK, _("Get a new or raised purchase order from the client")),
+            source("crm", _("Enter its number and amount in the CRM")),
+        ),
         auto=Auto.RECHECK,
-        detected=(),
-        detection=_("The net of the prebill exceeds the balance of the purchase order."),
+        detected=(Detected.RULE,),
+        detection=_(
+            "All that is billed, drafted and ready under the number of the order, for this or another engagement of the "
+            "client with the legal entity, exceeds its amount in the CRM."
+        ),
         help=_("Send the buyer the amount until the end of the engagement, not only of this invoice."),
     ),
 )

@@ -107,7 +107,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(RETRY,),
         auto=Auto.RETRY,
-        detected=(),
+        awaits=_("Comes with a tax engine: the ERP computes the tax today."),
         detection=_("The tax engine answers with an error or asks to slow down."),
         help=_("If the invoice run is near, ask tax whether the ERP's own tables may be used."),
     ),
@@ -118,16 +118,19 @@ ENTRIES = (
             "The customer is treated as exempt, and its certificate is missing or has expired. Without it the "
             "sale would be taxed at an audit."
         ),
-        owner="customer",
+        owner="crm",
         resolvers=("receivables", "tax"),
         severity=Severity.BLOCKING_BILLING,
         fixes=(
             Fix(FixAction.ASK, _("Ask the client for a valid certificate")),
+            source("crm", _("Enter certificate and last day on the account in the CRM")),
             RETRY,
         ),
-        auto=Auto.NEVER,
-        detected=(),
-        detection=_("A customer is tax exempt and no valid certificate is on file."),
+        auto=Auto.RECHECK,
+        detected=(Detected.RULE,),
+        detection=_(
+            "The account is tax exempt, and it has no exemption certificate or one that has ended before the day of billing."
+        ),
         help=_("Certificates of several states differ: it is the state of the service that counts."),
     ),
     Entry(
@@ -142,7 +145,7 @@ ENTRIES = (
         severity=Severity.BLOCKING_BILLING,
         fixes=(Fix(FixAction.ASK, _("Have the registration clarified")),),
         auto=Auto.NEVER,
-        detected=(),
+        awaits=_("Comes with the tax registrations of the legal entities, which are not kept yet."),
         detection=_("The place of supply is taxable and the entity has no registration there."),
         help=_("Do not invoice without tax meanwhile; interest runs from the day of supply."),
     ),

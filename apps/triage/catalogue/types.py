@@ -100,7 +100,8 @@ class Entry:
     """One code. ``owner`` names the truth (``crm``, ``psa``, ``erp``, ``billing``, ``console``, ``contract``, ``customer``,
     ``directory`` of people, or an ``authority`` and its registers); ``resolvers`` are role names of ``organization``, who
     must act first. ``detection`` is the sentence that says when it is raised, ``detected`` by what today (empty: not yet),
-    ``help`` what to try first. ``own``: found while this product was built, not one of the trade's usual list."""
+    ``awaits`` what is missing
+    until then, ``help`` what to try first. ``own``: found while this product was built, not one of the trade's usual list."""
 
     code: str
     title: Words
@@ -111,6 +112,7 @@ class Entry:
     fixes: tuple[Fix, ...]
     auto: Auto
     detected: tuple[Detected, ...] = ()
+    awaits: Words = ""
     detection: Words = ""
     help: Words = ""
     own: bool = False

@@ -164,7 +164,7 @@ def _begin_some(job: Job, ids: Sequence[int]) -> None:
             by=job.by,
             note=_("Run again with %(ref)s.") % {"ref": job.ref},
             fixed_by=job.by,
-            mapping_id=None,
+            mapping_id=job.mapping_id,
         )
         why = _("Run again with %(ref)s. %(why)s") % {"ref": job.ref, "why": job.reason}
         answer: dict[str, Any] = {"runs": {}, "skipped": []}

@@ -6,8 +6,9 @@ Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of 
 :func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`decision_preview`, :func:`case_decide` (the
 fix by a decision) · :func:`case_assert`, :func:`asked_system` (what is said to be fixed elsewhere) ·
 :func:`group_acknowledge`, :func:`group_snooze`, :func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`,
-:func:`group_merge`, :func:`group_unmerge` (a cause) · :func:`groups_settle`, :func:`groups_wake`, :func:`cases_escalate` (the
-sweeper's) · :func:`undo`.
+:func:`group_merge`, :func:`group_unmerge` (a cause) · :func:`case_acknowledge`, :func:`case_snooze`,
+:func:`case_take_up`, :func:`cases_snooze` (one case of it, or many) · :func:`groups_settle`, :func:`groups_wake`,
+:func:`cases_wake`, :func:`cases_escalate`, :func:`notices_send` (the sweeper's) · :func:`undo`.
 """
 
 from apps.triage.services.assertions import asked_system, case_assert
@@ -27,13 +28,22 @@ from apps.triage.services.groups import (
     groups_wake,
 )
 from apps.triage.services.merging import group_merge, group_unmerge
+from apps.triage.services.notices import notices_send
 from apps.triage.services.planned import case_look_up, case_retry, require_certain
 from apps.triage.services.reconcile import cases_reconcile, transactions_finished
+from apps.triage.services.stances import (
+    case_acknowledge,
+    case_snooze,
+    case_take_up,
+    cases_snooze,
+    cases_wake,
+)
 from apps.triage.services.taking_back import undo
 
 __all__ = [
     "MOST_ASSIGNED",
     "asked_system",
+    "case_acknowledge",
     "case_assert",
     "case_assign",
     "case_comment",
@@ -41,11 +51,15 @@ __all__ = [
     "case_fix_mapping",
     "case_look_up",
     "case_retry",
+    "case_snooze",
     "case_take",
+    "case_take_up",
     "cases_assign",
     "cases_escalate",
     "cases_follow_mapping",
     "cases_reconcile",
+    "cases_snooze",
+    "cases_wake",
     "decision_preview",
     "fix_preview",
     "group_acknowledge",
@@ -57,6 +71,7 @@ __all__ = [
     "group_unmerge",
     "groups_settle",
     "groups_wake",
+    "notices_send",
     "require_certain",
     "transactions_finished",
     "undo",

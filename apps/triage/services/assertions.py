@@ -44,7 +44,7 @@ def asked_system(case: Case) -> Any:
     return route.system if route else None
 
 
-def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
+def case_assert(*, case: Case, external_id: str, by: Any, why: str = "", seen: str | None = None) -> int:
     """Look the named record up and, when the case clears with it, run its plan. Returns the transaction that runs.
 
     Raises :class:`InvalidInput` when the system has no such record or it is not what the case is about, :class:`WrongState`
@@ -76,7 +76,12 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "") -> int:
     _compare(case, system, external_id, result["records"])
     note = (said % {"system": system.name, "id": external_id, "why": why.strip()}).strip()
     return run_as_planned(
-        case=case, transaction_id=case.transaction_id, digest=result["digest"], by=by, note=note
+        case=case,
+        transaction_id=case.transaction_id,
+        digest=result["digest"],
+        by=by,
+        note=note,
+        seen=seen,
     )
 
 

@@ -1,6 +1,7 @@
 """Who works on a case: a person, or the queue of a role; one case or many, taken, given and handed over.
 
-Public surface: :func:`case_assign`, :func:`case_take`, :func:`cases_assign`; for the undo :func:`put_back`.
+Public surface: :func:`case_assign`, :func:`case_take`, :func:`cases_assign`; for the undo :func:`put_back`;
+for other verbs of many :func:`why_not_seen`, :func:`last_events`.
 
 Every verb takes the place of the case as it was seen (``Case.seen``). What was moved since is not overwritten: one case
 raises, many are answered with who was skipped and why.
@@ -23,7 +24,8 @@ from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage.models import Case, CaseEvent, CaseState
 from apps.triage.services import moves, undos
-from apps.triage.services.desk import lock_open, require
+from apps.triage.services.desk import ONLY_TOLD, lock_open, lock_seen, require
+from apps.triage.states import place_of
 from apps.triage.words import since_words
 
 #: States that an assignment turns into ``assigned``; later ones keep telling how far the work is.
@@ -66,9 +68,7 @@ def case_assign(
     require(case, by, "exception.fix")
     place = _place(to, queue)
     with transaction.atomic():
-        locked = lock_open(case)
-        if seen is not None and locked.seen != seen:
-            raise Stale(since_words(locked.events.select_related("by").last(), locked.ref))
+        locked = lock_seen(case, seen)
         refusal = _Taker(place).refuses(locked)
         if refusal:
             raise InvalidInput(refusal)
@@ -77,12 +77,16 @@ def case_assign(
     return token
 
 
-def case_take(*, case: Case, by: Any) -> bool:
-    """Take a case that nobody has. False when another person was faster (see ``case.assignee`` afterwards). Raises
-    :class:`InvalidInput` for whose fix of it waits for a second person."""
+def case_take(*, case: Case, by: Any, seen: str | None = None) -> bool:
+    """Take a case that nobody has. False when another person was faster (see ``case.assignee`` afterwards).
+
+    Raises :class:`Stale` when something else was done with it since it was ``seen``, :class:`InvalidInput` for whose fix of it
+    waits for a second person."""
     require(case, by, "exception.fix")
     with transaction.atomic():
         locked = lock_open(case)
+        if locked.assignee_id is None:
+            locked = lock_seen(locked, seen)
         free = locked.assignee_id is None
         if free and (refusal := _Taker(_Place(to=by)).refuses(locked)):
             raise InvalidInput(refusal)
@@ -115,12 +119,9 @@ def cases_assign(
             rows.within(organization.scope_of(by, "exception.view")).filter(pk__in=seen).order_by("id")
         )
         taker, give, skipped = _Taker(place), [], []
-        last = _last_events(case for case in found if case.seen != seen[case.pk])
+        last = last_events(case for case in found if case.seen != seen[case.pk])
         for case in found:
-            place_seen = seen[case.pk]
-            if place_seen is None and since is not None and not _later(last.get(case.pk), since, by):
-                place_seen = case.seen
-            why = _why_not(case, place_seen, scope, last) or taker.refuses(case)
+            why = why_not_seen(case, seen[case.pk], scope, last, since=since, by=by) or taker.refuses(case)
             if why:
                 skipped.append((case.ref, why))
             else:
@@ -138,7 +139,7 @@ def put_back(before: Mapping[str, Any], after: Mapping[str, Any], *, by: Any) ->
         require(case, by, "exception.fix")
     same = [case for case in cases if case.seen == after[str(case.pk)]]
     moved = [case for case in cases if case not in same]
-    last = _last_events(moved)
+    last = last_events(moved)
     changed = [since_words(last.get(case.pk), case.ref) for case in moved]
     if not same:
         raise Stale(" ".join(changed[:3]) or _("There is nothing left to take back."))
@@ -147,7 +148,7 @@ def put_back(before: Mapping[str, Any], after: Mapping[str, Any], *, by: Any) ->
         was = before[str(case.pk)]
         places.setdefault((was["state"], was["assignee"], was["queue"]), []).append(case)
     for (state, assignee_id, queue), part in places.items():
-        fields = {"assignee_id": assignee_id, "queue": queue}
+        fields = {"assignee_id": assignee_id, "queue": queue, "reminded_at": None}
         stay = [case for case in part if case.state == state]
         go = [case for case in part if case.state != state]
         moves.move_many(go, to=CaseState(state), by=by, note=_("Taken back."), **fields)
@@ -211,18 +212,32 @@ def _later(event: CaseEvent | None, since: datetime, by: Any) -> bool:
     return bool(event.created_at > (since - _COMMITTED_WITHIN if others else since))
 
 
-def _why_not(case: Case, seen: str | None, scope: Scope, last: Mapping[int, CaseEvent]) -> str:
+def why_not_seen(
+    case: Case,
+    seen: str | None,
+    scope: Scope,
+    last: Mapping[int, CaseEvent],
+    *,
+    since: datetime | None = None,
+    by: Any = None,
+) -> str:
+    """Why nothing is done with a case as it was ``seen`` (None: as a list showed it to ``by`` at ``since``); "" when it may."""
     if not scope.allows(legal_entity_id=case.legal_entity_id, engagement_key=case.engagement_key):
         return _("You may not fix it.")
-    if case.seen != seen:
+    if seen is None and since is not None:
+        changed = _later(last.get(case.pk), since, by)
+    else:
+        changed = case.seen != seen
+    if changed:
         return since_words(last.get(case.pk), case.ref)
     return "" if case.is_open else _("It is closed.")
 
 
-def _last_events(cases: Iterable[Case]) -> dict[int, CaseEvent]:
-    """The last move of each case, in one query; none for no cases."""
+def last_events(cases: Iterable[Case]) -> dict[int, CaseEvent]:
+    """The last move of each case, in one query; none for no cases. That people were told of it is no move."""
     ids = [case.pk for case in cases]
-    rows = CaseEvent.objects.filter(case_id__in=ids).select_related("by").order_by("case_id", "-id")
+    rows = CaseEvent.objects.filter(case_id__in=ids).exclude(what__in=ONLY_TOLD)
+    rows = rows.select_related("by").order_by("case_id", "-id")
     return {event.case_id: event for event in rows.distinct("case_id")} if ids else {}
 
 
@@ -237,7 +252,7 @@ def _give(cases: list[Case], place: _Place, *, by: Any, note: str) -> str:
         str(case.pk): {"state": str(case.state), "assignee": case.assignee_id, "queue": case.queue}
         for case in cases
     }
-    fields = {"assignee": place.to, "queue": place.queue}
+    fields = {"assignee": place.to, "queue": place.queue, "reminded_at": None}
     state = CaseState.ASSIGNED if place.to is not None else CaseState.TRIAGED
     starts = _UNTAKEN if place.to is not None else _WAITING
     go = [case for case in cases if case.state in starts]
@@ -248,7 +263,9 @@ def _give(cases: list[Case], place: _Place, *, by: Any, note: str) -> str:
         moves.event_many(stay, what="assigned", by=by, new=place.words, note=note)
         _record(stay, place, by=by, why=note)
     after = {
-        str(case.pk): f"{state.value if case in go else case.state}.{to_id or ''}.{place.queue}"
+        str(case.pk): place_of(
+            case, state=state.value if case in go else str(case.state), assignee_id=to_id, queue=place.queue
+        )
         for case in cases
     }
     for case in cases:

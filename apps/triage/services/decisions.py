@@ -72,7 +72,7 @@ def decision_preview(*, case: Case, value: str, by: Any) -> dict[str, Any]:
     return {**answer, "token": token, "wanted": _wants_reason(decided)}
 
 
-def case_decide(*, case: Case, token: str, by: Any, why: str = "") -> int:
+def case_decide(*, case: Case, token: str, by: Any, why: str = "", seen: str | None = None) -> int:
     """Keep the decision that was previewed and run its plan. Returns the id of the transaction that runs.
 
     Raises :class:`PreviewExpired`, :class:`Stale` when the case is another one by now, :class:`InvalidInput` without a reason
@@ -90,6 +90,7 @@ def case_decide(*, case: Case, token: str, by: Any, why: str = "") -> int:
         by=by,
         note=_said(decided, why),
         before=lambda: sync.decide(transaction_id=held["transaction"], decided=decided, by=by, why=why),
+        seen=seen,
     )
 
 

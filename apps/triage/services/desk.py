@@ -1,6 +1,7 @@
 """What people do with a case besides fixing and assigning it: comment; and who may do what.
 
-Public surface: :func:`case_comment`; inside the room :func:`require`, :func:`require_group`, :func:`lock_open`.
+Public surface: :func:`case_comment`; inside the room :func:`require`, :func:`require_group`, :func:`lock_open`,
+:func:`lock_seen`.
 """
 
 from __future__ import annotations
@@ -16,8 +17,11 @@ from apps.journal import services as journal
 from apps.organization import selectors as organization
 from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, Comment, Group
+from apps.triage.words import since_words
 
 _LONGEST_COMMENT = 5000
+#: Events by which people are told of a case and nothing is done with it.
+ONLY_TOLD = ("escalated", "reminded")
 
 
 def case_comment(*, case: Case, by: Any, text: str) -> Comment:
@@ -79,4 +83,19 @@ def lock_open(case: Case) -> Case:
         raise error(
             _("%(ref)s is closed: %(state)s.") % {"ref": locked.ref, "state": locked.get_state_display()}
         )
+    return locked
+
+
+def lock_seen(case: Case, seen: str | None) -> Case:
+    """:func:`lock_open`, as the page showed it (None: whatever): ``Case.seen``, for what runs something with ``#`` and the id
+    of the last event, so that nothing is run a second time unseen. Raises :class:`Stale` with what has changed since; that
+    a deadline has come near in the meantime is no change of the case."""
+    locked = lock_open(case)
+    if seen is None:
+        return locked
+    events = locked.events.select_related("by").exclude(what__in=ONLY_TOLD)
+    place, _mark, event = seen.partition("#")
+    later = events.filter(pk__gt=int(event)).exists() if event.isdecimal() and len(event) < 16 else False
+    if locked.seen != place or later:
+        raise Stale(since_words(events.last(), locked.ref))
     return locked

@@ -1,16 +1,20 @@
-"""Cases whose deadline is near and that nobody holds are told to who leads the role that should have taken them.
+"""Cases whose deadline is near: those that nobody holds are told to who leads the role that should have taken them, and to
+those in whose queue they wait; those that somebody holds to that person.
 
 Public surface: :func:`cases_escalate` (the sweeper's). Each case once, however many schedulers run: what is to be escalated is
-claimed under its lock, by the database's clock and on an index that holds nothing else.
+claimed under its lock, by the database's clock and on an index that holds nothing else. The messages are written down in the
+same database transaction (:mod:`apps.triage.services.notices`) and leave once the round is over.
 """
 
 from __future__ import annotations
 
+import uuid
 from datetime import datetime
 from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from apps.organization import calendars
@@ -18,7 +22,7 @@ from apps.organization import selectors as organization
 from apps.organization.permissions import Role
 from apps.triage.catalogue import entry
 from apps.triage.models import Case
-from apps.triage.services import moves
+from apps.triage.services import moves, notices
 from apps.triage.words import at_words
 
 #: Who leads a role.
@@ -44,39 +48,56 @@ SELECT near.id FROM unnest(%(entities)s::bigint[], %(severities)s::text[], %(unt
 CROSS JOIN LATERAL (
     SELECT id, due_at FROM triage_case c
     WHERE c.legal_entity_id = part.entity_id AND c.severity = part.severity AND c.due_at <= part.until
-        AND c.assignee_id IS NULL AND c.escalated_at IS NULL
+        AND {whose} AND c.stance <> 'snoozed'
         AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
     ORDER BY c.due_at LIMIT %(most)s
 ) AS near ORDER BY near.due_at LIMIT %(most)s
 """
 
 
+#: What a round looks for, in words of the index that holds nothing else.
+_UNHELD = _NEAR.format(whose="c.assignee_id IS NULL AND c.escalated_at IS NULL")
+_HELD = _NEAR.format(whose="c.assignee_id IS NOT NULL AND c.reminded_at IS NULL")
+
+
 def cases_escalate() -> int:
-    """Escalate what is due within the working hours of its severity and entity, nearest first, at most 5,000 a bell. Returns
-    how many."""
+    """Escalate what is due within the working hours of its severity and entity, nearest first, at most 5,000 of nobody's and
+    5,000 of somebody's a bell. Returns how many."""
     hours = {severity: number for severity, number in settings.ESCALATE_HOURS.items() if number}
     entities = organization.entities(active=None)
     if not hours or not entities:
         return 0
     now = _now()
     limits = calendars.hours_on(entities, now, hours.values())
-    parts = [
+    limits_of = [
         (one.pk, severity, limits[one.pk][number]) for one in entities for severity, number in hours.items()
     ]
-    given = dict(zip(("entities", "severities", "until"), map(list, zip(*parts, strict=True)), strict=True))
-    done = 0
-    for _round in range(_ROUNDS):
-        taken = _escalate_some({**given, "most": _AT_ONCE}, now)
-        done += taken
-        if not taken:
-            break
+    given: dict[str, Any] = dict(
+        zip(("entities", "severities", "until"), map(list, zip(*limits_of, strict=True)), strict=True)
+    )
+    given["most"] = _AT_ONCE
+    done, this_round = 0, uuid.uuid4()
+    # Who holds a case sees it among their own; only a message tells them more.
+    parts = (_escalate_some, _remind_some) if settings.EMAIL_HOST else (_escalate_some,)
+    for part in parts:
+        for _number in range(_ROUNDS):
+            taken = part(given, now, this_round)
+            done += taken
+            if not taken:
+                break
+    if done:
+        notices.round_ends(this_round)
     return done
 
 
 def lead_of(case: Case) -> Role:
     """Who is told: the lead of its queue, else of the first role that resolves its code."""
-    role = case.queue or next(iter(entry(case.code).resolvers), Role.ADMIN.value)
-    return LEADS.get(role, Role.CONTROLLER)
+    return LEADS.get(queue_of(case), Role.CONTROLLER)
+
+
+def queue_of(case: Case) -> str:
+    """The role in whose queue it waits: where nobody has put it into one, the first that resolves its code."""
+    return case.queue or next(iter(entry(case.code).resolvers), Role.ADMIN.value)
 
 
 def _now() -> datetime:
@@ -87,13 +108,27 @@ def _now() -> datetime:
     return found
 
 
-def _escalate_some(given: dict[str, Any], now: datetime) -> int:
+def _found(near: str, given: dict[str, Any]) -> QuerySet[Case]:
+    """The nearest, locked unless somebody else has them."""
+    with connection.cursor() as cursor:
+        cursor.execute(near, given)
+        ids = [row[0] for row in cursor.fetchall()]
+    rows = Case.objects.select_for_update(of=("self",), skip_locked=True)
+    return rows.select_related("legal_entity", "assignee").filter(pk__in=ids).order_by("id")
+
+
+def _remind_some(given: dict[str, Any], now: datetime, this_round: uuid.UUID) -> int:
     with transaction.atomic():
-        with connection.cursor() as cursor:
-            cursor.execute(_NEAR, given)
-            ids = [row[0] for row in cursor.fetchall()]
-        rows = Case.objects.select_for_update(of=("self",), skip_locked=True).select_related("legal_entity")
-        cases = list(rows.filter(pk__in=ids, assignee=None, escalated_at=None).order_by("id"))
+        cases = list(_found(_HELD, given).filter(assignee__isnull=False, reminded_at=None))
+        Case.objects.filter(pk__in=[case.pk for case in cases]).update(reminded_at=now)
+        _say("reminded", _("Its invoice run closes on %(deadline)s."), cases)
+        notices.owe([(case.assignee_id, case, "") for case in cases if case.assignee_id], this_round)
+    return len(cases)
+
+
+def _escalate_some(given: dict[str, Any], now: datetime, this_round: uuid.UUID) -> int:
+    with transaction.atomic():
+        cases = list(_found(_UNHELD, given).filter(assignee=None, escalated_at=None))
         told: dict[Role, list[Case]] = {}
         for case in cases:
             told.setdefault(lead_of(case), []).append(case)
@@ -101,18 +136,32 @@ def _escalate_some(given: dict[str, Any], now: datetime) -> int:
             Case.objects.filter(pk__in=[case.pk for case in part]).update(
                 escalated_at=now, escalated_to=role.value
             )
-            _say(role, part)
+            said = _("Its invoice run closes on %(deadline)s and nobody holds it.")
+            _say("escalated", said, part, new=str(role.label))
+        notices.owe(_told(told), this_round)
     return len(cases)
 
 
-def _say(role: Role, cases: list[Case]) -> None:
+def _told(leads: dict[Role, list[Case]]) -> list[tuple[int, Case, str]]:
+    """Who is told of what nobody holds: those who lead, and those in whose queue it waits, where they may see it."""
+    roles = {role.value for role in leads}
+    roles |= {queue_of(case) for cases in leads.values() for case in cases}
+    people = organization.holders(roles) if roles else []
+    return [
+        (one.user_id, case, role.value)
+        for role, cases in leads.items()
+        for case in cases
+        for one in people
+        if one.role in (role.value, queue_of(case)) and one.at(case.legal_entity_id, case.engagement_key)
+    ]
+
+
+def _say(what: str, said: str, cases: list[Case], *, new: str = "") -> None:
     """One event each; in as many statements as there are deadlines among them."""
     by_deadline: dict[tuple[int | None, datetime], list[Case]] = {}
     for case in cases:
         if case.due_at is not None:
             by_deadline.setdefault((case.legal_entity_id, case.due_at), []).append(case)
     for (_entity, due_at), part in by_deadline.items():
-        note = _("Its invoice run closes on %(deadline)s and nobody holds it.") % {
-            "deadline": at_words(due_at, part[0].legal_entity)
-        }
-        moves.event_many(part, what="escalated", new=str(role.label), by=None, note=note)
+        note = said % {"deadline": at_words(due_at, part[0].legal_entity)}
+        moves.event_many(part, what=what, new=new, by=None, note=note)

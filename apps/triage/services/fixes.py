@@ -28,8 +28,12 @@ from apps.triage.fixing import came_later, group_exposure, told
 from apps.triage.models import UNDER_WAY, Case, CaseState, FixPreview
 from apps.triage.selectors import mapping_kind_of
 from apps.triage.services import moves, previews
-from apps.triage.services.desk import require
+from apps.triage.services.desk import lock_seen, require
+from apps.triage.services.fix_jobs import job_of_fix
 from apps.triage.words import doubt_words
+
+#: More cases than that are run by a job: with its progress, its brake, and a stop.
+AT_ONCE = 10_000
 
 
 def fix_preview(*, case: Case, target: str, target_label: str, by: Any, token: str = "") -> dict[str, Any]:
@@ -54,13 +58,21 @@ def fix_preview(*, case: Case, target: str, target_label: str, by: Any, token: s
 
 
 def case_fix_mapping(
-    *, case: Case, target: str, target_label: str, by: Any, preview_token: str, confirm: bool = True
+    *,
+    case: Case,
+    target: str,
+    target_label: str,
+    by: Any,
+    preview_token: str,
+    confirm: bool = True,
+    seen: str | None = None,
 ) -> dict[str, Any]:
     """Add the mapping and run again what the preview showed, in one database transaction.
 
     ``{"mapping_id", "mapping_state", "replayed": [transaction ids], "skipped_stale": [{transaction_id, ref, label,
     reason}], "waiting": number of cases that wait for a second person, "came_later": number of cases that joined the group
-    after the preview}``. A mapping that needs a second person first runs nothing: its cases wait for the approval. Raises
+    after the preview, "job": reference of the job that runs them, where they are more than :data:`AT_ONCE`}``. A mapping
+    that needs a second person first runs nothing: its cases wait for the approval. Raises
     :class:`PreviewExpired`, :class:`NotFixableHere`, :class:`~apps.governance.errors.AlreadyMapped`, :class:`NotAllowed`;
     :class:`InvalidInput` when ``confirm`` is false.
     """
@@ -83,10 +95,27 @@ def case_fix_mapping(
             reason=_("Fix of %(ref)s: %(reason)s") % {"ref": case.ref, "reason": case.reason},
             exposure=group_exposure(case),
         )
+        result = {
+            "mapping_id": mapping.pk,
+            "mapping_state": str(mapping.state),
+            "came_later": later,
+            "job": "",
+        }
+        if mapping.state != "proposed" and preview.rows.exclude(digest="").count() > AT_ONCE:
+            lock_seen(case, seen)
+            job = job_of_fix(
+                preview=preview,
+                mapping_id=mapping.pk,
+                by=by,
+                scope_words=_("Fix of %(ref)s: %(reason)s") % {"ref": case.ref, "reason": case.reason},
+                address=f"/exceptions/?group={case.group_id}",
+            )
+            return {**result, "job": job.ref, "replayed": [], "skipped_stale": [], "waiting": 0}
         cases, digests, skipped = _still_as_shown(preview, by)
+        if seen is not None:
+            lock_seen(case, seen)
         if not cases:
             raise Stale(_("Every case of the preview is closed or being fixed meanwhile; nothing was done."))
-        result = {"mapping_id": mapping.pk, "mapping_state": str(mapping.state), "came_later": later}
         if mapping.state == "proposed":
             note = _("%(source)s is proposed to mean %(target)s; a second person confirms it first.")
             _mark(cases, CaseState.AWAITING_APPROVAL, mapping, by, note)

@@ -10,27 +10,23 @@ past its invoice run unless it says what happens to the billing.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
 from django.utils.translation import gettext as _
 
 from apps.core import clock
-from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
-from apps.organization import selectors as organization
+from apps.core.errors import InvalidInput, Stale, WrongState
 from apps.triage.catalogue import Severity
 from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, CaseState, Group, How, Unsettled
 from apps.triage.services import moves, undos
+from apps.triage.services.deadlines import check_run, check_until, treatment_of
 from apps.triage.services.desk import require_group
-from apps.triage.states import HIDDEN, GroupState, Treatment
-from apps.triage.words import at_words, since_words
+from apps.triage.states import HIDDEN, GroupState
+from apps.triage.words import since_words
 
-#: Nothing is put off for longer than this.
-LONGEST = timedelta(days=366)
-#: Who may let billing pass its run: those who answer for the books.
-TREATS = "prebill.approve_finance"
 _AT_ONCE = 500
 
 
@@ -51,9 +47,15 @@ def group_snooze(
 
     Raises :class:`InvalidInput` (the instant, the treatment), :class:`WrongState` (a deadline is in the way),
     :class:`NotAllowed`, :class:`Stale`."""
-    _check_until(until)
+    check_until(until)
     return _decide(
-        group, seen, by, to=GroupState.SNOOZED, why=why.strip(), until=until, treatment=_treatment(treatment)
+        group,
+        seen,
+        by,
+        to=GroupState.SNOOZED,
+        why=why.strip(),
+        until=until,
+        treatment=treatment_of(treatment),
     )
 
 
@@ -65,9 +67,9 @@ def group_ignore(
     if not why:
         raise InvalidInput(_("Say why it can be ignored."), fields={"why": _("Required.")})
     if until is not None:
-        _check_until(until)
+        check_until(until)
     return _decide(
-        group, seen, by, to=GroupState.IGNORED, why=why, until=until, treatment=_treatment(treatment)
+        group, seen, by, to=GroupState.IGNORED, why=why, until=until, treatment=treatment_of(treatment)
     )
 
 
@@ -213,36 +215,10 @@ def _open(group: Group) -> Any:
     return Case.objects.filter(group_id__in=ids_of(group), state__in=OPEN_STATES)
 
 
-def _check_until(until: datetime) -> None:
-    now = clock.now()
-    if not now < until <= now + LONGEST:
-        raise InvalidInput(
-            _("Choose a time from now on, at most a year ahead."), fields={"until": _("Not possible.")}
-        )
-
-
-def _treatment(text: str) -> str:
-    if text and text not in Treatment.values:
-        raise InvalidInput(_("There is no such treatment."), fields={"treatment": _("Unknown.")})
-    return text
-
-
 def _check_runs(group: Group, *, until: datetime | None, treatment: str, by: Any) -> None:
-    """Refuse to keep billing out of sight past its invoice run unless its treatment is said by who answers for the books."""
+    """Of the nearest case that would miss its run, with those of what was merged into the group."""
     blocking = _open(group).exclude(severity=Severity.WARNING).filter(due_at__isnull=False)
     if until is not None:
         blocking = blocking.filter(due_at__lt=until)
     first = blocking.select_related("legal_entity").order_by("due_at", "id").first()
-    if first is None:
-        return
-    if not treatment:
-        raise WrongState(
-            _(
-                "%(ref)s keeps billing from the invoice run that closes on %(deadline)s. Choose a time before it, or say what "
-                "happens to the billing: accrue, defer, write down or carry forward."
-            )
-            % {"ref": first.ref, "deadline": at_words(first.due_at, first.legal_entity)}
-        )
-    organization.require(by, TREATS, legal_entity_id=group.legal_entity_id)
-    if not organization.scope_of(by, TREATS).allows(legal_entity_id=group.legal_entity_id):
-        raise NotAllowed(_("A treatment past the invoice run is decided by who approves for finance there."))
+    check_run(first, treatment=treatment, by=by, legal_entity_id=group.legal_entity_id)

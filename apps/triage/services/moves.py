@@ -15,8 +15,8 @@ from apps.core import clock, correlation
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.triage.catalogue import Severity
-from apps.triage.models import Case, CaseEvent, CaseState, Group, GroupEvent
-from apps.triage.states import GroupState
+from apps.triage.models import CLOSED_STATES, Case, CaseEvent, CaseState, Group, GroupEvent
+from apps.triage.states import NO_STANCE, GroupState
 from apps.triage.words import at_words
 
 
@@ -28,7 +28,7 @@ def source_ref(case: Case) -> str:
 def move(case: Case, *, to: CaseState, by: Any, note: str = "", **fields: Any) -> bool:
     """Move a case and write its event; False when another process was first (nothing is written then)."""
     former = str(case.state)
-    if not transitions.move(case, to=to, by=by, why=note, **fields):
+    if not transitions.move(case, to=to, by=by, why=note, **_ending(to), **fields):
         return False
     event(case, what="moved", old=former, new=to.value, by=by, note=note)
     return True
@@ -40,19 +40,58 @@ def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", 
     if not cases:
         return
     rows = Case.objects.filter(pk__in=[case.pk for case in cases])
-    transitions.move_many(rows, to=to, by=by, why=note, **fields)
+    transitions.move_many(rows, to=to, by=by, why=note, **_ending(to), **fields)
     event_many(cases, what="moved", new=to.value, by=by, note=note)
 
 
-def event_many(cases: Sequence[Case], *, what: str, by: Any, new: str = "", note: str = "") -> None:
-    """One event each; the old value is the state of a case that moves, else who had it."""
+def _ending(to: CaseState) -> dict[str, Any]:
+    """What the desk had decided about a case ends with it."""
+    return dict(NO_STANCE) if to in CLOSED_STATES else {}
+
+
+def stand(cases: Sequence[Case], *, what: str, by: Any, note: str = "", **values: Any) -> None:
+    """Put locked cases there (``stance``, ``until``, ``treatment``), with history and audit, in a fixed number of statements.
+    ``values`` are set on ``cases`` too."""
+    values = {**NO_STANCE, **values}
+    Case.objects.filter(pk__in=[case.pk for case in cases]).update(**values)
+    journal.record_many(
+        rows=[
+            {
+                "verb": f"case.{what}",
+                "object_type": "case",
+                "object_ref": case.ref,
+                "by": by,
+                "legal_entity_id": case.legal_entity_id,
+                "engagement_key": case.engagement_key,
+                "old": {name: getattr(case, name) for name in NO_STANCE},
+                "new": values,
+                "why": note,
+            }
+            for case in cases
+        ]
+    )
+    parts: dict[tuple[str, str], list[Case]] = {}
+    for case in cases:
+        former = case.stance or CaseState.OPEN.value
+        for name, value in values.items():
+            setattr(case, name, value)
+        parts.setdefault((former, told(case, note)), []).append(case)
+    for (former, text), part in parts.items():
+        new = values["stance"] or CaseState.OPEN.value
+        event_many(part, what=what, by=by, old=former, new=new, note=text)
+
+
+def event_many(
+    cases: Sequence[Case], *, what: str, by: Any, old: str = "", new: str = "", note: str = ""
+) -> None:
+    """One event each; the old value, where none is given, is the state of a case that moves, else who had it."""
     now, trace = clock.now(), correlation.current()
     CaseEvent.objects.bulk_create(
         [
             CaseEvent(
                 case=case,
                 what=what,
-                old=str(case.state) if what == "moved" else _holder(case),
+                old=old or (str(case.state) if what == "moved" else _holder(case)),
                 new=new[:120],
                 note=note,
                 by=by,
@@ -98,7 +137,7 @@ def move_group(group: Group, *, to: GroupState, by: Any, note: str, said: str = 
         )
     elif not transitions.move(group, to=to, by=by, why=said or note, **values):
         return False
-    _group_event(group, what="moved", old=former, new=to.value, note=said or _told(group), by=by)
+    _group_event(group, what="moved", old=former, new=to.value, note=said or told(group, group.note), by=by)
     return True
 
 
@@ -131,13 +170,13 @@ def _group_event(group: Group, *, what: str, old: str, new: str, note: str, by: 
     )
 
 
-def _told(group: Group) -> str:
+def told(thing: Group | Case, note: str) -> str:
     """Why, until when, and what happens to the billing."""
-    parts = [group.note] if group.note else []
-    if group.until:
-        parts.append(_("Until %(when)s.") % {"when": at_words(group.until, group.legal_entity)})
-    if group.treatment:
-        parts.append(_("Billing past the run: %(treatment)s.") % {"treatment": group.get_treatment_display()})
+    parts = [note] if note else []
+    if thing.until:
+        parts.append(_("Until %(when)s.") % {"when": at_words(thing.until, thing.legal_entity)})
+    if thing.treatment:
+        parts.append(_("Billing past the run: %(treatment)s.") % {"treatment": thing.get_treatment_display()})
     return " ".join(parts)
 
 

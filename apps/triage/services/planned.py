@@ -17,16 +17,16 @@ from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.models import Case, CaseState
 from apps.triage.services import moves
-from apps.triage.services.desk import lock_open, require
+from apps.triage.services.desk import lock_seen, require
 from apps.triage.services.fixes import why_not
 from apps.triage.words import doubt_words
 
 
-def case_retry(*, case: Case, by: Any, token: str, why: str = "") -> int:
+def case_retry(*, case: Case, by: Any, token: str, why: str = "", seen: str | None = None) -> int:
     """Run the case's transaction again, exactly as the engine's preview of this ``token`` showed it; the id of what runs.
 
     Raises :class:`InvalidInput` without a token, :class:`Stale` when it is forged, too old or another case's, or when the
-    case is another one by now."""
+    case is another one by now (as ``seen``)."""
     require(case, by, "transaction.replay")
     if not token:
         raise InvalidInput(_("Look at the preview first; it runs exactly what the preview showed."))
@@ -36,10 +36,12 @@ def case_retry(*, case: Case, by: Any, token: str, why: str = "") -> int:
             _("The preview was for another case, or it could not be planned then; look at a fresh one.")
         )
     note = f"{_('Run again.')} {why.strip()}".strip()
-    return run_as_planned(case=case, transaction_id=case.transaction_id, digest=digest, by=by, note=note)
+    return run_as_planned(
+        case=case, transaction_id=case.transaction_id, digest=digest, by=by, note=note, seen=seen
+    )
 
 
-def case_look_up(*, case: Case, by: Any) -> int:
+def case_look_up(*, case: Case, by: Any, seen: str | None = None) -> int:
     """Have the systems asked what became of what was sent for the case and is in doubt; nothing is sent. The id of what runs.
 
     Raises :class:`WrongState` when nothing is in doubt, :class:`Stale` when it runs already."""
@@ -47,7 +49,7 @@ def case_look_up(*, case: Case, by: Any) -> int:
     note = _("What was sent is looked up; nothing is sent again.")
     with transaction.atomic():
         sync.hold_still(transaction_ids=[case.transaction_id])
-        locked = lock_open(case)
+        locked = lock_seen(case, seen)
         run_id = sync.look_up_doubts(transaction_id=locked.transaction_id, by=by, why=note)
         moves.event(locked, what="retried", by=by, note=note)
     return run_id
@@ -67,13 +69,14 @@ def run_as_planned(
     by: Any,
     note: str,
     before: Callable[[], object] | None = None,
+    seen: str | None = None,
 ) -> int:
     """Carry out the plan of this digest, after ``before`` in the same database transaction; the id of what runs.
 
-    All or nothing: raises :class:`Stale` when the case or its transaction is another one by now."""
+    All or nothing: raises :class:`Stale` when the case (as ``seen``) or its transaction is another one by now."""
     with transaction.atomic():
         sync.hold_still(transaction_ids=[transaction_id])
-        locked = Case.objects.select_for_update().get(pk=case.pk)
+        locked = lock_seen(case, seen)
         if reason := why_not(locked, transaction_id, transactions.in_doubt([transaction_id])):
             raise Stale(reason)
         if before is not None:

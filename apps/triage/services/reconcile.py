@@ -38,8 +38,7 @@ def cases_reconcile(facts: list[Fact]) -> None:
 
     A fact: ``{transaction_id, transaction_ref, subject_kind, subject_key, flow, legal_entity_id, engagement_key, label,
     customer, currency, amount (text or None: unknown), correlation_id, problems: [{code, step, object_type, field, value,
-    reason, params}], phase ("plan": only planning has spoken; default: all is known), blocked_by_subject ([kind, key],
-    optional)}``.
+    reason, params}], phase ("plan": only planning has spoken; default: all is known)}``.
     """
     due: dict[int | None, Any] = {}
     for fact in facts:
@@ -148,7 +147,6 @@ def _facts_of(fact: Fact, problem: Fact) -> dict[str, Any]:
         "held_amount": amount if fact.get("currency") else None,
         "exposure": exposure.value if exposure else "",
         "exposure_amount": _exposed(params, amount) if exposure and fact.get("currency") else None,
-        "blocked_by": _blocker(fact),
         "seen_at": clock.now(),
     }
 
@@ -171,16 +169,6 @@ def _amount(text: str | None) -> Decimal | None:
     return amount if amount.is_finite() else None
 
 
-def _blocker(fact: Fact) -> Case | None:
-    subject = fact.get("blocked_by_subject")
-    if not subject:
-        return None
-    kind, key = subject
-    return (
-        Case.objects.filter(subject_kind=kind, subject_key=key, state__in=OPEN_STATES).order_by("id").first()
-    )
-
-
 def _open(fact: Fact, problem: Fact, group: Group, *, phase: str, due: dict[int | None, Any]) -> None:
     former = (
         Case.objects.select_for_update()
@@ -196,7 +184,8 @@ def _open(fact: Fact, problem: Fact, group: Group, *, phase: str, due: dict[int 
     )
     renewed = {**_facts_of(fact, problem), "phase": phase, "due_at": _due(fact.get("legal_entity_id"), due)}
     if former is not None:
-        cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None, "escalated_at": None}
+        cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None}
+        cleared |= {"escalated_at": None, "reminded_at": None}
         note = _("The problem came back with %(ref)s.") % _ref(fact)
         reopened = former.reopened + 1
         if moves.move(former, to=CaseState.OPEN, by=None, note=note, reopened=reopened, **renewed, **cleared):

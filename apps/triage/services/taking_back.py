@@ -20,6 +20,8 @@ from apps.triage.models import Case, CaseState, Group, Undo
 from apps.triage.services import moves
 from apps.triage.services.assigning import put_back
 from apps.triage.services.desk import require_group
+from apps.triage.services.merging import families_back
+from apps.triage.services.stances import stand_back
 from apps.triage.states import GroupState
 from apps.triage.words import since_words
 
@@ -79,4 +81,18 @@ def _undo_assignment(kept: Undo, by: Any) -> str:
     return put_back(kept.before, kept.after, by=by)
 
 
-_UNDO = {"group": _undo_group, "assign": _undo_assignment}
+def _undo_stance(kept: Undo, by: Any) -> str:
+    return stand_back(kept.before, kept.after, by=by)
+
+
+# ---- A merge ----------------------------------------------------------------------------------------------------------
+def _undo_family(kept: Undo, by: Any) -> str:
+    return families_back(kept.before, kept.after, by=by)
+
+
+_UNDO = {
+    "group": _undo_group,
+    "assign": _undo_assignment,
+    "stance": _undo_stance,
+    "family": _undo_family,
+}

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+from django.http import QueryDict
+
+from apps.console.exceptions.board import scope_words
 from apps.triage.models import Case
 from tests.console.queries import assert_rows_cost_nothing
 from tests.console.texts import text_of
@@ -117,3 +121,20 @@ def test_more_rows_take_no_more_queries(world, signed_in):
     assert_rows_cost_nothing(
         client, "/exceptions/?view=cases", lambda: [world.broken_deal(number) for number in range(2, 9)]
     )
+
+
+@pytest.mark.parametrize(
+    ("address", "words"),
+    [
+        ("", "All open cases"),
+        ("view=cases&state=open_all", "All open cases"),
+        ("state=closed_all", "All that match: Closed"),
+        ("age=14", "All that match: over 14 business days"),
+        ("assignee=role:tax", "All that match: Queue: Tax"),
+        ("assignee=carla&entity=OST-BE", "All that match: OST-BE, carla"),
+        ("assignee=me&role=controller&status=snoozed", "All that match: Controller, Me, Snoozed"),
+        ("q=rail&severity=warning", "All that match: rail, Warning"),
+    ],
+)
+def test_what_is_chosen_is_said_in_words(address, words):
+    assert scope_words(QueryDict(address)).lower() == words.lower()

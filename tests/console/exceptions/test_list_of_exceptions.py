@@ -46,6 +46,8 @@ def test_the_query_string_narrows_the_list(world, signed_in):
     by_word = text_of(client.get("/exceptions/?view=cases&q=thornmere"))
     assert bank.ref in by_word
     assert rail.ref not in by_word
+    assert "OST-BE (0)" in by_word  # the choices count what the words find
+    assert f"{world.uk.code} (1)" in by_word
     by_entity = text_of(client.get("/exceptions/?view=cases&entity=OST-BE"))
     assert rail.ref in by_entity
     assert bank.ref not in by_entity

@@ -7,10 +7,15 @@ import re
 import pytest
 
 from apps.canonical.money import Money
+from apps.commercial import selectors as commercial
+from apps.core import clock
 from apps.core.scope import EVERYTHING
 from apps.journal import transitions
-from apps.sync.models import Dependency, Subject, Transaction
+from apps.organization import services as organization
+from apps.records import services as records
+from apps.sync.models import Action, Dependency, Subject, Transaction
 from apps.triage import selectors as triage
+from apps.triage.models import Case
 from tests.console.texts import text_of
 from tests.people import hire
 from tests.triage import desk
@@ -171,7 +176,8 @@ def test_a_run_is_what_its_preview_showed_and_the_case_is_under_way(world, signe
     shown = client.get(f"/exceptions/{case.ref}/retry/preview").content.decode()
     token = re.search(r'name="token" value="([^"]+)"', shown)
     assert client.post(f"/exceptions/{case.ref}/retry").status_code == 400
-    assert client.post(f"/exceptions/{case.ref}/retry", {"token": "forged"}).status_code == 409
+    forged = client.post(f"/exceptions/{case.ref}/retry", {"token": "forged"}, follow=True)
+    assert "too old or was altered" in text_of(forged)
     row.refresh_from_db()
     assert (row.state, _fresh(case).state) == ("held", "open")
     assert client.post(f"/exceptions/{case.ref}/retry", {"token": token[1]}).status_code == 303
@@ -202,3 +208,43 @@ def test_what_differs_from_the_terms_last_agreed_comes_first(world, signed_in):
     assert grid.index("Amount") < grid.index("Legal entity"), "the field in question first"
     assert "GBP 90,000.00" in grid
     assert "GBP 120,000.00" in grid
+
+
+def test_a_deal_has_its_project_beside_it_and_an_engagement_its_deal(world, signed_in):
+    key = world.engagement(number="00008", amount=Money.of("90000", "GBP"))
+    psa = organization.system_set(code="psa", name="Kantata", kind="psa", vendor="kantata")
+    body = commercial.canonical_engagement(key).model_copy(update={"budget": Money.of("80000", "GBP")})
+    records.observe(system_id=psa.pk, object_type="engagement", external_id="71", body=body, key=key)
+    fact = {"code": "AMD-UNAPPROVED", "entity": world.uk, "amount": "120000", "value": "120000"}
+    deal = world.broken_deal(8, object_type="deal", field="amount", engagement_key=key, **fact)
+    project = world.broken_deal(9, object_type="engagement", field="budget", engagement_key=key, **fact)
+    Case.objects.filter(pk=project.pk).update(subject_kind="engagement", subject_key=key)
+    for case in (deal, project):
+        page = text_of(signed_in("carla").get(f"/exceptions/{case.ref}/"))
+        grid = page[page.index("Both sides") :]
+        for side in ("Salesforce", "Kantata", "Last agreed (000)"):
+            assert side in grid, side
+        for amount in ("GBP 120,000.00", "GBP 80,000.00", "GBP 90,000.00"):
+            assert amount in grid, amount
+
+
+def test_what_was_sent_is_shown_to_those_who_may_see_it_and_auditors_find_the_sealed_rows(world, signed_in):
+    case = world.broken_deal(1)
+    attempt = Action.objects.create(
+        id=1, created_at=clock.now(), transaction_id=case.transaction_id, seq=1, name="erp.customer", system="erp",
+        object_type="customer", operation="create", target_key="", external_id="", idempotency_key="k", outcome="failed",
+        error_kind="business", code="", message="Refused.", url="", started_at=clock.now(), elapsed_ms=3, fence=1,
+        correlation_id=case.correlation_id, payload_digest=b"x" * 32,
+    )  # fmt: skip
+    address = f"/transactions/{case.transaction_ref}/payload/{attempt.pk}"
+    technical, activity = f"/exceptions/{case.ref}/?tab=technical", f"/exceptions/{case.ref}/?tab=activity"
+    ana, carla = signed_in("ana"), signed_in("carla")
+    assert address in carla.get(technical).content.decode()
+    assert address not in ana.get(technical).content.decode()
+    assert "Request and answer:" in text_of(ana.get(technical))
+    sealed = f"/audit/?object_type=case&amp;q={case.ref}"
+    assert sealed not in ana.get(activity).content.decode()
+    otto = signed_in("otto")
+    assert sealed in otto.get(activity).content.decode()
+    ana.post(f"/exceptions/{case.ref}/take")
+    assert f"{case.ref}" in text_of(otto.get(sealed.replace("&amp;", "&")))

@@ -126,6 +126,7 @@ def time_entry(client: Client, found: Listing, record: Mapping[str, Any]) -> Obs
         "invoiced": record.get("invoice_id") is not None,
         "minutes": int(record.get("time_in_minutes") or 0),
         "timesheet": str(record.get("active_submission_id") or ""),
+        "email": str(user.get("email_address") or "").strip().lower(),
     }
     return _observed(client, "time_entry", record, body, str(record.get("workspace_id") or ""), facts)
 

@@ -2,7 +2,8 @@
 
 Public surface: :class:`NetSuiteAdapter`.
 
-Reads customers, projects, invoices, service items and subsidiaries; writes customers, projects, rate cards, charge
+Reads customers, projects, invoices, payments, employees, service items and
+subsidiaries; writes customers, projects, rate cards, charge
 rules, billing schedules, invoices and payments. Every write is an upsert by external id or a change that can be repeated, so
 after an unknown outcome :meth:`NetSuiteAdapter.probe` reads the record and compares it with what was to be written.
 """
@@ -13,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from apps.connectors.adapters.netsuite import customers, delivery, ledger, polling
+from apps.connectors.adapters.netsuite import customers, delivery, ledger, people, polling, receipts
 from apps.connectors.adapters.netsuite.client import ALGORITHMS, Client
 from apps.connectors.adapters.netsuite.vocabulary import Vocabulary
 from apps.connectors.adapters.netsuite.writes import Write, check_version, holds, version_of
@@ -136,7 +137,16 @@ class NetSuiteAdapter:
             title="NetSuite (SuiteTalk REST)",
             config_schema=CONFIG_SCHEMA,
             secret_names=("private_key",),
-            reads=("customer", "engagement", "project", "invoice", "service_item", "subsidiary"),
+            reads=(
+                "customer",
+                "engagement",
+                "project",
+                "invoice",
+                "receipt",
+                "employee",
+                "service_item",
+                "subsidiary",
+            ),
             writes=dict.fromkeys(_WRITES, "upsert"),
             pushes_events=False,
             polls=tuple(polling.POLLED),
@@ -170,6 +180,10 @@ class NetSuiteAdapter:
             return delivery.find_projects(self.words, object_type=object_type, by=by, value=value)
         if object_type == "invoice":
             return ledger.find_invoices(self.words, by=by, value=value)
+        if object_type == "receipt":
+            return receipts.find_receipts(self.words, by=by, value=value)
+        if object_type == "employee":
+            return people.find_employees(self.words, by=by, value=value)
         if object_type == "service_item":
             return ledger.find_items(self.words, by=by, value=value)
         if object_type == "subsidiary":

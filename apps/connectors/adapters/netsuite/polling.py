@@ -27,6 +27,7 @@ FIRST = timedelta(hours=24)
 #: Object type → SuiteQL table, condition, column of what the object hangs on.
 POLLED: dict[str, tuple[str, str, str]] = {
     "invoice": ("transaction", "type = 'CustInvc'", "entity"),
+    "receipt": ("transaction", "type = 'CustPymt'", "entity"),
     "customer": ("customer", "", ""),
 }
 

@@ -22,6 +22,7 @@ _PAGES = {
     "job": "/app/accounting/project/project.nl",
     "invoice": "/app/accounting/transactions/custinvc.nl",
     "customerPayment": "/app/accounting/transactions/custpymt.nl",
+    "employee": "/app/common/entity/employee.nl",
     "serviceSaleItem": "/app/common/item/item.nl",
     "subsidiary": "/app/common/otherlists/subsidiarytype.nl",
     "billingRateCard": "/app/accounting/project/billingratecard.nl",

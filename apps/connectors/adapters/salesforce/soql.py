@@ -14,12 +14,13 @@ from apps.connectors.spi import AdapterError, ErrorKind
 ACCOUNT = (
     "Id", "Name", "ParentId", "AccountNumber", "Website", "Phone", "BillingStreet", "BillingCity", "BillingState",
     "BillingPostalCode", "BillingCountryCode", "CurrencyIsoCode", "Tax_Id__c", "Tax_Exempt__c",
+    "Exemption_Certificate__c", "Exempt_Until__c",
     "Registration_Number__c", "Payment_Terms__c", "PO_Required__c", "Billing_Email__c", "ERP_Customer_Id__c",
     "SystemModstamp",
 )  # fmt: skip
 OPPORTUNITY = (
     "Id", "Name", "AccountId", "StageName", "IsClosed", "IsWon", "Amount", "CloseDate", "CurrencyIsoCode",
-    "ContractId", "Contracting_Entity__c", "Billing_Type__c", "Start_Date__c", "End_Date__c", "PO_Number__c",
+    "ContractId", "Contracting_Entity__c", "Billing_Type__c", "Start_Date__c", "End_Date__c", "PO_Number__c", "PO_Amount__c",
     "Project_Manager__c", "SystemModstamp", "Account.Name", "Account.Payment_Terms__c", "Contract.AccountId",
     "Contract.Status", "Contract.StartDate", "Contract.EndDate", "Contract.ContractNumber", "Contract.Kind__c",
     "Contract.Signed_On__c", "Contract.Not_To_Exceed__c", "Contract.SystemModstamp",

@@ -2,7 +2,8 @@
 
 Public surface: :class:`StripeAdapter`.
 
-Sources: Stripe API reference 2026-10-28.endive (customers, invoices, invoice items, events, search, idempotent requests),
+Sources: Stripe API reference 2026-10-28.endive (customers, tax ids, invoices, invoice items, invoice payments, disputes,
+events, search, idempotent requests),
 "Invoicing integration". Writes carry an idempotency key: within 24 hours the first result is replayed, afterwards the probe
 finds what was made by its metadata.
 """
@@ -64,7 +65,7 @@ DESCRIPTION = Description(
         "required": [],
     },
     secret_names=("api_key", "webhook_secret"),
-    reads=("invoice", "customer"),
+    reads=("invoice", "customer", "dispute"),
     writes={
         ("customer", "create"): "key",
         ("invoice", "create"): "key",
@@ -112,6 +113,9 @@ class StripeAdapter:
     def find(
         self, *, object_type: str, by: str, value: str, extra: Mapping[str, Any] | None = None
     ) -> Sequence[Observed]:
+        if object_type == "dispute" and by == "id":
+            row = self._one(f"/v1/disputes/{quote(value, safe='')}")
+            return [] if row is None else [self._dispute(row)]
         if object_type not in ("invoice", "customer") or by not in ("id", "key"):
             raise AdapterError(
                 ErrorKind.CONTRACT_DRIFT, f"Stripe cannot look for {object_type} by {by}.", code="INT-SCHEMA"
@@ -132,7 +136,29 @@ class StripeAdapter:
         return compose.invoice(row=row, lines=rows, url=self._url("invoices", str(row["id"])))
 
     def _customer(self, row: Mapping[str, Any]) -> Observed | None:
-        return compose.customer(row=row, url=self._url("customers", str(row["id"])))
+        if not (row.get("metadata") or {}).get(forms.KEY):
+            return None
+        tax_ids = list(self._list(f"/v1/customers/{row['id']}/tax_ids", {}))
+        return compose.customer(row=row, url=self._url("customers", str(row["id"])), tax_ids=tax_ids)
+
+    def _dispute(self, row: Mapping[str, Any]) -> Observed:
+        """A dispute names the payment; which invoice that paid is told by the list of invoice payments."""
+        paid = {"payment": {"type": "payment_intent", "payment_intent": str(row.get("payment_intent") or "")}}
+        payments = (
+            self._list("/v1/invoice_payments", dict(forms.flatten(paid))) if row.get("payment_intent") else ()
+        )
+        invoice = None
+        for payment in payments:
+            found = self._one(f"/v1/invoices/{quote(str(payment['invoice']), safe='')}")
+            invoice = self._invoice(found) if found is not None else None
+            if invoice is not None:
+                break
+        return compose.dispute(
+            row=row,
+            invoice=invoice,
+            key=f"{self.settings.system}:{row['id']}",
+            url=self._url("disputes", str(row["id"])),
+        )
 
     def _one(self, path: str) -> Mapping[str, Any] | None:
         answer = self._http.get(path, expect=(404,))

@@ -1,6 +1,6 @@
 """Stripe objects into canonical ones.
 
-Public surface: :func:`invoice`, :func:`customer`.
+Public surface: :func:`invoice`, :func:`customer`, :func:`dispute`.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from decimal import Decimal
 from typing import Any
 
 from apps.canonical.money import Money
-from apps.canonical.objects import Address, Customer, Invoice, InvoiceLine
+from apps.canonical.objects import Address, Customer, Dispute, Invoice, InvoiceLine
 from apps.connectors.adapters.stripe.forms import KEY, from_minor
 from apps.connectors.protocols.convert import built, day, decimal, instant
 from apps.connectors.spi import Observed
@@ -77,8 +77,8 @@ def invoice(*, row: Row, lines: Sequence[Row], url: str) -> Observed | None:
     )
 
 
-def customer(*, row: Row, url: str) -> Observed | None:
-    """A customer that we made; None for one that carries no key of ours."""
+def customer(*, row: Row, url: str, tax_ids: Sequence[Row] = ()) -> Observed | None:
+    """A customer that we made; None for one that carries no key of ours. What a register says of its tax ids is a fact."""
     metadata = row.get("metadata") or {}
     if not metadata.get(KEY):
         return None
@@ -113,7 +113,53 @@ def customer(*, row: Row, url: str) -> Observed | None:
         version=str(row.get("updated") or row.get("created") or ""),
         modified_at=instant(row.get("created"), field="created"),
         url=url,
-        facts={"key": metadata[KEY], "delinquent": bool(row.get("delinquent"))},
+        facts={
+            "key": metadata[KEY],
+            "delinquent": bool(row.get("delinquent")),
+            "tax_ids": [_tax_id(one) for one in tax_ids],
+        },
+    )
+
+
+def _tax_id(row: Row) -> dict[str, str]:
+    """``status``: pending, verified, unverified or unavailable, "" where Stripe asks no register for this type."""
+    told = row.get("verification") or {}
+    return {
+        "value": str(row.get("value") or ""),
+        "type": str(row.get("type") or ""),
+        "status": str(told.get("status") or ""),
+        "name": str(told.get("verified_name") or ""),
+    }
+
+
+#: How a dispute has ended; every other status is one that goes on.
+_ENDED = {"won": "won", "prevented": "won", "lost": "lost", "warning_closed": "closed"}
+
+
+def dispute(*, row: Row, invoice: Observed | None, key: str, url: str) -> Observed:
+    """A dispute, ``invoice`` being ours that the disputed payment paid."""
+    currency = str(row["currency"]).upper()
+    due = (row.get("evidence_details") or {}).get("due_by")
+    body = built(
+        Dispute,
+        f"Dispute {row['id']}",
+        key=key,
+        invoice_key=invoice.facts["key"] if invoice else None,
+        amount=from_minor(row.get("amount"), currency),
+        status=_ENDED.get(str(row.get("status")), "open"),
+        reason=str(row.get("reason") or "").replace("_", " "),
+        opened_at=instant(row.get("created"), field="created"),
+        answer_by=instant(due, field="evidence_details.due_by") if due else None,
+    )
+    return Observed(
+        object_type="dispute",
+        external_id=str(row["id"]),
+        body=body,
+        version=str(row.get("status") or ""),
+        modified_at=instant(row.get("created"), field="created"),
+        url=url,
+        container_id=invoice.external_id if invoice else "",
+        facts={"status": str(row.get("status") or ""), "payment": str(row.get("payment_intent") or "")},
     )
 
 

@@ -16,8 +16,13 @@ from apps.connectors.spi import AdapterError, Change, WebhookRefused
 
 #: Our idempotency keys start so; the event of a request tells its key, which shows the echo of our own writes.
 OWN_PREFIX = "pssync-"
-#: Event type prefix → field of ``data.object`` that names the invoice.
-TYPES: dict[str, str] = {"invoice.": "id", "credit_note.": "invoice"}
+#: Event type prefix → what is to be read again, and the field of ``data.object`` that names it.
+TYPES: dict[str, tuple[str, str]] = {
+    "invoice.": ("invoice", "id"),
+    "credit_note.": ("invoice", "invoice"),
+    "charge.dispute.": ("dispute", "id"),
+    "customer.tax_id.": ("customer", "customer"),
+}
 
 
 def parse(body: bytes) -> Mapping[str, Any]:
@@ -41,9 +46,10 @@ def parse(body: bytes) -> Mapping[str, Any]:
 
 
 def change(event: Mapping[str, Any]) -> Change | None:
-    """What moved; None for events that are not about an invoice of ours to look at."""
+    """What moved; None for events that are about nothing that we look at."""
     kind = str(event.get("type") or "")
-    field = next((name for prefix, name in TYPES.items() if kind.startswith(prefix)), None)
+    named = (names for prefix, names in TYPES.items() if kind.startswith(prefix))
+    object_type, field = next(named, ("", ""))
     target = str((event.get("data") or {}).get("object", {}).get(field) or "") if field else ""
     if not target or kind == "invoice.upcoming":
         return None
@@ -54,7 +60,7 @@ def change(event: Mapping[str, Any]) -> Change | None:
     request = event.get("request") or {}
     key = str(request.get("idempotency_key") or "") if isinstance(request, dict) else ""
     return Change(
-        object_type="invoice",
+        object_type=object_type,
         external_id=target,
         event_id=str(event["id"]),
         occurred_at=at,
