@@ -221,7 +221,7 @@ def why_not_seen(
     since: datetime | None = None,
     by: Any = None,
 ) -> str:
-    """Why nothing is done with a case as it was ``seen`` (None: as a list showed it to ``by`` at ``since``); "" when it may."""
+    """Why nothing is done with a case as it was ``seen`` (None: as a list showed it to ``by`` at ``since``); "" if it may."""
     if not scope.allows(legal_entity_id=case.legal_entity_id, engagement_key=case.engagement_key):
         return _("You may not fix it.")
     if seen is None and since is not None:
