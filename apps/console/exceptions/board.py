@@ -238,23 +238,29 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
-    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. The list
-    of cases leaves out what is snoozed; causes and their cases are shown whole."""
-    whole = query.get("view") != "cases" or query.get("group")
+    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. Like the
+    list of causes it leaves out what the desk has put aside, unless ``status`` asks for it; the list of cases also what is
+    snoozed by itself. The cases of one cause are shown whole."""
+    status = query.get("status", "")
+    status = status if status in dict(STATUSES) else ""
     if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
-        found = triage.open_cases(request.scope)
-        return found if whole else triage.at_hand(found)
+        return _at_hand(triage.open_cases(request.scope), query, status)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
         data.pop("state")
     elif not data.get("state"):
         data["state"] = "open_all"
-        if data.get("group") and not _filtered(request, data).exists():
+        if not data.get("group"):
+            return _at_hand(_filtered(request, data), query, status)
+        if not _filtered(request, data).exists():
             data.pop("state")
-        elif not whole:
-            return triage.at_hand(_filtered(request, data))
     return _filtered(request, data)
+
+
+def _at_hand(rows: Any, query: QueryDict, status: str) -> Any:
+    rows = triage.with_status(rows, status)
+    return triage.at_hand(rows) if query.get("view") == "cases" else rows
 
 
 def scope_words(query: QueryDict) -> str:
@@ -297,7 +303,8 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: 
     if request.GET.get("group"):
         return None
     state = request.GET.get("state", "")
-    if _searched(request) or state == "snoozed":
+    decided = view == "cases" and request.GET.get("status") in dict(STATUSES[1:-1])
+    if _searched(request) or state == "snoozed" or decided:
         others = request.GET.copy()
         others.pop("role", None)
         others.pop("entity", None)
@@ -316,7 +323,10 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: 
     }
     found = triage.facets(request.scope, states=states_of(state), **asked)
     if view == "cases" and not state:
-        return triage.less(found, triage.snoozed_facets(request.scope, **asked))
+        found = triage.less(found, triage.snoozed_facets(request.scope, **asked))
+        if request.GET.get("status") != "any":
+            aside = triage.aside_facets(request.scope, **asked)
+            found = triage.less(found, aside)
     return found
 
 

@@ -142,9 +142,8 @@ def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_i
     page = text_of(client.get(f"/exceptions/{case.ref}/"))
     assert "What became of erp.invoice is not known" in page
     assert "Look it up now" in page
-    look_up = re.search(
-        r'action="[^"]+/look-up">.*?</form>', client.get(f"/exceptions/{case.ref}/").content.decode()
-    )
+    html = client.get(f"/exceptions/{case.ref}/").content.decode()
+    look_up = re.search(r'action="[^"]+/look-up">.*?</form>', html, re.S)
     assert "data-key" not in look_up[0], "no key sends anything"
     assert "Preview a run" not in page
     assert client.get(f"/exceptions/{case.ref}/retry/preview").status_code == 409
