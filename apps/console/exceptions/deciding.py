@@ -85,7 +85,7 @@ def decide_view(
             label=_("Choose the customer"),
             question=_("Which record is %(name)s?") % {"name": case.customer_name or case.label},
             candidates=[_candidate(one) for one in found],
-            may_be_new=not any(one["rung"] == "tax_id" for one in found),
+            may_be_new=triage.may_be_new(found),
             field="",
             dated=False,
             entities=(),
