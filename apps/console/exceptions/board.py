@@ -20,7 +20,7 @@ from django.utils.translation import gettext_lazy
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
 from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, known_money, reported
-from apps.console.pages import Listed, keyed_page_of, page_of, with_count
+from apps.console.pages import Listed, Neighbours, beyond, keyed_page_of, neighbours, page_of, with_count
 from apps.console.savedviews.presenters import Shelf, shelf_of
 from apps.core import clock
 from apps.core.scope import NOTHING, Scope
@@ -44,6 +44,8 @@ COLUMNS = (
 )
 #: Up to so many open cases are counted by their age.
 COUNTED = 20_000
+#: The column by which the list of cases is paged.
+_BY = "due_at"
 _BADGES = ("acknowledged", "snoozed", "ignored")
 _FILTERS = ("q", "role", "entity", "code", "severity", "age", "assignee")
 
@@ -82,6 +84,8 @@ class Board:
     groups: list[GroupLine] = field(default_factory=list)
     cases: list[Any] = field(default_factory=list)
     page: Page | Listed | None = None
+    #: What the page of cases is one of.
+    rows: Any = None
     group: GroupLine | None = None
     cause: Cause | None = None
     statuses: Sequence[tuple[str, Any]] = ()
@@ -116,6 +120,11 @@ class Board:
     def refs(self) -> list[str]:
         return [row.ref for row in self.cases]
 
+    def neighbours(self, ref: str, *, page: str) -> Neighbours:
+        """The cases before and after one in the list whose ``page`` is shown, beyond its edges too."""
+        found = neighbours(self.refs, ref, page=page)
+        return beyond(found, self.page, self.rows, by=_BY) if isinstance(self.page, Listed) else found
+
 
 def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
@@ -133,9 +142,15 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         total = facets.total if facets else None
         extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
         shown = triage.listed(rows, extra=extra)
-        listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
+        listed = keyed_page_of(request, shown, total=total, by=_BY, per_page=PER_PAGE)
         choosing = permissions(request).scope("transaction.replay") != NOTHING
-        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing, "extra": extra}
+        parts = {
+            "cases": list(listed.object_list),
+            "page": listed,
+            "rows": shown,
+            "choosing": choosing,
+            "extra": extra,
+        }
     if not whole:
         return Board(view=view, **parts)
     if group_id:

@@ -18,7 +18,7 @@ from apps.console.exceptions.board import Board, role_words
 from apps.console.exceptions.deciding import DecideView, decide_view
 from apps.console.exceptions.money import BlockedView, Reported, blocked_view
 from apps.console.exceptions.sides import Grid, grid_of
-from apps.console.pages import Neighbours, neighbours
+from apps.console.pages import Neighbours
 from apps.console.transactions import presenters as transactions
 from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING
@@ -230,7 +230,7 @@ def case_page(
         owner=_owner(case, entry),
         tab=tab,
         tabs=TABS,
-        neighbours=neighbours(board.refs, case.ref),
+        neighbours=board.neighbours(case.ref, page=request.GET.get("page", "")),
         may_fix=may_fix,
         may_comment=permitted(request, "exception.comment", **place),
         may_replay=permitted(request, "transaction.replay", **place),

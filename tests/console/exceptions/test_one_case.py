@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import html
 import re
 
 import pytest
 
 from apps.canonical.money import Money
 from apps.commercial import selectors as commercial
+from apps.console.exceptions import board
 from apps.core import clock
 from apps.core.scope import EVERYTHING
 from apps.journal import transitions
@@ -108,6 +110,30 @@ def test_previous_and_next_stay_within_the_listed_results(world, signed_in):
     assert f'href="/exceptions/{second.ref}/?group={first.group_id}"' in page
 
 
+def test_previous_and_next_go_on_beyond_the_page(world, signed_in, monkeypatch):
+    monkeypatch.setattr(board, "PER_PAGE", 3)
+    made = [world.broken_deal(number) for number in range(1, 8)]
+    Case.objects.filter(pk__in=[case.pk for case in made[5:]]).update(due_at=None)
+    order = list(triage.open_cases(EVERYTHING).values_list("ref", flat=True))
+    client = signed_in("ana")
+
+    def walk(ref: str, key: str, query: str) -> tuple[list[str], str]:
+        """The cases that the key leads to, one after the other, and the last address."""
+        address, seen = f"/exceptions/{ref}/{query}", [ref]
+        while link := re.search(rf'data-key="\{key}" href="([^"]+)"', client.get(address).content.decode()):
+            address = html.unescape(link[1])
+            seen.append(address.split("/")[2])
+            assert f'data-row="{seen[-1]}"' in client.get(address).content.decode(), (
+                "the list shows it as well"
+            )
+        return seen, address
+
+    forth, last = walk(order[0], "]", "?view=cases")
+    assert forth == order
+    back, _first = walk(order[-1], "[", f"?{last.partition('?')[2]}")
+    assert back == order[::-1]
+
+
 def test_an_auditor_reads_the_case_and_is_told_why_the_fix_is_not_theirs(world, signed_in):
     hire("ana")
     world.service_items(("4010", "Fixed-fee reviews"))
@@ -142,8 +168,8 @@ def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_i
     page = text_of(client.get(f"/exceptions/{case.ref}/"))
     assert "What became of erp.invoice is not known" in page
     assert "Look it up now" in page
-    html = client.get(f"/exceptions/{case.ref}/").content.decode()
-    look_up = re.search(r'action="[^"]+/look-up">.*?</form>', html, re.S)
+    shown = client.get(f"/exceptions/{case.ref}/").content.decode()
+    look_up = re.search(r'action="[^"]+/look-up">.*?</form>', shown, re.S)
     assert "data-key" not in look_up[0], "no key sends anything"
     assert "Preview a run" not in page
     assert client.get(f"/exceptions/{case.ref}/retry/preview").status_code == 409
