@@ -72,7 +72,7 @@ def seed(*, control: SandboxControl, today: date, say: Say) -> None:
     _sign_for_finance(control, portfolio)
     say("customers pay")
     _pay(control, portfolio)
-    _closed_period(control, today)
+    _closed_period(control)
     wait_for("The cases of the demo", _cases_missing, seconds=60)
     journal.record(
         verb="demo.seeded", object_type=MARK[0], object_ref=MARK[1], why="Set up with the demo firm."
@@ -219,9 +219,12 @@ def _pay(control: SandboxControl, portfolio: Sequence[Deal]) -> None:
     _wait_for_state([situations.SHORT_PAID.name], ("part_paid",), "The short payment")
 
 
-def _closed_period(control: SandboxControl, today: date) -> None:
-    """The accountant closes the period before an approved invoice is posted, and opens it again for what comes later."""
+def _closed_period(control: SandboxControl) -> None:
+    """The accountant closes the period before an approved invoice is posted, and opens it again for what comes later. It is
+    the period of the entity's own day, which another entity's may not have reached."""
     spec = situations.CLOSED_PERIOD
+    [zone] = [entity.timezone for entity in organization.entities() if entity.code == spec.entity]
+    today = clock.today(zone)
     bill = bills_by_name()[spec.name]
     if bill.state != "pm_approved":
         return

@@ -74,6 +74,9 @@ class LegalEntity(models.Model):
     #: The invoice run closes on this working day of the month at this local time.
     invoice_run_day = models.PositiveSmallIntegerField(default=2)
     invoice_run_time = models.TimeField(default=dt.time(16, 0))
+    #: Receivables of the month before are locked on this working day at this local time; None: no lock is kept here.
+    receivables_lock_day = models.PositiveSmallIntegerField(null=True, blank=True)
+    receivables_lock_time = models.TimeField(default=dt.time(18, 0))
     #: In the entity's currency: a missing mapping that exposes no more takes effect at once.
     mapping_threshold = models.DecimalField(max_digits=18, decimal_places=2, default=Decimal("0"))
     created_at = models.DateTimeField(default=clock.now, editable=False)
@@ -90,6 +93,11 @@ class LegalEntity(models.Model):
             models.CheckConstraint(
                 condition=models.Q(invoice_run_day__gte=1, invoice_run_day__lte=20),
                 name="organization_entity_invoice_run_day",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(receivables_lock_day__isnull=True)
+                | models.Q(receivables_lock_day__gte=1, receivables_lock_day__lte=20),
+                name="organization_entity_receivables_lock_day",
             ),
         ]
 

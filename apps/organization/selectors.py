@@ -3,7 +3,8 @@
 Public surface: :func:`can`, :func:`require`, :func:`scope_of`, :func:`permissions_of`, :func:`who_can`, :func:`anyone_with`,
 :func:`holders`, :func:`entities`, :func:`entity`, :func:`systems`, :func:`system`, :func:`route`, :func:`routed_to`,
 :func:`remember_registry`, :func:`user_by_email`, :func:`convert`, :func:`rates_into`, :func:`rates_of`, :data:`RATES`,
-:func:`invoice_run_due`, :func:`invoice_runs_due`.
+:func:`invoice_run_due`, :func:`invoice_runs_due`,
+:func:`deadline`, :func:`deadlines`.
 """
 
 from __future__ import annotations
@@ -421,23 +422,53 @@ def invoice_run_due(legal_entity: LegalEntity, at: dt.datetime) -> dt.datetime:
 
 def invoice_runs_due(legal_entities: Sequence[LegalEntity], at: dt.datetime) -> dict[int, dt.datetime]:
     """:func:`invoice_run_due` of several entities, by their ids; one query."""
+    closed = _closed(legal_entities, at)
+    return {
+        one.pk: _due(one, at, closed[one.pk], one.invoice_run_day, one.invoice_run_time)
+        for one in legal_entities
+    }
+
+
+def _closed(legal_entities: Sequence[LegalEntity], at: dt.datetime) -> dict[int, set[dt.date]]:
+    """The days on which the entities are closed, since the month of ``at`` began."""
     closed: dict[int, set[dt.date]] = {one.pk: set() for one in legal_entities}
     since = at.date() - dt.timedelta(days=32)  # the month in which it is "now" somewhere began since then
     rows = ClosedDay.objects.filter(legal_entity_id__in=closed, on__gte=since)
     for entity_id, on in rows.values_list("legal_entity_id", "on"):
         closed[entity_id].add(on)
-    return {one.pk: _run_due(one, at, closed[one.pk]) for one in legal_entities}
+    return closed
 
 
-def _run_due(legal_entity: LegalEntity, at: dt.datetime, closed: set[dt.date]) -> dt.datetime:
+def deadline(legal_entity: LegalEntity, at: dt.datetime) -> dt.datetime:
+    """The next invoice run or, where the entity keeps one, the next lock of its receivables, whichever is first; aware UTC."""
+    return deadlines([legal_entity], at)[legal_entity.pk]
+
+
+def deadlines(legal_entities: Sequence[LegalEntity], at: dt.datetime) -> dict[int, dt.datetime]:
+    """:func:`deadline` of several entities, by their ids; one query."""
+    closed = _closed(legal_entities, at)
+    found = {}
+    for one in legal_entities:
+        due = _due(one, at, closed[one.pk], one.invoice_run_day, one.invoice_run_time)
+        if one.receivables_lock_day is not None:
+            lock = _due(one, at, closed[one.pk], one.receivables_lock_day, one.receivables_lock_time)
+            due = min(due, lock)
+        found[one.pk] = due
+    return found
+
+
+def _due(
+    legal_entity: LegalEntity, at: dt.datetime, closed: set[dt.date], day: int, until: dt.time
+) -> dt.datetime:
+    """The first time at or after ``at`` that is the ``day``-th working day of a month at ``until``, its local time."""
     zone = ZoneInfo(legal_entity.timezone)
     local = at.astimezone(zone)
     year, month = local.year, local.month
     while True:
         days = _working_days(legal_entity, year, month, closed)
         if days:
-            on = days[min(legal_entity.invoice_run_day, len(days)) - 1]
-            due = dt.datetime.combine(on, legal_entity.invoice_run_time, tzinfo=zone)
+            on = days[min(day, len(days)) - 1]
+            due = dt.datetime.combine(on, until, tzinfo=zone)
             if due >= at:
                 return due.astimezone(dt.UTC)
         year, month = (year + 1, 1) if month == 12 else (year, month + 1)

@@ -46,15 +46,22 @@ def poll_due() -> int:
     Returns changes found."""
     ensure_cursors()
     watching.watch()
-    with connection.cursor() as cursor:
-        cursor.execute(_CLAIM, [settings.SYNC_POLL_SECONDS])
-        ids = [row[0] for row in cursor.fetchall()]
-    found = sum(_poll(row) for row in PollCursor.objects.filter(id__in=ids).select_related("system"))
+    found, read = 0, set[int]()
+    # A few at a time, so that several workers share what is due; none twice in a round.
+    while ids := _claimed() - read:
+        read |= ids
+        found += sum(_poll(row) for row in PollCursor.objects.filter(id__in=ids).select_related("system"))
     for engagement_key in billing.due_engagements(clock.now()):
         queue.enqueue(kind="delivery", key=engagement_key, flow="delivery.sync", trigger="due date")
     _unread()
     _catalogues()
     return found
+
+
+def _claimed() -> set[int]:
+    with connection.cursor() as cursor:
+        cursor.execute(_CLAIM, [settings.SYNC_POLL_SECONDS])
+        return {row[0] for row in cursor.fetchall()}
 
 
 def _unread() -> None:

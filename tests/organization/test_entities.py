@@ -7,6 +7,7 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
+from django.db import IntegrityError
 
 from apps.canonical.money import Money
 from apps.core.errors import InvalidInput, NotFound
@@ -126,6 +127,21 @@ def test_the_invoice_run_closes_on_the_second_working_day_at_four_local_time(uk)
     assert selectors.invoice_run_due(uk, due) == due
     after = selectors.invoice_run_due(uk, due + dt.timedelta(seconds=1))
     assert after == dt.datetime(2026, 12, 2, 16, 0, tzinfo=london)
+
+
+def test_the_deadline_is_the_run_or_the_lock_of_receivables_whichever_is_first(uk):
+    at = dt.datetime(2026, 11, 1, tzinfo=dt.UTC)
+    assert selectors.deadline(uk, at) == selectors.invoice_run_due(uk, at), "no lock is kept"
+    uk = services.entity_set(code="MER-UK", receivables_lock_day=4, receivables_lock_time=dt.time(12, 0))
+    assert selectors.deadline(uk, at) == selectors.invoice_run_due(uk, at)
+    run_over = selectors.invoice_run_due(uk, at) + dt.timedelta(seconds=1)
+    lock = dt.datetime(2026, 11, 5, 12, 0, tzinfo=dt.UTC)
+    assert selectors.deadline(uk, run_over) == lock
+    assert selectors.deadline(uk, lock + dt.timedelta(seconds=1)).date() == dt.date(2026, 12, 2)
+    services.closed_day_add(legal_entity=uk, on=dt.date(2026, 11, 4), label="Inventory")
+    assert selectors.deadline(uk, run_over) == lock + dt.timedelta(days=1)
+    with pytest.raises(IntegrityError):
+        services.entity_set(code="MER-UK", receivables_lock_day=0)
 
 
 def test_public_holidays_and_closed_days_put_the_run_off(uk):
