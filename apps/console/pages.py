@@ -2,13 +2,13 @@
 
 Public surface: :func:`show`, :func:`page_of`, :func:`keyed_page_of`, :class:`Listed`, :func:`with_count`,
 :func:`back_to`, :func:`referring`, :class:`Neighbours`,
-:func:`neighbours`.
+:func:`neighbours`, :func:`beyond`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -102,22 +102,39 @@ def back_to(request: HttpRequest, fallback: str) -> HttpResponse:
 
 @dataclass(frozen=True)
 class Neighbours:
-    """The row before and after one within the present results, and where it stands."""
+    """The row before and after one within the present results, the pages that show them, and where it stands on its own."""
 
     previous: str = ""
     next: str = ""
+    previous_page: str = ""
+    next_page: str = ""
     position: int = 0
     count: int = 0
 
 
-def neighbours(refs: Sequence[str], ref: str) -> Neighbours:
-    """Neighbours of ``ref`` in the results as listed; none when it is not among them (a link from elsewhere)."""
+def neighbours(refs: Sequence[str], ref: str, *, page: str = "") -> Neighbours:
+    """Neighbours of ``ref`` on the ``page`` as listed; none when it is not among them (a link from elsewhere)."""
     if ref not in refs:
         return Neighbours(count=len(refs))
     at = refs.index(ref)
     return Neighbours(
         previous=refs[at - 1] if at else "",
         next=refs[at + 1] if at + 1 < len(refs) else "",
+        previous_page=page,
+        next_page=page,
         position=at + 1,
         count=len(refs),
     )
+
+
+def beyond(found: Neighbours, page: Listed, rows: QuerySet[Any], *, by: str) -> Neighbours:
+    """The same, with the row of the page before or after where one stands at an edge of its own. Asks for that row only."""
+    if not found.position:
+        return found
+    if not found.next and page.next:
+        after = page_by_key(rows, token=page.next, limit=1, by=by).rows
+        found = replace(found, next=after[0].ref if after else "", next_page=page.next)
+    if not found.previous and page.previous:
+        before = page_by_key(rows, token=page.previous, limit=1, by=by).rows
+        found = replace(found, previous=before[0].ref if before else "", previous_page=page.previous)
+    return found

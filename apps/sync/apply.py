@@ -26,7 +26,7 @@ from apps.core.failpoints import reach
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.records import services as record_services
-from apps.sync import children, followers, ledger, locals, queue, retries, runs
+from apps.sync import children, doubts, followers, ledger, locals, queue, retries, runs
 from apps.sync.flows import flow as flow_named
 from apps.sync.flows.base import Context, Meta, read_many
 from apps.sync.gates import LEFT_OUT, passed_over
@@ -104,6 +104,8 @@ class _Run:
             if self.lease.takeovers >= settings.SYNC_POISON_TAKEOVERS:
                 self._set_aside(_poison(self.lease.takeovers))
             reach(f"{transaction.flow}:claimed")
+            if transaction.params.get(doubts.LOOK_UP):
+                self._look_up()
             draft, digest = self._make_plan()
             self._pass_gate(draft, digest)
             for seq, action in enumerate(draft.actions, start=1):
@@ -133,6 +135,42 @@ class _Run:
             for name, value in fields.items():
                 setattr(self.transaction, name, value)
             self.transaction.save(update_fields=["params", *fields])
+
+    # -- what nobody knows ----------------------------------------------------------------------------------------
+
+    def _look_up(self) -> NoReturn:
+        """Ask the systems what became of the writes in doubt and plan with the answer; a person looks at that first."""
+        for name in sorted(self.in_doubt):
+            sent = doubts.last_sent(self.lease.subject_id, name)
+            if sent is not None:
+                self.plan_id, action = sent
+                self._ask_after(action)
+        self.plan_id = None
+        self._make_plan()
+        self._set_params({doubts.LOOK_UP: False})
+        left = Subject.objects.values_list("in_doubt", flat=True).get(pk=self.lease.subject_id)
+        words = "What was sent has been looked up; preview the run, then start it."
+        if left:
+            words = f"No plan says any more what was sent as {', '.join(left)}; look for it in the system."
+        self._rest(State.HELD, reason=self.problems[0].reason if self.problems else words)
+
+    def _ask_after(self, action: PlannedAction) -> None:
+        started = clock.now()
+        assert action.system_id is not None
+        try:
+            found = connectors.probe(system_id=action.system_id, push=build_push(action, self.known))
+        except AdapterError as error:
+            self._failed(0, action, error, started, in_doubt=True)
+        except AppError as error:
+            self._refused(0, action, error, started)
+        if found is not None:
+            self._written(0, action, found, started, "found")
+            return
+        said = Entry("failed", started, message="Looked up: it is certainly not there.")
+        with db.atomic():
+            ledger.append(self.lease, self.transaction, self.plan_id, 0, action, said)
+            doubts.not_there(self.lease, action.name)
+        self.in_doubt.discard(action.name)
 
     # -- plan -----------------------------------------------------------------------------------------------------
 

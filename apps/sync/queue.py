@@ -1,8 +1,9 @@
 """The queue: how work is asked for. PostgreSQL knows it, nothing is published to a broker here.
 
 Public surface: :func:`enqueue`, :func:`lock_subject`, :func:`make_ready`, :func:`merge`; for many at once
-:func:`enqueue_fresh` with :class:`Ask`, :func:`lock_all`, :func:`resume`, :func:`plan_again`, which take a fixed number of
-statements. Locks are always taken in the order subject → transaction (→ case), several subjects in the order of their ids.
+:func:`enqueue_fresh` with :class:`Ask`, :func:`lock_all`, :func:`resume`, :func:`pin`, :func:`plan_again`, which take a fixed
+number of statements. Locks are always taken in the order subject → transaction (→ case), several subjects in the order of
+their ids.
 """
 
 from __future__ import annotations
@@ -261,15 +262,20 @@ def resume(
 ) -> None:
     """Locked transactions at rest are to run again, each as the plan of its digest ("" or absent: whatever it plans)."""
     ids = [row.pk for row in rows]
+    pin({pk: digests.get(pk, "") for pk in ids})
+    values = {"attempts": 0, "not_before": None, "finished_at": None, **fields}
+    transitions.move_many(Transaction.objects.filter(pk__in=ids), to=State.PENDING, by=by, why=why, **values)
+    make_ready(*(row.subject_id for row in rows))
+
+
+def pin(digests: Mapping[int, str]) -> None:
+    """Locked transactions are carried out as the plan of their digest only ("": whatever they plan)."""
     with connection.cursor() as cursor:
         cursor.execute(
             "UPDATE sync_transaction AS t SET expected_digest = given.digest"
             " FROM unnest(%s::bigint[], %s::text[]) AS given (id, digest) WHERE t.id = given.id",
-            [ids, [digests.get(pk, "") for pk in ids]],
+            [list(digests), list(digests.values())],
         )
-    values = {"attempts": 0, "not_before": None, "finished_at": None, **fields}
-    transitions.move_many(Transaction.objects.filter(pk__in=ids), to=State.PENDING, by=by, why=why, **values)
-    make_ready(*(row.subject_id for row in rows))
 
 
 def plan_again(*, transaction_ids: Iterable[int], trigger: str, why: str) -> int:

@@ -2,8 +2,8 @@
 
 Public surface: :func:`transactions`, :func:`listed`, :func:`transaction_detail`, :func:`waterfall`, :func:`payload`,
 :func:`health`, :func:`ended`, :func:`facets`, :func:`ids_of`, :func:`subjects_named`, :func:`for_engagement`,
-:func:`for_subject`, :func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`edits_of_subject`, :func:`poll_state`,
-:func:`waiting_for`, :func:`waited_for`, :class:`Waiting`.
+:func:`for_subject`, :func:`last_plan`, :func:`at_rest`, :func:`in_doubt`, :func:`is_about`, :func:`edits_of_subject`,
+:func:`poll_state`, :func:`waiting_for`, :func:`waited_for`, :class:`Waiting`.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from apps.sync import decisions, payloads
 from apps.sync.figures import Health as Health
 from apps.sync.figures import ended as ended
 from apps.sync.figures import health as health
+from apps.sync.flows.matching import push_key
 from apps.sync.models import (
     STATE_GROUPS,
     TRANSACTIONS,
@@ -172,6 +173,20 @@ def in_doubt(ids: Collection[int]) -> dict[int, list[str]]:
     """Of these transactions, those whose subject has writes with an unknown outcome, with the names of these steps."""
     rows = Transaction.objects.filter(pk__in=ids).exclude(subject__in_doubt=[])
     return dict(rows.values_list("pk", "subject__in_doubt"))
+
+
+def is_about(transaction_id: int, *, system: Any, object_type: str, external_id: str) -> bool:
+    """Whether a record is what a transaction is about: its subject, its customer or something of its engagement, by the
+    record's own key or by a link."""
+    row = Transaction.objects.select_related("subject").get(pk=transaction_id)
+    own = {row.subject.key, row.subject.key.partition("@")[0], row.engagement_key}
+    if row.customer_key:
+        own |= {row.customer_key, push_key(row.customer_key)}
+    seen = records.record(system.pk, object_type, external_id)
+    keys = {f"{system.code}:{external_id}", records.key_of(system.pk, object_type, external_id)}
+    if seen is not None:
+        keys |= {seen.key, seen.engagement_key}
+    return bool((own & keys) - {"", None})
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,9 @@
 """Verbs of sync: ask for work, preview it, replay it, cancel it, check a deal before it closes.
 
 Public surface: :func:`enqueue`, :func:`plan_again`, :func:`preview`, :func:`preview_some`, :func:`read_token`,
-:func:`replay`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`, :func:`gate_set`,
-:func:`wake_transaction`, :func:`decide`, :func:`look_up`, :class:`ProposedMapping` (what an overlay is made of).
+:func:`replay`, :func:`run_as_shown`, :func:`hold_still`, :func:`cancel`, :func:`deal_validate`, :func:`gate`,
+:func:`gate_set`, :func:`wake_transaction`, :func:`decide`, :func:`look_up`, :func:`look_up_doubts`,
+:class:`ProposedMapping` (what an overlay is made of).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from apps.governance.selectors import ProposedMapping
 from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
-from apps.sync import children, decisions, gates, queue
+from apps.sync import children, decisions, doubts, gates, queue
 from apps.sync.apply import fact_of
 from apps.sync.closing import deal_validate
 from apps.sync.flows import FLOWS
@@ -41,11 +42,13 @@ __all__ = [
     "gate_set",
     "hold_still",
     "look_up",
+    "look_up_doubts",
     "plan_again",
     "preview",
     "preview_some",
     "read_token",
     "replay",
+    "run_as_shown",
     "wake_transaction",
 ]
 PREVIEW_LIMIT = 200
@@ -62,7 +65,8 @@ def preview(
     """What a replay would do, planned now and stored nowhere; under proposed mappings and decisions, if any.
 
     ``results``: per transaction ``outcome`` (``clears``, ``changes``, ``stays``, ``unreachable``), the codes that would
-    remain, the actions and the plan's digest. ``token`` carries the digests; a replay with it runs only these plans."""
+    remain, the actions, the records that they concern (system, type, id) and the plan's digest. ``token`` carries the
+    digests; a replay with it runs only these plans."""
     if len(transaction_ids) > PREVIEW_LIMIT:
         raise InvalidInput(f"At most {PREVIEW_LIMIT} transactions can be previewed at once.")
     found = Transaction.objects.filter(id__in=transaction_ids).select_related("subject").order_by("id")
@@ -114,6 +118,7 @@ def _preview_one(
         "codes": [],
         "reason": "",
         "actions": [],
+        "records": [],
     }
     last = row.plans.order_by("-id").first()
     before = {problem["code"] for problem in last.problems} if last else set()
@@ -132,6 +137,11 @@ def _preview_one(
         "reason": draft.told[0].reason if draft.told else draft.summary,
         "digest": draft.digest,
         "actions": shown(draft),
+        "records": [
+            (action.system, action.object_type, action.external_id)
+            for action in draft.actions
+            if action.external_id
+        ],
     }
 
 
@@ -175,6 +185,33 @@ def replay(
             answer["runs"][row.pk] = current.pk
         queue.resume(list(resumed.values()), by=by, why=why, digests=digests)
     return answer
+
+
+def run_as_shown(*, digests: Mapping[int, str], why: str) -> list[dict[str, Any]]:
+    """Run these (transaction id → plan digest) as a person was shown them, now that a second person has agreed; also what is
+    about to run is held to its digest. Returns what cannot: ``[{transaction_id, ref, label, reason}]``."""
+    answer: dict[str, Any] = {"skipped": []}
+    with transaction.atomic():
+        locked = queue.lock_all(digests)
+        open_ones = {(row.subject_id, row.flow): row for row in locked if row.state in OPEN}
+        resumed, pinned = {}, {}
+        for row in locked:
+            if row.pk not in digests:
+                continue
+            current = open_ones.get((row.subject_id, row.flow), row)
+            if current.state == State.PENDING:
+                pinned[current.pk] = digests[row.pk]
+            elif current.state in _IN_HAND:
+                _skip(answer, row, _IN_HAND[State(current.state)])
+            elif current.state in _AT_REST:
+                resumed[current] = digests[row.pk]
+            else:
+                open_ones[row.subject_id, row.flow] = _successor(row, digests[row.pk], by=None, why=why)
+        queue.pin(pinned)
+        queue.resume(
+            list(resumed), by=None, why=why, digests={row.pk: digest for row, digest in resumed.items()}
+        )
+    return list(answer["skipped"])
 
 
 def hold_still(*, transaction_ids: Sequence[int]) -> None:
@@ -222,7 +259,9 @@ def _successor(row: Transaction, digest: str, *, by: Any, why: str) -> Transacti
         key=row.subject.key,
         flow=row.flow,
         trigger="replay",
-        params={name: value for name, value in row.params.items() if name != SEEN_BY_PERSON},
+        params={
+            name: value for name, value in row.params.items() if name not in (SEEN_BY_PERSON, doubts.LOOK_UP)
+        },
         by=by,
         why=why,
         expected_digest=digest,
@@ -276,6 +315,28 @@ def look_up(*, system: Any, object_type: str, external_id: str, seconds: float) 
     ``AdapterError``."""
     context = Context(key="", deadline=time.monotonic() + seconds)
     return bool(read_many(context, system=system, object_type=object_type, by="id", value=external_id))
+
+
+def look_up_doubts(*, transaction_id: int, by: Any, why: str) -> int:
+    """Have the systems asked what became of the writes of the transaction's subject that are in doubt; nothing is sent.
+
+    The transaction is held again afterwards, planned with the answer; one that is retried by itself only goes on earlier.
+    Returns what runs. Raises ``WrongState`` when nothing is in doubt, ``Stale`` when it is running, ``NotAllowed``."""
+    with transaction.atomic():
+        locked = queue.lock_all([transaction_id])
+        asked = next((row for row in locked if row.pk == transaction_id), None)
+        if asked is None or not asked.subject.in_doubt:
+            raise WrongState("Nothing that was sent is in doubt any more.")
+        retried = {row.pk for row in locked if row.state == State.RETRYING}
+        answer = replay(transaction_ids=[transaction_id], by=by, tokens=None, why=why)
+        if answer["skipped"]:
+            raise Stale(answer["skipped"][0]["reason"])
+        run_id: int = answer["replayed"][0]
+        if run_id not in retried:
+            run = Transaction.objects.get(pk=run_id)
+            run.params = {**run.params, doubts.LOOK_UP: True}
+            run.save(update_fields=["params"])
+        return run_id
 
 
 def wake_transaction(*, transaction_id: int, why: str) -> bool:

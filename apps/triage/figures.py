@@ -146,10 +146,14 @@ def with_status(rows: QuerySet[Case], status: str) -> QuerySet[Case]:
     """Cases of groups in a state of the desk; "" leaves out what is snoozed or ignored, ``any`` nothing."""
     if status == "any":
         return rows
-    states = HIDDEN if status == "" else [status]
-    alone = Q(family=None, state__in=states)
-    found = Group.objects.filter(alone | Q(family__isnull=False, family__state__in=states)).values("pk")
+    found = groups_of_status(HIDDEN if status == "" else [status])
     return rows.exclude(group_id__in=found) if status == "" else rows.filter(group_id__in=found)
+
+
+def groups_of_status(states: Iterable[str]) -> QuerySet[Any]:
+    """The ids of groups in these states of the desk, those of a family by the one that stands for it."""
+    alone = Q(family=None, state__in=states)
+    return Group.objects.filter(alone | Q(family__isnull=False, family__state__in=states)).values("pk")
 
 
 def put_aside(scope: Scope) -> dict[str, int]:

@@ -1,8 +1,8 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
-Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :func:`open_cases`,
-:func:`open_count`, :func:`facets`, :func:`snoozed_facets`, :func:`less`, :func:`snoozed`, :func:`at_hand`,
-:func:`seen_to_run`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
+Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :data:`UNDER_WAY`, :func:`open_cases`,
+:func:`open_count`, :func:`facets`, :func:`snoozed_facets`, :func:`aside_facets`, :func:`less`, :func:`snoozed`,
+:func:`at_hand`, :func:`seen_to_run`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
 :func:`cleared_by_mappings` ·
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
 :func:`transactions_of`,
@@ -10,15 +10,15 @@ Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_
 :func:`billing_held`, :func:`billing_held_by_entity`, :func:`held_of`, :func:`next_due`, :func:`reporting_currency`,
 :func:`reporting_rates`, :func:`in_reporting`, :func:`in_reporting_currency`, :func:`exposures`, :func:`open_exposures` ·
 :func:`mapping_kind_of`, :func:`mapping_candidates`, :func:`mapping_in_force`, :func:`fix_under_way`, :func:`fix_progress` ·
-:func:`customer_candidates`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` · :func:`blocked_behind`,
-:func:`waits_behind` ·
+:func:`customer_candidates`, :func:`may_be_new`, :func:`editable_field`, :func:`field_label`, :func:`edits_of` ·
+:func:`blocked_behind`, :func:`waits_behind` ·
 :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`, :func:`of_age` ·
 the row types :class:`GroupRow`, :class:`CaseDetail`, :class:`Held`, :class:`Candidate`, :class:`FixProgress`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ from apps.organization import selectors as organization
 from apps.records import selectors as records
 from apps.sync import selectors as sync
 from apps.sync.decisions import EDITABLE, Edit
+from apps.sync.flows.matching import EXACT
 from apps.triage.ages import AGES as AGES
 from apps.triage.ages import age_bounds as age_bounds
 from apps.triage.ages import age_of as age_of
@@ -69,6 +70,7 @@ from apps.triage.fixing import FixProgress as FixProgress
 from apps.triage.fixing import fix_progress as fix_progress
 from apps.triage.fixing import fix_under_way as fix_under_way
 from apps.triage.models import OPEN_STATES as OPEN_STATES
+from apps.triage.models import UNDER_WAY as UNDER_WAY
 from apps.triage.models import (
     Case,
     CaseEvent,
@@ -79,6 +81,7 @@ from apps.triage.models import (
     How,
 )
 from apps.triage.ranking import Candidate, ranked
+from apps.triage.snoozing import aside_facets as aside_facets
 from apps.triage.snoozing import at_hand as at_hand
 from apps.triage.snoozing import less as less
 from apps.triage.snoozing import seen_to_run as seen_to_run
@@ -266,11 +269,20 @@ def mapping_in_force(case: Case) -> Candidate | None:
 
 
 # ---- Decisions -------------------------------------------------------------------------------------------------------
+#: Codes whose cases name the records that the match ladder found.
+CHOSEN_FROM_LADDER = ("CUS-DUP", "CUS-AMBIG-EXTID")
+
+
+def may_be_new(candidates: Iterable[Mapping[str, Any]]) -> bool:
+    """Whether a customer can be none of these: not when they share what tells customers apart (key, tax id)."""
+    return not any(one["rung"] in EXACT for one in candidates)
+
+
 def customer_candidates(case: Case) -> list[dict[str, Any]]:
-    """The records among which a person chooses for a case of doubled customers, likeliest first; [] for other cases.
+    """The records among which a person chooses for a case of doubled customers or a doubled key, likeliest first; else [].
 
     ``{external_id, name, rung, score, inactive, url}`` each, as the match ladder found them."""
-    if case.code != "CUS-DUP" or case.subject_kind != "customer":
+    if case.code not in CHOSEN_FROM_LADDER or case.subject_kind != "customer":
         return []
     return list(case.params.get("candidates") or [])
 

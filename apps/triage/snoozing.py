@@ -1,25 +1,53 @@
 """Cases that are snoozed: which they are, and how many the list of cases leaves out.
 
-Public surface (through :mod:`apps.triage.selectors`): :func:`snoozed`, :func:`at_hand`, :func:`snoozed_facets`, :func:`less`,
-:func:`seen_to_run`.
+Public surface (through :mod:`apps.triage.selectors`): :func:`snoozed`, :func:`at_hand`, :func:`snoozed_facets`,
+:func:`aside_facets`, :func:`less`, :func:`seen_to_run`.
 """
 
 from __future__ import annotations
+
+from typing import Any
 
 from django.db.models import Count, QuerySet
 
 from apps.core.scope import Scope
 from apps.triage.catalogue import entry
 from apps.triage.facets import Facets
+from apps.triage.figures import groups_of_status
 from apps.triage.models import OPEN_STATES, Case
-from apps.triage.states import Stance
+from apps.triage.states import HIDDEN, Stance
 
 
 def snoozed_facets(
     scope: Scope, *, severity: str = "", code: str = "", role: str = "", legal_entity_id: int | None = None
 ) -> Facets:
     """:func:`facets` of the open cases that are snoozed, which the list of cases leaves out; few rows of their own index."""
-    rows = snoozed(Case.objects.within(scope))
+    asked: dict[str, Any] = {
+        "severity": severity,
+        "code": code,
+        "role": role,
+        "legal_entity_id": legal_entity_id,
+    }
+    return _counted(snoozed(Case.objects.within(scope)), **asked)
+
+
+def aside_facets(
+    scope: Scope, *, severity: str = "", code: str = "", role: str = "", legal_entity_id: int | None = None
+) -> Facets:
+    """The same of the open cases that are not snoozed themselves and whose cause is snoozed or ignored."""
+    asked: dict[str, Any] = {
+        "severity": severity,
+        "code": code,
+        "role": role,
+        "legal_entity_id": legal_entity_id,
+    }
+    rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, group_id__in=groups_of_status(HIDDEN))
+    return _counted(at_hand(rows), **asked)
+
+
+def _counted(
+    rows: QuerySet[Case], *, severity: Any, code: Any, role: Any, legal_entity_id: int | None
+) -> Facets:
     rows = rows.filter(severity=severity) if severity else rows
     rows = rows.filter(code__iexact=code) if code else rows
     roles: dict[str, int] = {}

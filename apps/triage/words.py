@@ -1,10 +1,11 @@
 """Sentences that several verbs say: an instant where it matters, and who changed what since.
 
-Inner module of the room. Public surface: :func:`at_words`, :func:`since_words`.
+Inner module of the room. Public surface: :func:`at_words`, :func:`since_words`, :func:`doubt_words`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -44,3 +45,12 @@ def since_words(event: Any, what: str) -> str:
         "new": _STATES.get(event.new, event.new) or _("nobody"),
     }
     return f"{text} {event.note}" if event.note else text
+
+
+def doubt_words(steps: Sequence[str]) -> str:
+    """Why nothing is run while nobody knows what became of these steps; "" for none."""
+    if not steps:
+        return ""
+    return _("What became of %(steps)s is not known; it is looked up before anything runs.") % {
+        "steps": ", ".join(steps)
+    }

@@ -17,7 +17,8 @@ PLACES = {
     "group_id": 1, "verb": "acknowledge", "token": "3f0c9a52-0000-4000-8000-000000000000",
 }  # fmt: skip
 WRITES = {
-    "case-take", "case-assign", "cases-assign", "case-comment", "case-fix", "case-retry", "case-decide", "case-assert",
+    "case-take", "case-assign", "cases-assign", "case-comment", "case-fix", "case-retry", "case-look-up",
+    "case-decide", "case-assert",
     "job-plan",
     "job-run", "job-stop", "job-drop", "transaction-run", "view-save", "view-delete",
     "cause", "cause-merge", "cause-unmerge", "undo",

@@ -1,6 +1,7 @@
 """What people and customers do in a story, and what the emulated systems hold afterwards.
 
-Public surface: :func:`accept_milestone`, :func:`approve_prebill`, :func:`prebills`, :func:`count`, :func:`finished`;
+Public surface: :func:`accept_milestone`, :func:`approve_prebill`, :func:`retry`, :func:`prebills`, :func:`count`,
+:func:`finished`;
 the deals :data:`PLATFORM` and :data:`SMALL`.
 """
 
@@ -17,6 +18,8 @@ from apps.demo import deals
 from apps.demo.sandbox_client import SandboxControl
 from apps.organization import selectors as organization
 from apps.sync import selectors as sync
+from apps.sync import services as engine
+from apps.triage import services as triage
 
 
 def person(username: str) -> Any:
@@ -45,6 +48,12 @@ def approve_prebill(ref: str, *people: str) -> None:
         billing_services.prebill_approve(
             prebill=billing.prebill(ref), by=person(username), digest=request.digest, comment="Checked."
         )
+
+
+def retry(case: Any, username: str) -> None:
+    """Looks at the preview of running the case again, and runs it."""
+    token = engine.preview(transaction_ids=[case.transaction_id])["token"]
+    triage.case_retry(case=case, by=person(username), token=token)
 
 
 def count(control: SandboxControl, system: str, kind: str) -> int:

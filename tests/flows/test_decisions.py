@@ -20,6 +20,7 @@ from tests.flows import acts
 from tests.flows.bench import Bench
 
 TAX_ID = "GB980780684"
+TAX_ID_3 = "GB220430231"
 
 
 @pytest.fixture(autouse=True)
@@ -145,6 +146,11 @@ def test_what_is_said_to_be_fixed_is_looked_up_before_it_counts(bench: Bench):
     case.refresh_from_db()
     assert (case.state, case.fixed_by) == ("open", None)
     bench.control.patch("crm", "Opportunity", deal_id, {"Contracting_Entity__c": "MER-UK"})
+    foreign = bench.deal(acts.SMALL)
+    with pytest.raises(InvalidInput, match=f"{foreign} of .* is not what {case.ref} is about"):
+        triage_services.case_assert(case=case, external_id=foreign, by=owen, why="Another client's.")
+    case.refresh_from_db()
+    assert (case.state, case.fixed_by) == ("open", None), "although the plan would clear by now"
     triage_services.case_assert(case=case, external_id=deal_id, by=owen, why="Sales has corrected it.")
     bench.settle()
     assert bench.cases(f"crm:{deal_id}") == [("CUS-LE-MISSING", "resolved")]
@@ -152,6 +158,24 @@ def test_what_is_said_to_be_fixed_is_looked_up_before_it_counts(bench: Bench):
     case.refresh_from_db()
     assert (case.how, case.fixed_by) == ("manual", owen)
     assert case.events.filter(note__contains=f"record {deal_id}. Sales has corrected it.").exists()
+
+
+def test_of_a_customer_the_erp_record_that_the_plan_would_link_counts_and_no_other(bench: Bench):
+    wrong, right = (
+        customer(bench, "Trio Holdings", tax_id=TAX_ID_3),
+        customer(bench, "Trio Trading", tax_id=TAX_ID_3),
+    )
+    account = bench.account(Tax_Id__c=TAX_ID_3)
+    bench.win(acts.SMALL, account=account)
+    case, marta = case_of(f"crm:{account}@erp"), acts.person("marta")
+    bench.control.patch("erp", "customer", wrong, {"vatRegNumber": ""})
+    foreign = customer(bench, "Quite Another Ltd")
+    for other in (foreign, wrong):
+        with pytest.raises(InvalidInput, match="is not what"):
+            triage_services.case_assert(case=case, external_id=other, by=marta)
+    triage_services.case_assert(case=case, external_id=right, by=marta, why="The other was a mistake.")
+    bench.settle()
+    assert bench.cases(f"crm:{account}@erp") == [("CUS-DUP", "resolved")]
 
 
 def test_a_system_that_does_not_answer_proves_nothing(bench: Bench):

@@ -82,7 +82,7 @@ def test_the_preview_of_a_missing_certificate_is_true_before_and_after_it_comes(
     assert delivered.preview() == ("clears", [])
     assert bench.cases(delivered.key) == [("MS-NO-EVIDENCE", "open")], "a preview changes nothing"
     assert delivered.bills() == []
-    fixes.case_retry(case=delivered.case(), by=acts.person("nadia"))
+    acts.retry(delivered.case(), "nadia")
     bench.settle()
     assert bench.cases(delivered.key) == [("MS-NO-EVIDENCE", "resolved")]
     assert len(delivered.bills()) == 1

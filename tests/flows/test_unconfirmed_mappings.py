@@ -166,7 +166,7 @@ def test_terms_mapped_while_the_draft_is_signed_stop_it_before_posting(bench: Be
     ref = sold.prebill.ref
     assert bench.cases(ref) == [("CUS-TERMS", "open")], "it has no partner, so nothing is posted by a guess"
     mapping = terms.mapped()
-    fixes.case_retry(case=triage.cases(EVERYTHING).get(subject_key=ref), by=acts.person("nadia"))
+    acts.retry(triage.cases(EVERYTHING).get(subject_key=ref), "nadia")
     bench.settle()
     assert (sold.prebill.state, sold.erp_status()) == ("approved", "1")
     assert bench.cases(ref) == [("CUS-TERMS", "resolved"), ("MAP-UNCONFIRMED", "open")]

@@ -90,6 +90,10 @@ def test_two_records_of_one_tax_id_are_a_duplicate_for_a_person():
 def test_two_records_of_one_external_key_are_ambiguous():
     draft = plan(snapshot(exact_rung="key", exact=(record("77"), record("78"))))
     assert codes(draft) == ["CUS-AMBIG-EXTID"]
+    found = draft.problems[0].params["candidates"]
+    assert [(one["external_id"], one["rung"]) for one in found] == [("77", "key"), ("78", "key")]
+    chosen = plan(snapshot(exact_rung="chosen", exact=(record("78"),)))
+    assert (chosen.actions[0].kind, chosen.actions[0].external_id) == ("link", "78")
 
 
 @pytest.mark.parametrize("rung", ["registration", "domain", "name"])

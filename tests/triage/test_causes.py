@@ -206,6 +206,16 @@ def test_a_cause_whose_cases_have_cleared_is_resolved_and_opens_again_when_one_c
     ]
 
 
+def test_what_may_have_been_billed_too_much_is_not_resolved_by_words(uk):
+    ana = hire("ana", uk)
+    case = opened(uk, problem("RATE-MISMATCH", step="billing"))
+    assert (case.severity, case.exposure) == ("warning", "overbilling")
+    with pytest.raises(WrongState, match=rf"{case.ref} is counted as overbilling exposure"):
+        services.group_resolve(group=cause(case), seen=0, by=ana, why="It is fine.")
+    case.refresh_from_db()
+    assert case.state == "open"
+
+
 def test_only_a_cause_that_warns_is_resolved_by_hand(uk):
     ana, blocks, warns = hire("ana", uk), opened(uk), warning(uk, 2)
     with pytest.raises(WrongState) as refused:

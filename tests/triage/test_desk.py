@@ -12,6 +12,7 @@ from django.db import connection, transaction
 
 from apps.commercial import services as commercial
 from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
+from apps.sync import services as sync
 from apps.sync.models import Transaction
 from apps.triage import services
 from apps.triage.models import Case
@@ -19,6 +20,7 @@ from tests.commercial import world
 from tests.journal.together import outcomes, together
 from tests.people import hire, stranger
 from tests.triage.desk import fact, opened, problem
+from tests.triage.plans import Plans
 
 
 @pytest.fixture
@@ -29,6 +31,16 @@ def uk(db) -> Any:
 @pytest.fixture
 def us(db) -> Any:
     return world.entity("MER-US", country="US", currency="USD", timezone="America/New_York")
+
+
+@pytest.fixture
+def plans(monkeypatch: pytest.MonkeyPatch) -> Plans:
+    return Plans(monkeypatch)
+
+
+def previewed(case: Case) -> str:
+    """The token of the engine's preview of the case's transaction."""
+    return sync.preview(transaction_ids=[case.transaction_id])["token"]
 
 
 def test_taking_a_case_assigns_it_once(uk):
@@ -85,7 +97,7 @@ def test_strangers_auditors_and_other_entities_may_do_nothing(uk, us):
             partial(services.case_take, case=case, by=by),
             partial(services.case_assign, case=case, to=by, by=by),
             partial(services.case_comment, case=case, by=by, text="Hello"),
-            partial(services.case_retry, case=case, by=by),
+            partial(services.case_retry, case=case, by=by, token="x"),
             partial(services.fix_preview, case=case, target="1", target_label="", by=by),
         ):
             with pytest.raises(NotAllowed):
@@ -135,38 +147,54 @@ def test_a_closed_case_is_told_to_be_closed(uk):
         services.case_take(case=shown_open, by=ana)
 
 
-def test_running_again_wakes_the_transaction_of_the_case(uk):
+def test_running_again_wakes_the_transaction_as_it_was_previewed(uk, plans):
     ana = hire("ana", uk)
     case = opened(uk)
-    answer = services.case_retry(case=case, by=ana, why="The item is active again.")
-    assert answer == {
-        "replayed": [case.transaction_id],
-        "skipped": [],
-        "runs": {case.transaction_id: case.transaction_id},
-    }
-    assert Transaction.objects.get(pk=case.transaction_id).state == "pending"
-    assert case.events.latest("id").note == "The item is active again."
+    ran = services.case_retry(case=case, by=ana, token=previewed(case), why="The item is active again.")
+    assert ran == case.transaction_id
+    row = Transaction.objects.get(pk=ran)
+    assert (row.state, row.expected_digest) == (
+        "pending",
+        sync.preview(transaction_ids=[ran])["results"][0]["digest"],
+    )
+    case.refresh_from_db()
+    assert (case.state, case.fixed_by) == ("in_progress", ana)
+    assert case.events.latest("id").note == "Run again. The item is active again."
+    services.cases_reconcile([fact(uk, made=row)])
+    case.refresh_from_db()
+    assert (case.state, case.how) == ("resolved", "manual"), "the run's end has verified it"
 
 
-def test_running_the_group_again_stays_inside_what_the_person_may_replay(uk):
+def test_nothing_runs_again_without_its_own_preview(uk, plans):
     ana = hire("ana", uk)
-    cases = [opened(uk, number=number) for number in (1, 2, 3)]
-    other = opened(uk, problem("CUS-DUP"), number=4)
-    answer = services.case_retry(case=cases[0], by=ana, whole_group=True)
-    assert answer["replayed"] == [case.transaction_id for case in cases]
-    assert Transaction.objects.get(pk=other.transaction_id).state == "held"
+    case, other = opened(uk), opened(uk, number=2)
+    with pytest.raises(InvalidInput, match="Look at the preview first"):
+        services.case_retry(case=case, by=ana, token="")
+    for token in ("forged", previewed(other)):
+        with pytest.raises(Stale):
+            services.case_retry(case=case, by=ana, token=token)
+    plans.unreachable.add(case.subject_key)
+    with pytest.raises(Stale, match="could not be planned then"):
+        services.case_retry(case=case, by=ana, token=previewed(case))
+    assert Transaction.objects.get(pk=case.transaction_id).state == "held"
+    plans.unreachable.clear()
+    token = previewed(case)
+    services.case_retry(case=case, by=ana, token=token)
+    with pytest.raises(Stale, match="under way"):
+        services.case_retry(case=case, by=ana, token=token)
 
 
-def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_database):
+def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_database, plans):
     """Workers lock the subject, then the case that they close. Whoever did it the other way round would wait for ever."""
     uk = world.entity()
     ana, case = hire("ana", uk), opened(uk)
+    token = previewed(case)
     subject_id = Transaction.objects.get(pk=case.transaction_id).subject_id
     started = Event()
 
     def run_again() -> Any:
         started.wait(10)
-        return services.case_retry(case=case, by=ana)
+        return services.case_retry(case=case, by=ana, token=token)
 
     def as_a_worker() -> str:
         with transaction.atomic(), connection.cursor() as cursor:
@@ -176,14 +204,7 @@ def test_running_again_waits_for_the_worker_before_it_takes_the_case(process_dat
             cursor.execute("SELECT id FROM triage_case WHERE id = %s FOR UPDATE NOWAIT", [case.pk])
             return "took the case"
 
-    assert together(as_a_worker, run_again) == [
-        "took the case",
-        {
-            "replayed": [case.transaction_id],
-            "skipped": [],
-            "runs": {case.transaction_id: case.transaction_id},
-        },
-    ]
+    assert together(as_a_worker, run_again) == ["took the case", case.transaction_id]
 
 
 def until_somebody_waits_for(cursor: Any) -> None:

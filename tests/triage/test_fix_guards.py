@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 
 import pytest
+import time_machine
 
 from apps.approvals import selectors as approvals
 from apps.approvals import services as approving
 from apps.canonical.money import Money
-from apps.core.errors import InvalidInput, NotAllowed, Stale
+from apps.core import clock
+from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.governance import selectors as governance
 from apps.governance import services as governing
 from apps.governance.errors import AlreadyMapped
+from apps.sync import engine
 from apps.sync import services as sync
-from apps.sync.models import Transaction
+from apps.sync.models import Subject, Transaction
+from apps.sync.plans import Problem
 from apps.triage import services
 from apps.triage.errors import NotFixableHere, PreviewExpired
 from apps.triage.models import Case
@@ -127,8 +132,6 @@ def test_a_preview_of_another_person_target_or_group_is_refused(uk):
 
 
 def test_an_old_preview_is_refused(uk):
-    import time_machine
-
     ana = hire("ana", uk)
     case = opened(uk)
     preview = token(ana, case)
@@ -188,6 +191,44 @@ def test_over_the_threshold_the_cases_wait_for_a_second_person_and_then_run(uk):
     assert Transaction.objects.get(pk=case.transaction_id).state == "pending"
 
 
+def test_what_a_second_person_confirms_days_later_runs_only_as_it_was_shown(uk, plans):
+    ana, carla = hire("ana", uk), hire("carla", uk)
+    same, other, doubtful = (opened(uk, number=number, amount="9000") for number in (1, 2, 3))
+    preview = services.fix_preview(case=same, target="77", target_label="AI review", by=ana)
+    result = fix(same, ana, preview["token"])
+    assert result["waiting"] == 3
+    with time_machine.travel(clock.now() + timedelta(days=3), tick=True):
+        token(ana, opened(uk, problem(value="X-1"), number=4))  # drops what has expired
+        moved = Transaction.objects.get(pk=other.transaction_id)
+        Case.objects.filter(pk=other.pk).update(transaction_id=doubtful.transaction_id)
+        Subject.objects.filter(key=doubtful.subject_key).update(in_doubt=["erp.job"])
+        review(result["mapping_id"], carla, "approve")
+    for case in (same, other, doubtful):
+        case.refresh_from_db()
+    row = Transaction.objects.get(pk=same.transaction_id)
+    digests = {one["transaction_id"]: one["digest"] for one in preview["results"]}
+    assert (same.state, row.state, row.expected_digest) == ("in_progress", "pending", digests[row.pk])
+    assert (other.state, other.mapping_id, doubtful.state) == ("open", None, "open")
+    assert "another transaction since the preview" in other.events.latest("id").note
+    assert "erp.job is not known" in doubtful.events.latest("id").note
+    assert moved.state == "held"
+
+
+def test_a_plan_that_changed_while_it_waited_is_not_carried_out(uk, monkeypatch):
+    plans = Plans(monkeypatch, carried_out=True)
+    plans.entity_id = uk.pk
+    ana, carla = hire("ana", uk), hire("carla", uk)
+    case = opened(uk, amount="10000.01")
+    result = fix(case, ana, token(ana, case))
+    plans.problems[case.subject_key] = Problem(
+        **problem("CUS-TERMS", value="Net 99", reason="Terms unknown.")
+    )
+    review(result["mapping_id"], carla, "approve")
+    engine.drain()
+    row = Transaction.objects.get(pk=case.transaction_id)
+    assert (row.state, row.reason) == ("held", "The plan has changed since its preview; nothing was done.")
+
+
 def test_a_refused_proposal_brings_the_cases_back(uk):
     ana, carla = hire("ana", uk), hire("carla", uk)
     case = opened(uk, amount=None)
@@ -227,3 +268,49 @@ def test_what_could_not_be_checked_is_shown_and_not_run(uk, plans):
     with pytest.raises(Stale):
         fix(case, ana, preview["token"])
     assert meaning(uk) is None
+
+
+def test_what_is_in_doubt_is_no_part_of_a_fix_before_or_after_its_preview(uk, plans):
+    ana = hire("ana", uk)
+    before, after, sure = (opened(uk, number=number) for number in (1, 2, 3))
+    doubt = Subject.objects.filter(key=before.subject_key)
+    doubt.update(in_doubt=["erp.project"])
+    shown = services.fix_preview(case=sure, target="77", target_label="AI review", by=ana)
+    assert (shown["counts"]["clears"], shown["counts"]["unreachable"]) == (2, 1)
+    assert before.subject_key not in plans.asked
+    [line] = [one for one in shown["results"] if one["case_ref"] == before.ref]
+    assert "erp.project is not known" in line["reason"]
+    Subject.objects.filter(key=after.subject_key).update(in_doubt=["erp.job"])
+    result = fix(sure, ana, shown["token"])
+    assert result["replayed"] == [sure.transaction_id]
+    assert [one["reason"] for one in result["skipped_stale"]] == [
+        "What became of erp.job is not known; it is looked up before anything runs."
+    ]
+    for case in (before, after):
+        case.refresh_from_db()
+        assert (case.state, Transaction.objects.get(pk=case.transaction_id).state) == ("open", "held")
+
+
+def test_what_is_in_doubt_is_neither_decided_nor_asserted_nor_run_again(uk, plans):
+    ana = hire("ana", uk)
+    case = opened(uk, problem("CUS-PO-REQUIRED", field="po_number", value=""))
+    shown = services.decision_preview(case=case, value="PO-1", by=ana)
+    token = sync.preview(transaction_ids=[case.transaction_id])["token"]
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    for refused in (
+        lambda: services.decision_preview(case=case, value="PO-1", by=ana),
+        lambda: services.require_certain(case),
+    ):
+        with pytest.raises(WrongState, match=r"erp\.invoice is not known"):
+            refused()
+    for stale in (
+        lambda: services.case_decide(case=case, token=shown["token"], by=ana, why="By e-mail."),
+        lambda: services.case_retry(case=case, token=token, by=ana),
+    ):
+        with pytest.raises(Stale, match=r"erp\.invoice is not known"):
+            stale()
+    assert Subject.objects.get(key=case.subject_key).decisions == {}
+    assert Transaction.objects.get(pk=case.transaction_id).state == "held"
+    assert services.case_look_up(case=case, by=ana) == case.transaction_id
+    row = Transaction.objects.get(pk=case.transaction_id)
+    assert (row.state, row.params["look_up"]) == ("pending", True)

@@ -184,6 +184,17 @@ def test_an_unknown_outcome_is_looked_up_before_anything_runs(uk, analyst, plans
         services.job_run(ref=job.ref, by=analyst)
 
 
+def test_what_comes_into_doubt_after_the_plan_is_not_begun(uk, analyst, plans) -> None:
+    case, other = opened(uk), opened(uk, number=2)
+    job = planned(analyst, state="open")
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    job = carried_out(job, analyst)
+    assert results(job) == {"cleared": 1, "skipped": 1}
+    assert "erp.invoice" in JobRow.objects.get(job=job, case=case).reason
+    assert Transaction.objects.get(pk=case.transaction_id).state == "held"
+    assert Case.objects.get(pk=other.pk).state == "resolved"
+
+
 def test_what_cannot_be_planned_now_is_not_run(uk, analyst, plans) -> None:
     cases = crowd(uk, 2)
     plans.unreachable.add(cases[0].subject_key)

@@ -12,12 +12,14 @@ from django.db.models.functions import Now
 from apps.core import clock
 from apps.core.errors import Stale
 from apps.journal import services as journal
+from apps.sync import services as sync
 from apps.triage import selectors, services
 from apps.triage.jobs.retention import jobs_prune
 from apps.triage.models import Case, Job, Notice
 from tests.commercial import world
 from tests.people import hire
 from tests.triage.desk import opened
+from tests.triage.plans import Plans
 
 
 @pytest.fixture
@@ -36,14 +38,16 @@ def near(case: Case) -> Case:
     return case
 
 
-def test_an_escalation_between_look_and_run_refuses_nothing(uk):
+def test_an_escalation_between_look_and_run_refuses_nothing(uk, monkeypatch):
+    Plans(monkeypatch)
     ana, case = hire("ana", uk), near(opened(uk))
     seen = selectors.seen_to_run(case)
     assert services.cases_escalate() == 1
-    assert services.case_retry(case=case, by=ana, seen=seen)["replayed"] == [case.transaction_id]
+    token = sync.preview(transaction_ids=[case.transaction_id])["token"]
+    assert services.case_retry(case=case, by=ana, seen=seen, token=token) == case.transaction_id
     with pytest.raises(Stale) as refused:
-        services.case_retry(case=case, by=ana, seen=seen)
-    assert "has been run again since you looked: Ana Lindqvist" in refused.value.message
+        services.case_retry(case=case, by=ana, seen=seen, token=token)
+    assert "has changed since you looked: Ana Lindqvist" in refused.value.message
 
 
 def test_whoever_looked_before_a_reminder_is_not_told_that_the_case_went_to_nobody(uk):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
+from django.core import signing
 from django.core.paginator import Page
 from django.http import QueryDict
 from django.utils.translation import gettext as _
@@ -19,17 +20,20 @@ from django.utils.translation import gettext_lazy
 from apps.console.access import ConsoleRequest, permissions
 from apps.console.exceptions.causes import STATUSES, Cause, cause_of
 from apps.console.exceptions.money import ExposureLine, Reported, exposure_lines, known_money, reported
-from apps.console.pages import Listed, keyed_page_of, page_of, with_count
+from apps.console.pages import Listed, Neighbours, beyond, keyed_page_of, neighbours, page_of, with_count
 from apps.console.savedviews.presenters import Shelf, shelf_of
+from apps.core import clock
 from apps.core.scope import NOTHING, Scope
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage import selectors as triage
-from apps.triage.catalogue import Severity
+from apps.triage.catalogue import Severity, entry
 from apps.triage.filters import ASSIGNEES, ORDERS, STATES, CaseFilter, states_of
 from apps.triage.states import Treatment
 
 PER_PAGE = 40
+#: Salt of the signed instant at which a list was shown.
+SHOWN_AT = "console.list-shown"
 #: Columns that may be added to the list of cases (``?cols=``), by the names of ``triage.selectors.EXTRA_COLUMNS``.
 COLUMNS = (
     ("code", gettext_lazy("Code")),
@@ -40,6 +44,8 @@ COLUMNS = (
 )
 #: Up to so many open cases are counted by their age.
 COUNTED = 20_000
+#: The column by which the list of cases is paged.
+_BY = "due_at"
 _BADGES = ("acknowledged", "snoozed", "ignored")
 _FILTERS = ("q", "role", "entity", "code", "severity", "age", "assignee")
 
@@ -78,6 +84,8 @@ class Board:
     groups: list[GroupLine] = field(default_factory=list)
     cases: list[Any] = field(default_factory=list)
     page: Page | Listed | None = None
+    #: What the page of cases is one of.
+    rows: Any = None
     group: GroupLine | None = None
     cause: Cause | None = None
     statuses: Sequence[tuple[str, Any]] = ()
@@ -102,6 +110,8 @@ class Board:
     columns: Sequence[tuple[str, Any]] = ()
     #: Who may be given cases: people of the legal entity that the list is narrowed to, and queues of roles.
     takers: Sequence[tuple[Any, str]] = ()
+    #: When it was read, signed: what is done with all that match leaves alone what has moved since.
+    shown: str = ""
     queues: Sequence[tuple[str, Any]] = ()
     #: What may happen to billing that is snoozed past its run.
     treatments: Sequence[tuple[str, Any]] = ()
@@ -110,9 +120,15 @@ class Board:
     def refs(self) -> list[str]:
         return [row.ref for row in self.cases]
 
+    def neighbours(self, ref: str, *, page: str) -> Neighbours:
+        """The cases before and after one in the list whose ``page`` is shown, beyond its edges too."""
+        found = neighbours(self.refs, ref, page=page)
+        return beyond(found, self.page, self.rows, by=_BY) if isinstance(self.page, Listed) else found
+
 
 def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
     """The list that the query string asks for. Without ``whole`` only what the neighbours of a case need."""
+    read_at = signing.dumps(clock.now().isoformat(), salt=SHOWN_AT)
     group_id = _number(request.GET.get("group"))
     view = "cases" if group_id or request.GET.get("view") == "cases" else "groups"
     rows = filtered_cases(request)
@@ -126,9 +142,15 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         total = facets.total if facets else None
         extra = tuple(name for name, _label in COLUMNS if name in request.GET.getlist("cols"))
         shown = triage.listed(rows, extra=extra)
-        listed = keyed_page_of(request, shown, total=total, by="due_at", per_page=PER_PAGE)
+        listed = keyed_page_of(request, shown, total=total, by=_BY, per_page=PER_PAGE)
         choosing = permissions(request).scope("transaction.replay") != NOTHING
-        parts = {"cases": list(listed.object_list), "page": listed, "choosing": choosing, "extra": extra}
+        parts = {
+            "cases": list(listed.object_list),
+            "page": listed,
+            "rows": shown,
+            "choosing": choosing,
+            "extra": extra,
+        }
     if not whole:
         return Board(view=view, **parts)
     if group_id:
@@ -161,6 +183,7 @@ def board_of(request: ConsoleRequest, *, whole: bool = True) -> Board:
         exposures=exposure_lines(_exposures(request.scope, group_id)) if view == "groups" or group_id else (),
         next_due=triage.next_due(request.scope),
         shelf=shelf_of(request, "exceptions"),
+        shown=read_at,
         takers=_takers(request, entities) if parts.get("choosing") else (),
         queues=[(f"role:{role.value}", role.label) for role in Role if role in roles_with("exception.fix")],
         treatments=Treatment.choices if parts.get("choosing") else (),
@@ -230,23 +253,29 @@ def filtered_cases(request: ConsoleRequest) -> Any:
 
 
 def cases_of(request: ConsoleRequest, query: QueryDict) -> Any:
-    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. The list
-    of cases leaves out what is snoozed; causes and their cases are shown whole."""
-    whole = query.get("view") != "cases" or query.get("group")
+    """The scoped, filtered queryset; open cases unless another state is asked for, or a group has none open any more. Like the
+    list of causes it leaves out what the desk has put aside, unless ``status`` asks for it; the list of cases also what is
+    snoozed by itself. The cases of one cause are shown whole."""
+    status = query.get("status", "")
+    status = status if status in dict(STATUSES) else ""
     if not any(query.get(name) for name in (*_FILTERS, "state", "group")):
-        found = triage.open_cases(request.scope)
-        return found if whole else triage.at_hand(found)
+        return _at_hand(triage.open_cases(request.scope), query, status)
     data = query.copy()
     data.pop("order", None)
     if data.get("state") == "any":
         data.pop("state")
     elif not data.get("state"):
         data["state"] = "open_all"
-        if data.get("group") and not _filtered(request, data).exists():
+        if not data.get("group"):
+            return _at_hand(_filtered(request, data), query, status)
+        if not _filtered(request, data).exists():
             data.pop("state")
-        elif not whole:
-            return triage.at_hand(_filtered(request, data))
     return _filtered(request, data)
+
+
+def _at_hand(rows: Any, query: QueryDict, status: str) -> Any:
+    rows = triage.with_status(rows, status)
+    return triage.at_hand(rows) if query.get("view") == "cases" else rows
 
 
 def scope_words(query: QueryDict) -> str:
@@ -289,7 +318,8 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: 
     if request.GET.get("group"):
         return None
     state = request.GET.get("state", "")
-    if _searched(request) or state == "snoozed":
+    decided = view == "cases" and request.GET.get("status") in dict(STATUSES[1:-1])
+    if _searched(request) or state == "snoozed" or decided:
         others = request.GET.copy()
         others.pop("role", None)
         others.pop("entity", None)
@@ -308,7 +338,10 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: 
     }
     found = triage.facets(request.scope, states=states_of(state), **asked)
     if view == "cases" and not state:
-        return triage.less(found, triage.snoozed_facets(request.scope, **asked))
+        found = triage.less(found, triage.snoozed_facets(request.scope, **asked))
+        if request.GET.get("status") != "any":
+            aside = triage.aside_facets(request.scope, **asked)
+            found = triage.less(found, aside)
     return found
 
 
@@ -322,7 +355,7 @@ def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Ca
         rows = triage.cases(request.scope).filter(group_id__in=ids)
     lines = triage.group_rows(triage.groups(rows, scope=request.scope), rows, scope=request.scope)
     head = group_line(lines[0]) if lines else None
-    warns = head is not None and head.severity == "warning"
+    warns = head is not None and head.severity == "warning" and not entry(head.code).exposure
     return head, cause_of(request, found, stands=stands, warns=warns)
 
 

@@ -1,16 +1,18 @@
 """What is done with several cases of the list at once, besides running them as a job.
 
-Public surface: :func:`assign`, :func:`chosen_of`, :func:`say_skipped`, :data:`MOST_CHOSEN`.
+Public surface: :func:`assign`, :func:`chosen_of`, :func:`seen_of`, :func:`say_skipped`, :data:`MOST_CHOSEN`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 from urllib.parse import urlsplit
 
 from django import forms
 from django.contrib import messages
+from django.core import signing
 from django.http import HttpResponse, QueryDict
 from django.shortcuts import redirect
 from django.urls import reverse
@@ -19,7 +21,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from apps.console.access import ConsoleRequest, screen
-from apps.console.exceptions.board import cases_of, scope_words
+from apps.console.exceptions.board import SHOWN_AT, cases_of, scope_words
 from apps.core.errors import InvalidInput
 from apps.organization import selectors as organization
 from apps.triage import services as triage_services
@@ -31,9 +33,11 @@ SAID = 5
 
 
 class ChosenForm(forms.Form):
-    """``every`` = all that match the list's address; otherwise the boxes ``case``: reference ``~`` place as it was shown."""
+    """``every`` = all that match the list's address, as it was at the signed instant ``shown``; otherwise the boxes ``case``:
+    reference ``~`` place as it was shown."""
 
     every = forms.BooleanField(required=False)
+    shown = forms.CharField(max_length=200, required=False)
     address = forms.CharField(max_length=500, required=False)
 
 
@@ -60,6 +64,20 @@ def chosen_of(request: ConsoleRequest, form: ChosenForm) -> tuple[Any, dict[str,
     return rows, shown, _("Chosen cases"), back
 
 
+def seen_of(form: ChosenForm, found: Sequence[Any], shown: dict[str, str]) -> dict[str, Any]:
+    """What of the chosen cases was seen, as verbs of many take it: the place of each, or when all of them were shown. Raises
+    :class:`InvalidInput` for a form that does not say."""
+    if not form.cleaned_data["every"]:
+        if not all(shown.values()):
+            raise InvalidInput(_("The list does not say what you saw; load it again."))
+        return {"seen": {case.pk: shown[case.ref] for case in found}}
+    try:
+        instant = datetime.fromisoformat(signing.loads(form.cleaned_data["shown"], salt=SHOWN_AT))
+    except signing.BadSignature as error:
+        raise InvalidInput(_("The list does not say what you saw; load it again.")) from error
+    return {"seen": dict.fromkeys([case.pk for case in found]), "since": instant}
+
+
 @require_POST
 @screen("exception.fix")
 def assign(request: ConsoleRequest) -> HttpResponse:
@@ -72,7 +90,7 @@ def assign(request: ConsoleRequest) -> HttpResponse:
     queue = chosen.removeprefix("role:") if chosen.startswith("role:") else ""
     found = list(rows.prefetch_related(None)[: triage_services.MOST_ASSIGNED + 1])
     answer = triage_services.cases_assign(
-        seen={case.pk: shown.get(case.ref) or case.seen for case in found},
+        **seen_of(form, found, shown),
         to=_person(request, chosen),
         queue=queue,
         by=request.user,

@@ -16,6 +16,7 @@ from apps.console.access import ConsoleRequest, permitted
 from apps.console.transactions.presenters import PreviewView
 from apps.organization import selectors as organization
 from apps.triage import selectors as triage
+from apps.triage.words import doubt_words
 
 #: What a form sends for "none of these".
 NEW = "new"
@@ -60,23 +61,31 @@ class DecideView:
 
 
 def decide_view(
-    request: ConsoleRequest, case: Any, *, chosen: str = "", preview: PreviewView | None = None
+    request: ConsoleRequest,
+    case: Any,
+    *,
+    chosen: str = "",
+    preview: PreviewView | None = None,
+    doubts: Sequence[str] = (),
 ) -> DecideView | None:
-    """The form of a case that a decision fixes; None for others, and while a fix is under way."""
+    """The form of a case that a decision fixes; None for others, and while a fix is under way. With ``doubts`` about what was
+    sent for the case it is disabled."""
     found, field = triage.customer_candidates(case), triage.editable_field(case)
-    if not (found or field) or case.state in ("awaiting_approval", "in_progress"):
+    if not (found or field) or case.state in triage.UNDER_WAY:
         return None
     place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     why_not = (
         permitted(request, "exception.fix", **place).why
         or permitted(request, "transaction.replay", **place).why
+        or doubt_words(doubts)
     )
+    preview = None if doubts else preview
     if found:
         return DecideView(
             label=_("Choose the customer"),
             question=_("Which record is %(name)s?") % {"name": case.customer_name or case.label},
             candidates=[_candidate(one) for one in found],
-            may_be_new=not any(one["rung"] == "tax_id" for one in found),
+            may_be_new=triage.may_be_new(found),
             field="",
             dated=False,
             entities=(),

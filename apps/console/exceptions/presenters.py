@@ -18,7 +18,7 @@ from apps.console.exceptions.board import Board, role_words
 from apps.console.exceptions.deciding import DecideView, decide_view
 from apps.console.exceptions.money import BlockedView, Reported, blocked_view
 from apps.console.exceptions.sides import Grid, grid_of
-from apps.console.pages import Neighbours, neighbours
+from apps.console.pages import Neighbours
 from apps.console.transactions import presenters as transactions
 from apps.core.errors import NotFound
 from apps.core.scope import EVERYTHING, Scope
@@ -32,6 +32,7 @@ from apps.triage import services as triage_services
 from apps.triage.catalogue import known
 from apps.triage.help import help_for
 from apps.triage.states import Treatment
+from apps.triage.words import doubt_words
 
 TABS = (
     ("overview", gettext_lazy("Overview")),
@@ -184,6 +185,11 @@ class CasePage:
     plan: Any = None
     bars: Sequence[Any] = ()
 
+    @property
+    def under_way(self) -> bool:
+        """A run of it is going on, or waits for a second person: nothing else is begun."""
+        return self.case.state in triage.UNDER_WAY
+
 
 def case_page(
     request: ConsoleRequest,
@@ -201,6 +207,7 @@ def case_page(
     place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     may_fix = permitted(request, "exception.fix", **place)
     overview = tab == "overview"
+    doubts = sync.in_doubt([case.transaction_id]).get(case.transaction_id, []) if overview else []
     page = CasePage(
         case=case,
         entry=entry,
@@ -223,7 +230,7 @@ def case_page(
         owner=_owner(case, entry),
         tab=tab,
         tabs=TABS,
-        neighbours=neighbours(board.refs, case.ref),
+        neighbours=board.neighbours(case.ref, page=request.GET.get("page", "")),
         may_fix=may_fix,
         may_comment=permitted(request, "exception.comment", **place),
         may_replay=permitted(request, "transaction.replay", **place),
@@ -238,15 +245,15 @@ def case_page(
         queue=str(Role(case.queue).label) if case.queue else "",
         assignable=_assignable(case) if may_fix and case.is_open else [],
         grid=grid_of(case, entry) if overview else Grid(),
-        fix=fix_view(request, case, entry, preview=preview) if overview and case.is_open else None,
-        decide=decide_view(request, case, chosen=decided[0], preview=decided[1])
+        fix=fix_view(request, case, entry, preview=preview, doubts=doubts)
+        if overview and case.is_open
+        else None,
+        decide=decide_view(request, case, chosen=decided[0], preview=decided[1], doubts=doubts)
         if overview and case.is_open
         else None,
         edits=triage.edits_of(case) if overview else [],
-        in_doubt=", ".join(sync.in_doubt([case.transaction_id]).get(case.transaction_id, []))
-        if overview
-        else "",
-        asked=_asked(case) if overview and case.is_open and may_fix else "",
+        in_doubt=", ".join(doubts),
+        asked=_asked(case) if overview and case.is_open and may_fix and not doubts else "",
         steps=_steps(case, entry) if overview else [],
         running=progress_of(request.scope, case) if overview and case.mapping_id else None,
         help=help_for(case.code, case.legal_entity_id) if overview else None,
@@ -313,11 +320,17 @@ def _steps(case: Any, entry: Any) -> list[Step]:
 
 
 def fix_view(
-    request: ConsoleRequest, case: Any, entry: Any, *, preview: PreviewView | None = None
+    request: ConsoleRequest,
+    case: Any,
+    entry: Any,
+    *,
+    preview: PreviewView | None = None,
+    doubts: Sequence[str] = (),
 ) -> FixView | None:
-    """The mapping form, when a missing partner is the cause and the case does not already wait for a decision."""
+    """The mapping form, when a missing partner is the cause and the case does not already wait for a decision. With ``doubts``
+    about what was sent for the case it is disabled."""
     kind = triage.mapping_kind_of(case)
-    if not kind or case.state in ("awaiting_approval", "in_progress"):
+    if not kind or case.state in triage.UNDER_WAY:
         return None
     place: dict[str, Any] = {"legal_entity_id": case.legal_entity_id, "engagement_key": case.engagement_key}
     may_add = permitted(request, "mapping.add", **place)
@@ -328,7 +341,10 @@ def fix_view(
         Choice(found.target, found.label, found.target, found.hint)
         for found in ([in_force] if in_force else triage.mapping_candidates(case))
     ]
+    why_not = may_add.why or may_run.why or doubt_words(doubts)
     preview = preview or _left_preview(request, case, in_force)
+    if doubts:
+        preview = None
     chosen = preview.target if preview else in_force.target if in_force else ""
     hidden = chosen in {choice.target for choice in choices[SHOWN_CHOICES:]}
     return FixView(
@@ -337,7 +353,7 @@ def fix_view(
         choices[SHOWN_CHOICES:],
         hidden,
         chosen,
-        may_add.why or may_run.why,
+        why_not,
         preview,
         in_force=in_force is not None,
         free=kind != "service_item" and not choices,

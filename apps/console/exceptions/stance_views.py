@@ -17,7 +17,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_POST
 
 from apps.console.access import ConsoleRequest, screen
-from apps.console.exceptions.bulk_views import ChosenForm, chosen_of, say_skipped
+from apps.console.exceptions.bulk_views import ChosenForm, chosen_of, say_skipped, seen_of
 from apps.console.exceptions.forms import StanceForm
 from apps.console.pages import back_to
 from apps.core.errors import InvalidInput, Stale, WrongState
@@ -73,7 +73,7 @@ def snooze_chosen(request: ConsoleRequest) -> HttpResponse:
     rows, shown, _words, back = chosen_of(request, form)
     found = list(rows.prefetch_related(None)[: triage_services.MOST_ASSIGNED + 1])
     answer = triage_services.cases_snooze(
-        seen={case.pk: shown.get(case.ref) or case.seen for case in found},
+        **seen_of(form, found, shown),
         by=request.user,
         until=_until(given),
         why=given["why"],

@@ -25,5 +25,6 @@ urlpatterns = [
     path("exceptions/<str:ref>/assert", decision_views.assert_fixed, name="case-assert"),
     path("exceptions/<str:ref>/progress", views.progress, name="case-progress"),
     path("exceptions/<str:ref>/retry/preview", views.retry_preview, name="case-retry-preview"),
+    path("exceptions/<str:ref>/look-up", views.look_up, name="case-look-up"),
     path("exceptions/<str:ref>/retry", views.retry, name="case-retry"),
 ]

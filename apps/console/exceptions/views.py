@@ -191,6 +191,7 @@ def progress(request: ConsoleRequest, ref: str) -> HttpResponse:
 def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
     """What running the case's transaction again would do."""
     row = triage.case_detail(request.scope, ref).case
+    triage_services.require_certain(row)
     preview = preview_of(engine.preview(transaction_ids=[row.transaction_id]))
     # As the page showed it: what happened before this preview is news to its reader too.
     seen = request.GET.get("seen") or triage.seen_to_run(row)
@@ -202,17 +203,30 @@ def retry_preview(request: ConsoleRequest, ref: str) -> HttpResponse:
 @require_POST
 @screen("transaction.replay")
 def retry(request: ConsoleRequest, ref: str) -> HttpResponse:
-    """Run the case's transaction again."""
+    """Run the case's transaction again, exactly as its preview showed it."""
     row = triage.case_detail(request.scope, ref).case
     try:
-        result = triage_services.case_retry(case=row, by=request.user, seen=_seen(request))
+        triage_services.case_retry(
+            case=row, by=request.user, token=request.POST.get("token", ""), seen=_seen(request)
+        )
     except Stale as error:
         messages.warning(request, error.message)
-        return _back(request, ref)
-    for skipped in result["skipped"]:
-        messages.warning(request, f"{skipped['ref']}: {skipped['reason']}")
-    if result["replayed"]:
+    else:
         messages.success(request, _("%(ref)s runs again.") % {"ref": row.transaction_ref})
+    return _back(request, ref)
+
+
+@require_POST
+@screen("transaction.replay")
+def look_up(request: ConsoleRequest, ref: str) -> HttpResponse:
+    """Have the systems asked what became of what was sent; nothing is sent."""
+    row = triage.case_detail(request.scope, ref).case
+    try:
+        triage_services.case_look_up(case=row, by=request.user, seen=_seen(request))
+    except Stale as error:
+        messages.warning(request, error.message)
+    else:
+        messages.success(request, _("It is being looked up; what is found decides what a run would do."))
     return _back(request, ref)
 
 

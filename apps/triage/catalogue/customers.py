@@ -210,19 +210,26 @@ ENTRIES = (
         title=_("Two records carry the same key"),
         explanation=_(
             "A system holds several records under the one key that should tell them apart. Nothing is "
-            "written until the wrong key is cleared."
+            "written until the wrong key is cleared, or a person has said which record it is."
         ),
         owner="erp",
         resolvers=("admin", "receivables"),
         severity=Severity.BLOCKING_PROVISIONING,
-        fixes=(source("erp", _("Clear the wrong key")), RETRY),
+        fixes=(
+            Fix(FixAction.DECIDE, _("Choose in the case which of the records it is")),
+            source("erp", _("Clear the wrong key")),
+            RETRY,
+        ),
         auto=Auto.NEVER,
         detected=(Detected.RULE, Detected.VENDOR),
         detection=_(
             "A system returns several records for one external key, or says that another record carries it "
             "already."
         ),
-        help=_("Find out which record was linked first; clear the key on the other one and run it again."),
+        help=_(
+            "Find out which record was linked first and choose it in the case; clear the key on the other one, so that "
+            "nobody meets it again."
+        ),
     ),
     Entry(
         code="CUS-INACTIVE",

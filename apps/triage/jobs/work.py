@@ -29,6 +29,7 @@ from apps.triage.jobs.services import LIFETIME
 from apps.triage.models import OPEN_STATES, Case, CaseState
 from apps.triage.services import moves
 from apps.triage.services.fixes import back_to_desk, release_skipped, why_not
+from apps.triage.words import doubt_words
 
 log = structlog.get_logger(__name__)
 #: A step of planning takes about so long; other bells wait for it.
@@ -100,11 +101,7 @@ def _plan(job: Job) -> bool:
     planned = []
     for row in rows:
         if row.transaction_id in doubtful:
-            steps = ", ".join(doubtful[row.transaction_id])
-            row.outcome = Outcome.IN_DOUBT
-            row.reason = _("What became of %(steps)s is not known; it is looked up before anything runs.") % {
-                "steps": steps
-            }
+            row.outcome, row.reason = Outcome.IN_DOUBT, doubt_words(doubtful[row.transaction_id])
         elif (result := found.get(row.transaction_id)) is not None:
             row.outcome, row.digest, row.reason = result["outcome"], result["digest"], result["reason"]
         else:
@@ -151,10 +148,11 @@ def _begin_some(job: Job, ids: Sequence[int]) -> None:
         scope = organization.scope_of(job.by, "transaction.replay")
         chosen = Case.objects.select_for_update().within(scope).filter(pk__in=[row.case_id for row in rows])
         cases = {case.pk: case for case in chosen.order_by("id")}
+        doubts = transactions.in_doubt(planned.keys())
         good, digests = [], {}
         for row in rows:
             case = cases.get(row.case_id)
-            reason = why_not(case, row.transaction_id) if case else _("You may not run it any more.")
+            reason = why_not(case, row.transaction_id, doubts) if case else _("You may not run it any more.")
             if reason or case is None:
                 _mark(row, Result.SKIPPED, reason)
             else:

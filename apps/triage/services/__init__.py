@@ -1,7 +1,8 @@
 """Verbs of the triage room.
 
 Public surface: :func:`cases_reconcile`, :func:`transactions_finished` (news of the engine) · :func:`case_assign`,
-:func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry` (a person's moves) · :func:`fix_preview`,
+:func:`cases_assign`, :func:`case_take`, :func:`case_comment`, :func:`case_retry`, :func:`case_look_up`,
+:func:`require_certain` (a person's moves) · :func:`fix_preview`,
 :func:`case_fix_mapping`, :func:`cases_follow_mapping` (the fix in place) · :func:`decision_preview`, :func:`case_decide` (the
 fix by a decision) · :func:`case_assert`, :func:`asked_system` (what is said to be fixed elsewhere) ·
 :func:`group_acknowledge`, :func:`group_snooze`, :func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`,
@@ -15,7 +16,7 @@ from apps.triage.services.assigning import MOST as MOST_ASSIGNED
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
 from apps.triage.services.clocks import cases_reschedule
 from apps.triage.services.decisions import case_decide, decision_preview
-from apps.triage.services.desk import case_comment, case_retry
+from apps.triage.services.desk import case_comment
 from apps.triage.services.escalation import cases_escalate
 from apps.triage.services.fixes import case_fix_mapping, cases_follow_mapping, fix_preview
 from apps.triage.services.groups import (
@@ -29,6 +30,7 @@ from apps.triage.services.groups import (
 )
 from apps.triage.services.merging import group_merge, group_unmerge
 from apps.triage.services.notices import notices_send
+from apps.triage.services.planned import case_look_up, case_retry, require_certain
 from apps.triage.services.reconcile import cases_reconcile, transactions_finished
 from apps.triage.services.stances import (
     case_acknowledge,
@@ -48,6 +50,7 @@ __all__ = [
     "case_comment",
     "case_decide",
     "case_fix_mapping",
+    "case_look_up",
     "case_retry",
     "case_snooze",
     "case_take",
@@ -71,6 +74,7 @@ __all__ = [
     "groups_settle",
     "groups_wake",
     "notices_send",
+    "require_certain",
     "transactions_finished",
     "undo",
 ]

@@ -3,11 +3,13 @@
 Public surface: :func:`case_assert`, :func:`asked_system`.
 
 Whoever says that a case has been put right in a system names the record. It is read from the system itself and kept as what
-that system shows; the case's transaction is planned against it. Only a plan that clears is run, only its end closes the case.
+that system shows; the case's transaction is planned against it, and the record must be what the case is about. Only a plan
+that clears is run, only its end closes the case.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django.utils.translation import gettext as _
@@ -16,11 +18,12 @@ from apps.canonical.objects import OBJECTS
 from apps.connectors.spi import AdapterError
 from apps.core.errors import InvalidInput, Stale, Unavailable, WrongState
 from apps.organization import selectors as organization
+from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.catalogue import entry
 from apps.triage.models import Case
 from apps.triage.services.desk import require
-from apps.triage.services.planned import run_as_planned
+from apps.triage.services.planned import require_certain, run_as_planned
 
 #: A person waits for the look-up.
 SECONDS = 15.0
@@ -44,8 +47,9 @@ def asked_system(case: Case) -> Any:
 def case_assert(*, case: Case, external_id: str, by: Any, why: str = "", seen: str | None = None) -> int:
     """Look the named record up and, when the case clears with it, run its plan. Returns the transaction that runs.
 
-    Raises :class:`InvalidInput` when the system has no such record, :class:`WrongState` when it is there and the case would
-    still stop (with the sentence), :class:`Unavailable` when the system does not answer, :class:`Stale`."""
+    Raises :class:`InvalidInput` when the system has no such record or it is not what the case is about, :class:`WrongState`
+    when it is there and the case would still stop (with the sentence) or something sent is in doubt, :class:`Unavailable` when
+    the system does not answer, :class:`Stale`."""
     for verb in ("exception.fix", "transaction.replay"):
         require(case, by, verb)
     system = asked_system(case)
@@ -57,6 +61,7 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "", seen: s
             _("Name the record by its id in %(system)s.") % {"system": system.name},
             fields={"record": _("Required.")},
         )
+    require_certain(case)
     _look_up(case, system, external_id)
     answer = sync.preview(transaction_ids=[case.transaction_id])
     if not answer["results"]:
@@ -68,6 +73,7 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "", seen: s
             % {"system": system.name, "id": external_id, "reason": result["reason"]}
         )
     said = _("Said to be fixed in %(system)s, record %(id)s. %(why)s")
+    _compare(case, system, external_id, result["records"])
     note = (said % {"system": system.name, "id": external_id, "why": why.strip()}).strip()
     return run_as_planned(
         case=case,
@@ -79,9 +85,32 @@ def case_assert(*, case: Case, external_id: str, by: Any, why: str = "", seen: s
     )
 
 
+def _kind(case: Case) -> str:
+    return case.object_type if case.object_type in OBJECTS else case.subject_kind
+
+
+def _compare(case: Case, system: Any, external_id: str, planned: Sequence[tuple[str, str, str]]) -> None:
+    """The record is one that the plan goes by, or the case's own by its key or a link; where the plan goes by none of its kind
+    also one that the case names."""
+    kind = _kind(case)
+    ids = {its_id for code, its_kind, its_id in planned if (code, its_kind) == (system.code, kind)}
+    if not ids and kind == case.object_type:
+        ids = {case.value, *(str(one["external_id"]) for one in case.params.get("candidates") or [])}
+    if external_id in ids:
+        return
+    if not transactions.is_about(
+        case.transaction_id, system=system, object_type=kind, external_id=external_id
+    ):
+        raise InvalidInput(
+            _("Record %(id)s of %(system)s is not what %(ref)s is about; name the one that was put right.")
+            % {"id": external_id, "system": system.name, "ref": case.ref},
+            fields={"record": _("Another record.")},
+        )
+
+
 def _look_up(case: Case, system: Any, external_id: str) -> None:
     """Read the record; what the system shows of it is kept."""
-    kind = case.object_type if case.object_type in OBJECTS else case.subject_kind
+    kind = _kind(case)
     try:
         found = sync.look_up(system=system, object_type=kind, external_id=external_id, seconds=SECONDS)
     except AdapterError as error:

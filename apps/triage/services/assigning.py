@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import transaction
@@ -23,7 +24,7 @@ from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
 from apps.triage.models import Case, CaseEvent, CaseState
 from apps.triage.services import moves, undos
-from apps.triage.services.desk import lock_open, lock_seen, require
+from apps.triage.services.desk import ONLY_TOLD, lock_open, lock_seen, require
 from apps.triage.states import place_of
 from apps.triage.words import since_words
 
@@ -32,6 +33,7 @@ _UNTAKEN = (CaseState.OPEN, CaseState.TRIAGED)
 #: States in which a case without a person waits in a queue.
 _WAITING = (CaseState.OPEN, CaseState.ASSIGNED)
 MOST = 5_000
+_COMMITTED_WITHIN = timedelta(seconds=10)
 
 
 @dataclass(frozen=True)
@@ -78,13 +80,16 @@ def case_assign(
 def case_take(*, case: Case, by: Any, seen: str | None = None) -> bool:
     """Take a case that nobody has. False when another person was faster (see ``case.assignee`` afterwards).
 
-    Raises :class:`Stale` when something else was done with it since it was ``seen``."""
+    Raises :class:`Stale` when something else was done with it since it was ``seen``, :class:`InvalidInput` for whose fix of it
+    waits for a second person."""
     require(case, by, "exception.fix")
     with transaction.atomic():
         locked = lock_open(case)
         if locked.assignee_id is None:
             locked = lock_seen(locked, seen)
         free = locked.assignee_id is None
+        if free and (refusal := _Taker(_Place(to=by)).refuses(locked)):
+            raise InvalidInput(refusal)
         if free:
             _give([locked], _Place(to=by), by=by, note="")
         mine = free or locked.assignee_id == by.pk
@@ -93,10 +98,17 @@ def case_take(*, case: Case, by: Any, seen: str | None = None) -> bool:
 
 
 def cases_assign(
-    *, seen: Mapping[int, str], to: Any = None, by: Any, queue: str = "", note: str = ""
+    *,
+    seen: Mapping[int, str | None],
+    since: datetime | None = None,
+    to: Any = None,
+    by: Any,
+    queue: str = "",
+    note: str = "",
 ) -> Assigned:
-    """The same for many: ``seen`` is ``{case id: its place as shown}``. What is closed, moved since, outside of what ``by``
-    may fix or not for who shall get it is skipped and said. A fixed number of statements."""
+    """The same for many: ``seen`` is ``{case id: its place as shown}``, None where only the instant is known at which the list
+    was shown (``since``). What is closed, moved or new since, outside of what ``by`` may fix or not for who shall get it is
+    skipped and said. A fixed number of statements."""
     if len(seen) > MOST:
         raise InvalidInput(_("At most %(most)s cases can be assigned at once.") % {"most": MOST})
     place, scope = _place(to, queue), organization.scope_of(by, "exception.fix")
@@ -109,7 +121,7 @@ def cases_assign(
         taker, give, skipped = _Taker(place), [], []
         last = last_events(case for case in found if case.seen != seen[case.pk])
         for case in found:
-            why = why_not_seen(case, seen[case.pk], scope, last) or taker.refuses(case)
+            why = why_not_seen(case, seen[case.pk], scope, last, since=since, by=by) or taker.refuses(case)
             if why:
                 skipped.append((case.ref, why))
             else:
@@ -191,18 +203,41 @@ def _place(to: Any, queue: str) -> _Place:
     return _Place(to, queue)
 
 
-def why_not_seen(case: Case, seen: str, scope: Scope, last: Mapping[int, CaseEvent]) -> str:
+def _later(event: CaseEvent | None, since: datetime, by: Any) -> bool:
+    """Whether the last move of a case is one that a list shown at ``since`` cannot have shown. What others do may be committed
+    a little after the instant that it bears."""
+    if event is None:
+        return True
+    others = event.by_id not in (None, by.pk)
+    return bool(event.created_at > (since - _COMMITTED_WITHIN if others else since))
+
+
+def why_not_seen(
+    case: Case,
+    seen: str | None,
+    scope: Scope,
+    last: Mapping[int, CaseEvent],
+    *,
+    since: datetime | None = None,
+    by: Any = None,
+) -> str:
+    """Why nothing is done with a case as it was ``seen`` (None: as a list showed it to ``by`` at ``since``); "" if it may."""
     if not scope.allows(legal_entity_id=case.legal_entity_id, engagement_key=case.engagement_key):
         return _("You may not fix it.")
-    if case.seen != seen:
+    if seen is None and since is not None:
+        changed = _later(last.get(case.pk), since, by)
+    else:
+        changed = case.seen != seen
+    if changed:
         return since_words(last.get(case.pk), case.ref)
     return "" if case.is_open else _("It is closed.")
 
 
 def last_events(cases: Iterable[Case]) -> dict[int, CaseEvent]:
-    """The last move of each case, in one query; none for no cases."""
+    """The last move of each case, in one query; none for no cases. That people were told of it is no move."""
     ids = [case.pk for case in cases]
-    rows = CaseEvent.objects.filter(case_id__in=ids).select_related("by").order_by("case_id", "-id")
+    rows = CaseEvent.objects.filter(case_id__in=ids).exclude(what__in=ONLY_TOLD)
+    rows = rows.select_related("by").order_by("case_id", "-id")
     return {event.case_id: event for event in rows.distinct("case_id")} if ids else {}
 
 

@@ -19,9 +19,9 @@ from apps.organization import selectors as organization
 from apps.sync import services as sync
 from apps.triage.errors import NotFixableHere, PreviewExpired
 from apps.triage.models import Case
-from apps.triage.selectors import customer_candidates, editable_field
+from apps.triage.selectors import customer_candidates, editable_field, may_be_new
 from apps.triage.services.desk import require
-from apps.triage.services.planned import run_as_planned
+from apps.triage.services.planned import require_certain, run_as_planned
 
 _SALT = "triage.decision"
 #: A new customer, and a value that we fill in for the source, want a reason.
@@ -52,6 +52,7 @@ def decision_preview(*, case: Case, value: str, by: Any) -> dict[str, Any]:
     """What the decision would lead to: the engine's preview of the one transaction, ``token``, and whether a reason is
     ``wanted``. Changes nothing."""
     decided = decision_for(case=case, value=value, by=by)
+    require_certain(case)
     try:
         answer = sync.preview(transaction_ids=[case.transaction_id], decided=decided)
     except ValidationError as error:
@@ -95,10 +96,9 @@ def case_decide(*, case: Case, token: str, by: Any, why: str = "", seen: str | N
 
 def _choice(candidates: list[dict[str, Any]], value: str) -> dict[str, Any]:
     ids = [str(one["external_id"]) for one in candidates]
-    exact = any(one["rung"] == "tax_id" for one in candidates)
-    if not value and exact:
+    if not value and not may_be_new(candidates):
         raise InvalidInput(
-            _("These records share the tax id, so it is one of them; a new one would be a third.")
+            _("These records share the tax id or the key, so it is one of them; a new one would be a third.")
         )
     if value and value not in ids:
         raise InvalidInput(_("Choose one of the records that were found."), fields={"value": _("Required.")})

@@ -1,7 +1,7 @@
-"""What people do with a case besides fixing and assigning it: comment, run again; and who may.
+"""What people do with a case besides fixing and assigning it: comment; and who may do what.
 
-Public surface: :func:`case_comment`, :func:`case_retry`; inside the room :func:`require`, :func:`require_group`,
-:func:`actionable`, :func:`lock_open`, :func:`lock_seen`.
+Public surface: :func:`case_comment`; inside the room :func:`require`, :func:`require_group`, :func:`lock_open`,
+:func:`lock_seen`.
 """
 
 from __future__ import annotations
@@ -15,15 +15,13 @@ from apps.core import clock
 from apps.core.errors import InvalidInput, NotAllowed, Stale, WrongState
 from apps.journal import services as journal
 from apps.organization import selectors as organization
-from apps.sync import services as sync
 from apps.triage.families import ids_of
 from apps.triage.models import OPEN_STATES, Case, Comment, Group
-from apps.triage.services import moves
 from apps.triage.words import since_words
 
 _LONGEST_COMMENT = 5000
 #: Events by which people are told of a case and nothing is done with it.
-_ONLY_TOLD = ("escalated", "reminded")
+ONLY_TOLD = ("escalated", "reminded")
 
 
 def case_comment(*, case: Case, by: Any, text: str) -> Comment:
@@ -49,38 +47,6 @@ def case_comment(*, case: Case, by: Any, text: str) -> Comment:
             new={"comment": comment.pk},
         )
     return comment
-
-
-def case_retry(
-    *, case: Case, by: Any, whole_group: bool = False, why: str = "", seen: str | None = None
-) -> dict[str, Any]:
-    """Run the transaction of a case (or of every open case of its group that ``by`` may act on) again, as it is now.
-
-    Raises :class:`Stale` when the case was moved since it was ``seen``.
-
-    Returns what the engine answers: ``{"replayed": [ids], "skipped": [{transaction_id, ref, label, reason}]}``.
-    """
-    require(case, by, "transaction.replay")
-    with transaction.atomic():
-        sync.hold_still(transaction_ids=_transactions(case, whole_group=whole_group))
-        cases = [lock_seen(case, seen)]
-        if whole_group:
-            cases = actionable(case, by, "transaction.replay")
-        for each in cases:
-            moves.event(each, what="retried", by=by, note=why)
-        return sync.replay(
-            transaction_ids=sorted({each.transaction_id for each in cases}),
-            by=by,
-            tokens=None,
-            why=why or _("Run again from %(ref)s.") % {"ref": case.ref},
-        )
-
-
-def _transactions(case: Case, *, whole_group: bool) -> list[int]:
-    if not whole_group:
-        return [case.transaction_id]
-    rows = Case.objects.filter(group_id=case.group_id, state__in=OPEN_STATES)
-    return list(rows.values_list("transaction_id", flat=True))
 
 
 def require(case: Case, by: Any, verb: str) -> None:
@@ -109,16 +75,6 @@ def require_group(group: Group, by: Any) -> None:
     raise NotAllowed(_("It reaches beyond what you may fix, so that you cannot decide about all of it."))
 
 
-def actionable(case: Case, by: Any, verb: str) -> list[Case]:
-    """The open cases of the case's group inside the scope in which ``by`` holds ``verb``, locked, in id order."""
-    return list(
-        Case.objects.within(organization.scope_of(by, verb))
-        .select_for_update()
-        .filter(group_id=case.group_id, state__in=OPEN_STATES)
-        .order_by("id")
-    )
-
-
 def lock_open(case: Case) -> Case:
     """The case, locked. Raises :class:`Stale` or :class:`WrongState` when it is closed."""
     locked = Case.objects.select_for_update().get(pk=case.pk)
@@ -137,7 +93,7 @@ def lock_seen(case: Case, seen: str | None) -> Case:
     locked = lock_open(case)
     if seen is None:
         return locked
-    events = locked.events.select_related("by").exclude(what__in=_ONLY_TOLD)
+    events = locked.events.select_related("by").exclude(what__in=ONLY_TOLD)
     place, _mark, event = seen.partition("#")
     later = events.filter(pk__gt=int(event)).exists() if event.isdecimal() and len(event) < 16 else False
     if locked.seen != place or later:

@@ -21,6 +21,7 @@ from apps.core.errors import InvalidInput, Stale
 from apps.governance import services as governance
 from apps.governance.selectors import ProposedMapping
 from apps.organization import selectors as organization
+from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.errors import NotFixableHere
 from apps.triage.fixing import came_later, group_exposure, told
@@ -29,6 +30,7 @@ from apps.triage.selectors import mapping_kind_of
 from apps.triage.services import moves, previews
 from apps.triage.services.desk import lock_seen, require
 from apps.triage.services.fix_jobs import job_of_fix
+from apps.triage.words import doubt_words
 
 #: More cases than that are run by a job: with its progress, its brake, and a stop.
 AT_ONCE = 10_000
@@ -129,22 +131,39 @@ def case_fix_mapping(
 
 
 def cases_follow_mapping(*, mapping_id: int, state: str) -> int:
-    """Carry on with the cases that waited for a second person: confirmed → run again, refused → back to the desk."""
+    """Carry on with the cases that waited for a second person: confirmed → run as the preview showed them, refused → back to
+    the desk. What has become another case meanwhile is not run; what plans another thing by now is held by the engine."""
     if state not in ("confirmed", "rejected"):
         return 0
     waiting = Case.objects.filter(mapping_id=mapping_id, state=CaseState.AWAITING_APPROVAL).order_by("id")
     with transaction.atomic():
-        sync.hold_still(transaction_ids=list(waiting.values_list("transaction_id", flat=True)))
+        ids = list(waiting.values_list("transaction_id", flat=True))
+        sync.hold_still(transaction_ids=ids)
         cases = list(waiting.select_for_update())
         if state == "confirmed":
-            note = _("The mapping is confirmed; run again.")
-            moves.move_many(cases, to=CaseState.IN_PROGRESS, by=None, note=note)
-            sync.plan_again(
-                transaction_ids=[case.transaction_id for case in cases], trigger="mapping", why=note
-            )
+            _run_as_shown(cases, transactions.in_doubt(ids))
         else:
             back_to_desk(cases, _("The proposed mapping was refused."))
     return len(cases)
+
+
+def _run_as_shown(cases: Sequence[Case], doubts: Mapping[int, Sequence[str]]) -> None:
+    """Locked cases whose mapping has been confirmed: those that still are what their preview showed run by its digests."""
+    shown, good, digests = previews.ran(cases), [], {}
+    skipped: dict[int, str] = {}
+    for case in cases:
+        transaction_id, digest = shown.get(case.pk, (case.transaction_id, ""))
+        reason = _moved_on(case, transaction_id, doubts)
+        if reason or not digest:
+            skipped[case.pk] = reason or _("What its preview showed is not known any more; preview it again.")
+        else:
+            good.append(case)
+            digests[transaction_id] = digest
+    note = _("The mapping is confirmed; run again.")
+    moves.move_many(good, to=CaseState.IN_PROGRESS, by=None, note=note)
+    release_skipped(good, sync.run_as_shown(digests=digests, why=note))
+    for reason in sorted(set(skipped.values())):
+        back_to_desk([case for case in cases if skipped.get(case.pk) == reason], reason)
 
 
 def _proposal(case: Case, target: str, target_label: str) -> ProposedMapping:
@@ -174,10 +193,11 @@ def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int,
     }
     sync.hold_still(transaction_ids=[transaction_id for transaction_id, _digest in shown.values()])
     scope = organization.scope_of(by, "transaction.replay")
+    doubts = transactions.in_doubt({transaction_id for transaction_id, _digest in shown.values()})
     cases, digests, skipped = [], {}, []
     for case in Case.objects.select_for_update().within(scope).filter(pk__in=list(shown)).order_by("id"):
         transaction_id, digest = shown[case.pk]
-        reason = why_not(case, transaction_id)
+        reason = why_not(case, transaction_id, doubts)
         if reason:
             told_as = {"ref": case.transaction_ref, "label": case.label, "reason": reason}
             skipped.append({"transaction_id": transaction_id, **told_as})
@@ -187,15 +207,20 @@ def _still_as_shown(preview: FixPreview, by: Any) -> tuple[list[Case], dict[int,
     return cases, digests, skipped
 
 
-def why_not(case: Case, transaction_id: int) -> str:
-    """Why a case is no longer what a preview showed of it; "" when it is."""
+def why_not(case: Case, transaction_id: int, doubts: Mapping[int, Sequence[str]]) -> str:
+    """Why a case is no longer what a preview showed of it, or may not run at all; "" when it may. ``doubts`` are those of the
+    transactions (:func:`apps.sync.selectors.in_doubt`), read while these are held still."""
     if not case.is_open:
         return _("It was closed after the preview.")
     if case.state in UNDER_WAY:
         return _("Another fix of it is under way since the preview.")
+    return _moved_on(case, transaction_id, doubts)
+
+
+def _moved_on(case: Case, transaction_id: int, doubts: Mapping[int, Sequence[str]]) -> str:
     if case.transaction_id != transaction_id:
         return _("It goes on in another transaction since the preview.")
-    return ""
+    return doubt_words(doubts.get(transaction_id, ()))
 
 
 def _mark(cases: list[Case], state: CaseState, mapping: Any, by: Any, note: str) -> None:

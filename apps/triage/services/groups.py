@@ -75,7 +75,8 @@ def group_ignore(
 
 
 def group_resolve(*, group: Group, seen: int, by: Any, why: str) -> str:
-    """Close a cause that only warns, and its open cases with it. Raises :class:`WrongState` where one stops something."""
+    """Close a cause that only warns, and its open cases with it. Raises :class:`WrongState` where one stops something, or says
+    that something was billed too much or twice: that is no word's matter, it clears when the systems agree."""
     why = why.strip()
     if not why:
         raise InvalidInput(_("Say what was done about it."), fields={"why": _("Required.")})
@@ -90,6 +91,15 @@ def group_resolve(*, group: Group, seen: int, by: Any, why: str) -> str:
                     "until then it can be snoozed, or ignored with a treatment."
                 )
                 % {"ref": blocking.ref, "what": blocking.get_severity_display()}
+            )
+        exposed = next((case for case in cases if case.exposure), None)
+        if exposed is not None:
+            raise WrongState(
+                _(
+                    "%(ref)s is counted as %(what)s. It resolves by itself once the systems agree; until then it can be "
+                    "ignored."
+                )
+                % {"ref": exposed.ref, "what": exposed.get_exposure_display().lower()}
             )
         now = clock.now()
         before = undos.of_group(locked) | {"cases": {str(case.pk): str(case.state) for case in cases}}

@@ -7,19 +7,23 @@ database transaction; what it found is kept before the next one, and nothing of 
 from __future__ import annotations
 
 import uuid
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from apps.core import clock
 from apps.core.errors import Stale
 from apps.governance.selectors import ProposedMapping
+from apps.sync import selectors as transactions
 from apps.sync import services as sync
 from apps.triage.errors import PreviewExpired
 from apps.triage.fixing import fixable
-from apps.triage.models import Case, FixPreview, FixPreviewRow
+from apps.triage.models import Case, CaseState, FixPreview, FixPreviewRow
+from apps.triage.words import doubt_words
 
 #: A request plans for about so long; small groups are done in the first.
 STEP_SECONDS = 2.0
@@ -28,11 +32,17 @@ LIFETIME = timedelta(seconds=sync.TOKEN_MAX_AGE)
 _AT_ONCE = 500
 
 
+#: Rows of previews that were run and wait for a second person: what was shown is what shall run, however long that takes.
+_waiting = FixPreviewRow.objects.filter(
+    preview=OuterRef("pk"), preview__used_at__isnull=False, case__state=CaseState.AWAITING_APPROVAL
+)
+
+
 def freeze(*, case: Case, target: str, by: Any) -> FixPreview:
     """A new preview of what a fix may touch now. Raises :class:`Stale` when that is nothing. Drops what has expired."""
     now = clock.now()
     with transaction.atomic():
-        FixPreview.objects.filter(expires_at__lt=now).delete()
+        FixPreview.objects.filter(expires_at__lt=now).exclude(Exists(_waiting)).delete()
         found = list(fixable(case, by).values_list("id", "transaction_id", "currency", "held_amount"))
         if not found:
             raise Stale(
@@ -62,8 +72,12 @@ def advance(preview: FixPreview, proposed: ProposedMapping) -> None:
     if preview.ready_at is not None:
         return
     waiting = {row.transaction_id: row for row in preview.rows.filter(outcome="").order_by("id")[:_AT_ONCE]}
+    planned, doubts = [], transactions.in_doubt(waiting.keys())
+    for transaction_id, steps in doubts.items():
+        row = waiting.pop(transaction_id)
+        row.outcome, row.reason = "unreachable", doubt_words(steps)
+        planned.append(row)
     results = sync.preview_some(transaction_ids=list(waiting), overlay=[proposed], seconds=STEP_SECONDS)
-    planned = []
     for result in results:
         row = waiting[result["transaction_id"]]
         row.outcome, row.digest, row.reason = result["outcome"], result["digest"], result["reason"]
@@ -100,3 +114,13 @@ def take(token: str, *, case: Case, target: str, by: Any) -> FixPreview:
     preview.used_at = clock.now()
     preview.save(update_fields=["used_at"])
     return preview
+
+
+def ran(cases: Iterable[Case]) -> dict[int, tuple[int, str]]:
+    """Transaction and digest of each case as the preview showed it that was run for it last; absent where none is kept."""
+    rows = FixPreviewRow.objects.filter(case__in=[case.pk for case in cases], preview__used_at__isnull=False)
+    last = rows.order_by("case_id", "-preview__used_at", "-id").distinct("case_id")
+    return {
+        case_id: (transaction_id, digest)
+        for case_id, transaction_id, digest in last.values_list("case_id", "transaction_id", "digest")
+    }

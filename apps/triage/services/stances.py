@@ -67,9 +67,16 @@ def case_take_up(*, case: Case, seen: str, by: Any, why: str = "") -> str:
 
 
 def cases_snooze(
-    *, seen: Mapping[int, str], by: Any, until: datetime, why: str = "", treatment: str = ""
+    *,
+    seen: Mapping[int, str | None],
+    since: datetime | None = None,
+    by: Any,
+    until: datetime,
+    why: str = "",
+    treatment: str = "",
 ) -> Assigned:
-    """The same for many: ``seen`` is ``{case id: its place as shown}``. What is closed, moved since, outside of what ``by``
+    """The same for many: ``seen`` is ``{case id: its place as shown}``, None where only the instant is known at which the list
+    was shown (``since``). What is closed, moved since, outside of what ``by``
     may fix or would miss its invoice run is skipped and said."""
     if len(seen) > MOST:
         raise InvalidInput(_("At most %(most)s cases can be snoozed at once.") % {"most": MOST})
@@ -85,7 +92,7 @@ def cases_snooze(
         go, skipped = [], []
         treats: dict[int | None, str] = {}
         for case in found:
-            why_not = why_not_seen(case, seen[case.pk], scope, last)
+            why_not = why_not_seen(case, seen[case.pk], scope, last, since=since, by=by)
             if not why_not and past_run(case, until):
                 # Who may treat billing is asked once an entity; without a treatment each case has a deadline of its own.
                 if not treatment or case.legal_entity_id not in treats:

@@ -19,6 +19,13 @@ def boxes(client: Any, address: str = "/exceptions/?view=cases") -> list[str]:
     return re.findall(r'name="case" value="([^"]+)"', client.get(address).content.decode())
 
 
+def shown(client: Any, address: str = "/exceptions/?view=cases") -> str:
+    """When the list was shown, as its form says it."""
+    found = re.search(r'name="shown" value="([^"]+)"', client.get(address).content.decode())
+    assert found is not None
+    return found[1]
+
+
 def give(client: Any, **sent: Any) -> Any:
     return client.post("/exceptions/assign", {"address": "/exceptions/?view=cases", "to": "me", **sent})
 
@@ -42,7 +49,10 @@ def test_all_that_match_go_into_the_queue_of_a_role(world, signed_in):
     here, there = world.broken_deal(1), world.broken_deal(2, entity=world.uk)
     hire("rashid")
     client = signed_in("ana", world.be)
-    give(client, every="true", to="role:receivables", address="/exceptions/?view=cases&entity=OST-BE")
+    at = shown(client)
+    give(
+        client, every="true", shown=at, to="role:receivables", address="/exceptions/?view=cases&entity=OST-BE"
+    )
     here.refresh_from_db()
     there.refresh_from_db()
     assert (here.queue, there.queue) == ("receivables", "")
@@ -61,6 +71,33 @@ def test_what_was_moved_since_it_was_shown_is_told_and_left_alone(world, signed_
     assert "1 case assigned." in page
     assert f"{first.ref}:" in page
     assert "Carla Whitfield" in page
+
+
+def test_of_all_that_match_what_was_moved_or_came_since_is_told_and_left_alone(world, signed_in):
+    first, second = world.broken_deal(1), world.broken_deal(2)
+    ana, carla = signed_in("ana"), signed_in("carla")
+    at = shown(ana)
+    carla.post(f"/exceptions/{first.ref}/take")
+    third = world.broken_deal(3)
+    give(ana, every="true", shown=at)
+    for case in (first, second, third):
+        case.refresh_from_db()
+    assert (first.assignee.username, second.assignee.username, third.assignee) == ("carla", "ana", None)
+    page = text_of(ana.get("/exceptions/?view=cases"))
+    assert "1 case assigned." in page
+    assert f"{first.ref}: {first.ref} has changed since you looked: Carla Whitfield" in page
+    assert f"{third.ref}:" in page
+    give(ana, every="true", shown=shown(ana))
+    third.refresh_from_db()
+    assert third.assignee.username == "ana", "what one was shown, and one's own moves, stand in nobody's way"
+
+
+def test_a_list_that_does_not_say_what_was_seen_gives_nothing(world, signed_in):
+    case, client = world.broken_deal(1), signed_in("ana")
+    for sent in ({"every": "true"}, {"every": "true", "shown": "2026-11-30T10:00:00"}, {"case": [case.ref]}):
+        assert give(client, **sent).status_code == 400, sent
+    case.refresh_from_db()
+    assert case.assignee is None
 
 
 def test_nobody_gets_what_they_may_not_fix_and_readers_give_nothing(world, signed_in):

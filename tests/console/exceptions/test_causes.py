@@ -52,6 +52,28 @@ def test_the_notice_takes_the_decision_back_as_a_plain_form(world, signed_in):
     assert signed_in("carla").post(address).status_code == 404
 
 
+def test_the_cases_of_what_is_put_aside_leave_the_list_of_cases_and_its_file_too(world, signed_in):
+    case, other = world.broken_deal(1), world.broken_deal(2, value="ANA-220")
+    Group.objects.filter(pk=case.group_id).update(state="ignored")
+    client = signed_in("ana")
+
+    def refs(address: str) -> set[str]:
+        page = client.get(address).content.decode()
+        return {one.ref for one in (case, other) if one.ref in page}
+
+    for query in ("view=cases", "view=cases&q=review", "view=cases&entity=OST-BE"):
+        assert refs(f"/exceptions/?{query}") == {other.ref}, query
+        assert refs(f"/exceptions/?{query}&status=ignored") == {case.ref}, query
+        assert refs(f"/exceptions/?{query}&status=any") == {case.ref, other.ref}, query
+        assert refs(f"/exceptions/export.csv?{query}") == {other.ref}, query
+        assert refs(f"/exceptions/export.csv?{query}&status=ignored") == {case.ref}, query
+    assert refs("/exceptions/export.csv?status=ignored") == {case.ref}, "of the list of causes as well"
+    assert refs(f"/exceptions/?group={case.group_id}") == {case.ref}, "the cases of one cause are shown whole"
+    page = text_of(client.get("/exceptions/?view=cases"))
+    assert "Billing analyst (1)" in page, "the choices count what the list shows"
+    assert "Billing analyst (2)" in text_of(client.get("/exceptions/?view=cases&status=any"))
+
+
 def test_what_is_snoozed_leaves_the_list_and_is_found_by_its_filter(world, signed_in):
     case, other = world.broken_deal(1), world.broken_deal(2, value="ANA-220")
     client = signed_in("ana")

@@ -7,10 +7,13 @@ from typing import Any
 
 import pytest
 
+from apps.core.errors import InvalidInput
 from apps.journal import transitions
 from apps.sync.models import Subject, Transaction
+from apps.triage import services
 from apps.triage.models import Case
 from tests.console.texts import text_of
+from tests.people import hire
 from tests.triage.plans import Plans
 
 HTMX = {"HX-Request": "true", "HX-Target": "decide-preview"}
@@ -124,6 +127,23 @@ def test_candidates_are_shown_with_their_evidence_and_as_text(world, signed_in):
     html = answer.content.decode()
     assert "<b>Tolvane" not in html
     assert re.search(r'value="78" disabled', html), "an inactive one cannot be chosen"
+
+
+def test_of_two_records_with_one_key_a_person_chooses_too(world, signed_in, plans):
+    case = rest(doubled(world, rung="key"))
+    Case.objects.filter(pk=case.pk).update(code="CUS-AMBIG-EXTID")
+    page = text_of(signed_in("ana").get(f"/exceptions/{case.ref}/"))
+    assert "Which record is" in page
+    assert "carries our key, 93.5 % alike" in page
+    assert "a new customer" not in page
+    with pytest.raises(InvalidInput, match="a new one would be a third"):
+        services.decision_preview(case=Case.objects.get(pk=case.pk), value="", by=hire("ana"))
+    shown = signed_in("ana").get(f"/exceptions/{case.ref}/decide/preview?value=77", headers=HTMX)
+    signed_in("ana").post(f"/exceptions/{case.ref}/decide", {"token": token_of(shown)})
+    case.refresh_from_db()
+    assert case.state == "in_progress"
+    chosen = Subject.objects.get(key=case.subject_key).decisions["customer"]
+    assert (chosen["external_id"], chosen["rejected"], chosen["by"]) == ("77", ["78"], "Ana Lindqvist")
 
 
 def test_records_of_one_tax_id_are_never_joined_by_a_third(world, signed_in):

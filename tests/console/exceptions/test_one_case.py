@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import html
+import re
+
 import pytest
 
 from apps.canonical.money import Money
 from apps.commercial import selectors as commercial
+from apps.console.exceptions import board
 from apps.core import clock
 from apps.core.scope import EVERYTHING
+from apps.journal import transitions
 from apps.organization import services as organization
 from apps.records import services as records
 from apps.sync.models import Action, Dependency, Subject, Transaction
@@ -16,6 +21,7 @@ from apps.triage.models import Case
 from tests.console.texts import text_of
 from tests.people import hire
 from tests.triage import desk
+from tests.triage.plans import Plans
 
 
 def _fresh(case):
@@ -104,6 +110,30 @@ def test_previous_and_next_stay_within_the_listed_results(world, signed_in):
     assert f'href="/exceptions/{second.ref}/?group={first.group_id}"' in page
 
 
+def test_previous_and_next_go_on_beyond_the_page(world, signed_in, monkeypatch):
+    monkeypatch.setattr(board, "PER_PAGE", 3)
+    made = [world.broken_deal(number) for number in range(1, 8)]
+    Case.objects.filter(pk__in=[case.pk for case in made[5:]]).update(due_at=None)
+    order = list(triage.open_cases(EVERYTHING).values_list("ref", flat=True))
+    client = signed_in("ana")
+
+    def walk(ref: str, key: str, query: str) -> tuple[list[str], str]:
+        """The cases that the key leads to, one after the other, and the last address."""
+        address, seen = f"/exceptions/{ref}/{query}", [ref]
+        while link := re.search(rf'data-key="\{key}" href="([^"]+)"', client.get(address).content.decode()):
+            address = html.unescape(link[1])
+            seen.append(address.split("/")[2])
+            assert f'data-row="{seen[-1]}"' in client.get(address).content.decode(), (
+                "the list shows it as well"
+            )
+        return seen, address
+
+    forth, last = walk(order[0], "]", "?view=cases")
+    assert forth == order
+    back, _first = walk(order[-1], "[", f"?{last.partition('?')[2]}")
+    assert back == order[::-1]
+
+
 def test_an_auditor_reads_the_case_and_is_told_why_the_fix_is_not_theirs(world, signed_in):
     hire("ana")
     world.service_items(("4010", "Fixed-fee reviews"))
@@ -130,14 +160,60 @@ def test_a_root_cause_lists_what_it_blocks(world, signed_in):
 
 
 def test_an_unknown_outcome_is_looked_up_and_offers_no_blind_run(world, signed_in):
-    case = world.broken_deal(1, code="INV-UNKNOWN", value="", field="")
+    world.service_items(("4010", "Fixed-fee reviews"))
+    case, mapped = world.broken_deal(1, code="INV-UNKNOWN", value="", field=""), world.broken_deal(2)
     client = signed_in("ana")
     assert "Preview a run" in text_of(client.get(f"/exceptions/{case.ref}/"))
-    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    Subject.objects.filter(key__in=[case.subject_key, mapped.subject_key]).update(in_doubt=["erp.invoice"])
     page = text_of(client.get(f"/exceptions/{case.ref}/"))
     assert "What became of erp.invoice is not known" in page
     assert "Look it up now" in page
+    shown = client.get(f"/exceptions/{case.ref}/").content.decode()
+    look_up = re.search(r'action="[^"]+/look-up">.*?</form>', shown, re.S)
+    assert "data-key" not in look_up[0], "no key sends anything"
     assert "Preview a run" not in page
+    assert client.get(f"/exceptions/{case.ref}/retry/preview").status_code == 409
+    fix = client.get(f"/exceptions/{mapped.ref}/").content.decode()
+    assert re.search(r'<fieldset class="choices" disabled', fix)
+    assert "it is looked up before anything runs" in fix
+
+
+def test_looking_it_up_sends_nothing_and_is_said(world, signed_in):
+    case, client = world.broken_deal(1, code="INV-UNKNOWN", value="", field=""), signed_in("ana")
+    row = Transaction.objects.get(pk=case.transaction_id)
+    transitions.move(row, to="running")
+    transitions.move(row, to="held")
+    assert client.post(f"/exceptions/{case.ref}/look-up").status_code == 409, "nothing is in doubt"
+    Subject.objects.filter(key=case.subject_key).update(in_doubt=["erp.invoice"])
+    assert signed_in("otto").post(f"/exceptions/{case.ref}/look-up").status_code == 403
+    assert client.post(f"/exceptions/{case.ref}/look-up").status_code == 303
+    row.refresh_from_db()
+    assert (row.state, row.params["look_up"], _fresh(case).state) == ("pending", True, "open")
+    assert "It is being looked up" in text_of(client.get(f"/exceptions/{case.ref}/"))
+
+
+def test_a_run_is_what_its_preview_showed_and_the_case_is_under_way(world, signed_in, monkeypatch):
+    Plans(monkeypatch).entity_id = world.be.pk
+    case, client = world.broken_deal(1, code="INV-UNKNOWN", value="", field=""), signed_in("ana")
+    row = Transaction.objects.get(pk=case.transaction_id)
+    transitions.move(row, to="running")
+    transitions.move(row, to="held")
+    shown = client.get(f"/exceptions/{case.ref}/retry/preview").content.decode()
+    token = re.search(r'name="token" value="([^"]+)"', shown)
+    assert client.post(f"/exceptions/{case.ref}/retry").status_code == 400
+    forged = client.post(f"/exceptions/{case.ref}/retry", {"token": "forged"}, follow=True)
+    assert "too old or was altered" in text_of(forged)
+    row.refresh_from_db()
+    assert (row.state, _fresh(case).state) == ("held", "open")
+    assert client.post(f"/exceptions/{case.ref}/retry", {"token": token[1]}).status_code == 303
+    row.refresh_from_db()
+    assert (row.state, _fresh(case).state, _fresh(case).fixed_by.username) == (
+        "pending",
+        "in_progress",
+        "ana",
+    )
+    page = text_of(client.get(f"/exceptions/{case.ref}/"))
+    assert "Preview a run" not in page, "it runs"
 
 
 def test_what_differs_from_the_terms_last_agreed_comes_first(world, signed_in):

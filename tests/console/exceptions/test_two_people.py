@@ -26,9 +26,16 @@ def seen_in(page: str, action: str) -> str:
     return re.search(r'name="seen" value="([^"]+)"', form).group(1)
 
 
+def shown_in(page: str, action: str) -> dict[str, str]:
+    """What the form of this address sends by itself: the place, and the token of a preview where it is one."""
+    form = page[page.index(f'action="{action}"') :]
+    token = re.search(r'name="token" value="([^"]+)"', form[: form.index("</form>")])
+    return {"seen": seen_in(page, action), **({"token": token[1]} if token else {})}
+
+
 def send(client: Any, case: Case, verb: str, page: str, **data: Any) -> str:
     address = f"/exceptions/{case.ref}/{verb}"
-    return text_of(client.post(address, {"seen": seen_in(page, address), **data}, follow=True))
+    return text_of(client.post(address, {**shown_in(page, address), **data}, follow=True))
 
 
 def of(case: Case) -> Case:
@@ -117,10 +124,12 @@ def test_running_again_what_somebody_ran_since_is_told_and_nothing_runs_twice(wo
     first, second = (page_of(client, case, "retry/preview") for client in (ana, carla))
     assert "runs again." in send(ana, case, "retry", first)
     Transaction.objects.update(state="held")  # it came back with the same
+    Case.objects.update(state="open", fixed_by=None)
     told = send(carla, case, "retry", second)
-    assert f"{case.ref} has been run again since you looked: Ana Lindqvist" in told
+    assert f"{case.ref} has changed since you looked: Ana Lindqvist" in told
+    assert "Run again." in told
     assert set(Transaction.objects.values_list("state", flat=True)) == {"held"}
-    assert case.events.filter(what="retried").count() == 1
+    assert case.events.filter(new="in_progress").count() == 1
     assert "runs again." in send(carla, case, "retry", page_of(carla, case, "retry/preview"))
 
 
@@ -131,7 +140,7 @@ def test_the_preview_of_a_run_keeps_what_the_page_showed(world, two, plans):
     send(carla, case, "take", page_of(carla, case))
     shown = ana.get(address, HTTP_HX_REQUEST="true").content.decode()
     assert "has changed since you looked: Carla Whitfield" in send(ana, case, "retry", shown)
-    assert case.events.filter(what="retried").count() == 0
+    assert case.events.filter(new="in_progress").count() == 0
 
 
 def test_a_case_that_has_closed_since_is_neither_taken_nor_run(world, two, plans):
@@ -141,6 +150,6 @@ def test_a_case_that_has_closed_since_is_neither_taken_nor_run(world, two, plans
     Case.objects.filter(pk=case.pk).update(state="resolved")
     for verb, shown in (("take", page), ("retry", preview)):
         address = f"/exceptions/{case.ref}/{verb}"
-        answer = ana.post(address, {"seen": seen_in(shown, address)})
+        answer = ana.post(address, shown_in(shown, address))
         assert answer.status_code == 409
         assert "is closed" in text_of(answer)
