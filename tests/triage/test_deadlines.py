@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from functools import partial
 from typing import Any
 
 import pytest
+import time_machine
 from django.db import connection
 from django.db.models.functions import Now
 from django.test.utils import CaptureQueriesContext
@@ -166,3 +167,10 @@ def test_of_several_schedulers_each_deadline_is_moved_once(process_database):
     Case.objects.update(due_at=clock.now() - timedelta(days=1))
     assert sum(together(*[services.cases_reschedule] * 4)) == len(cases)
     assert all(case.events.filter(what="due").count() == 1 for case in cases)
+
+
+def test_a_case_is_due_by_the_lock_where_the_run_is_over(uk):
+    organizing.entity_set(code=uk.code, receivables_lock_day=4)
+    with time_machine.travel(datetime(2026, 11, 3, 17, 0, tzinfo=UTC), tick=False):  # an hour after the run
+        case = opened(uk, number=1)
+    assert case.due_at == datetime(2026, 11, 5, 18, 0, tzinfo=UTC)

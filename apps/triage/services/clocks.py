@@ -1,4 +1,4 @@
-"""Until when a case has to be cleared: the next invoice run of its legal entity, as the calendar stands today.
+"""Until when a case has to be cleared: the next invoice run or lock of its legal entity, as the calendar stands today.
 
 Public surface: :func:`due_of` (when a problem is seen), :func:`cases_reschedule` (the sweeper's).
 
@@ -36,7 +36,7 @@ def due_of(legal_entity_id: int | None, *, blocks: bool, known: dict[Any, Any]) 
             known[None] = _nearest(clock.now())
         else:
             entity = organization.entity(legal_entity_id)
-            known[legal_entity_id] = organization.invoice_run_due(entity, clock.now()) if entity else None
+            known[legal_entity_id] = organization.deadline(entity, clock.now()) if entity else None
     found: datetime | None = known[legal_entity_id]
     return found
 
@@ -49,7 +49,7 @@ def missed(due_at: datetime | None, renewed: datetime | None) -> dict[str, Any]:
 
 def _nearest(now: datetime) -> datetime | None:
     active = organization.entities(active=True)
-    return min(organization.invoice_runs_due(active, now).values(), default=None) if active else None
+    return min(organization.deadlines(active, now).values(), default=None) if active else None
 
 
 _OFF = f"""
@@ -71,7 +71,7 @@ def cases_reschedule() -> int:
     Returns how many were moved. Claimed under their locks: each once, however many schedulers run."""
     now = clock.now()
     entities = organization.entities(active=None)
-    runs = organization.invoice_runs_due(entities, now) if entities else {}
+    runs = organization.deadlines(entities, now) if entities else {}
     known: dict[int | None, datetime] = {entity_id: at for entity_id, at in runs.items()}  # noqa: C416 - for None too
     if (nearest := _nearest(now)) is not None:
         known[None] = nearest
