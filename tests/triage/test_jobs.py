@@ -19,12 +19,13 @@ from apps.journal.models import Audit
 from apps.sync import engine
 from apps.sync.models import Subject, Transaction
 from apps.sync.plans import Problem
+from apps.triage import services as triage_services
 from apps.triage.job_models import Job, JobRow, JobState, Outcome, Pace, Result
 from apps.triage.jobs import selectors, services, work
 from apps.triage.models import Case, CaseState
 from tests.commercial import world
 from tests.people import hire
-from tests.triage.desk import crowd, opened, problem
+from tests.triage.desk import crowd, fact, opened, problem
 from tests.triage.plans import Plans
 
 PO_MISSING = Problem(
@@ -262,6 +263,25 @@ def test_two_cases_of_one_transaction_run_it_once(uk, analyst, plans) -> None:
     job = planned(analyst, pk__in=[first.pk, second.pk], state="open")
     assert job.total == 1
     assert results(carried_out(job, analyst)) == {"cleared": 1}
+
+
+def test_cases_of_one_transaction_share_its_run_and_its_money(uk, analyst, plans) -> None:
+    """However slowly the job goes: the first case alone would run what the second then runs again."""
+    services_of = [problem(), problem(value="XYZ-1"), problem("PAY-SHORT", value="1")]
+    triage_services.cases_reconcile([fact(uk, *services_of, number=1)])
+    lone = opened(uk, number=2)
+    assert Case.objects.filter(state="open").count() == 4
+    job = planned(analyst, state="open")
+    assert selectors.progress(job).held == [(Decimal("2000.0000"), "GBP")]
+    services.job_run(ref=job.ref, by=analyst)
+    Job.objects.update(pace=1)
+    for _ in range(10):
+        look()
+        engine.drain()
+    runs = dict(JobRow.objects.filter(job=job).values_list("case_id", "run_id"))
+    assert len(set(runs.values())) == 2
+    assert len([run for case_id, run in runs.items() if case_id != lone.pk and run]) == 3
+    assert selectors.progress(job).cleared == [(Decimal("2000.0000"), "GBP")]
 
 
 def test_what_does_not_come_to_rest_is_not_waited_for(uk, analyst, plans) -> None:

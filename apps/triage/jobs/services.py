@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.db.models.functions import Now
 from django.utils.translation import gettext as _
 
@@ -22,8 +23,9 @@ from apps.journal import services as journal
 from apps.journal import transitions
 from apps.organization import selectors as organization
 from apps.sync import services as sync
+from apps.triage.catalogue import Severity
 from apps.triage.job_models import Job, JobRow, JobState, Pace
-from apps.triage.models import OPEN_STATES, UNDER_WAY
+from apps.triage.models import OPEN_STATES, UNDER_WAY, Case
 
 #: Most cases of one job; of more, the oldest so many are a job and the rest is another.
 MOST = 10_000
@@ -50,6 +52,14 @@ def job_plan(*, rows: ScopedQuerySet, by: Any, scope_words: str, address: str = 
         raise InvalidInput(
             _("A job takes at most %(most)s cases; narrow the filter.") % {"most": f"{MOST:,}"}
         )
+    # What a subject holds is held once, under the oldest of its blocking cases; others hold nothing themselves.
+    older = Case.objects.filter(
+        subject_kind=OuterRef("subject_kind"),
+        subject_key=OuterRef("subject_key"),
+        state__in=OPEN_STATES,
+        pk__lt=OuterRef("pk"),
+    ).exclude(severity=Severity.WARNING)
+    roots = set(chosen.exclude(severity=Severity.WARNING).exclude(Exists(older)).values_list("id", flat=True))
     now = clock.now()
     with transaction.atomic():
         job = Job.objects.create(
@@ -68,8 +78,8 @@ def job_plan(*, rows: ScopedQuerySet, by: Any, scope_words: str, address: str = 
                     job=job,
                     case_id=case_id,
                     transaction_id=transaction_id,
-                    currency=currency,
-                    held_amount=held,
+                    currency=currency if case_id in roots else "",
+                    held_amount=held if case_id in roots else 0,
                 )
                 for case_id, transaction_id, currency, held in values
             ],

@@ -121,19 +121,24 @@ def _begin(job: Job) -> bool:
     room = job.pace - len(under_way)
     if room <= 0 or Job.objects.filter(pk=job.pk, stop_asked_at__isnull=False).exists():
         return False
-    ids = list(
-        job.rows.filter(result="").exclude(digest="").order_by("id").values_list("pk", flat=True)[:room]
-    )
-    if not ids:
+    unbegun = job.rows.filter(result="").exclude(digest="").order_by("id")
+    heads = list(unbegun.values_list("transaction_id", flat=True)[:room])
+    if not heads:
         return False
+    # All cases of a transaction share its one run.
+    runs: dict[int, list[int]] = {}
+    for row_id, transaction_id in unbegun.filter(transaction_id__in=heads).values_list(
+        "pk", "transaction_id"
+    ):
+        runs.setdefault(transaction_id, []).append(row_id)
     try:
-        _begin_some(job, ids)
+        _begin_some(job, [row_id for ids in runs.values() for row_id in ids])
     except AppError:
-        for row_id in ids:  # one of them may not be run: it must not hold the others up
+        for ids in runs.values():  # one of them may not be run: it must not hold the others up
             try:
-                _begin_some(job, [row_id])
+                _begin_some(job, ids)
             except AppError as error:
-                JobRow.objects.filter(pk=row_id, result="").update(
+                JobRow.objects.filter(pk__in=ids, result="").update(
                     result=Result.SKIPPED, reason=error.message, verified_at=clock.now()
                 )
     return True
