@@ -266,7 +266,7 @@ def test_two_cases_of_one_transaction_run_it_once(uk, analyst, plans) -> None:
 
 
 def test_cases_of_one_transaction_share_its_run_and_its_money(uk, analyst, plans) -> None:
-    """However slowly the job goes: the first case alone would run what the second then runs again."""
+    """However slowly the job goes: with the first case alone, the others would be left out or run it again."""
     services_of = [problem(), problem(value="XYZ-1"), problem("PAY-SHORT", value="1")]
     triage_services.cases_reconcile([fact(uk, *services_of, number=1)])
     lone = opened(uk, number=2)
