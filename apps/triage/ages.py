@@ -1,4 +1,4 @@
-"""How old open cases are, in business days of their legal entity.
+"""How old open cases are, in business days of their legal entity; one of none is as old as where it would be the oldest.
 
 Public surface (through :mod:`apps.triage.selectors`): :data:`AGES`, :func:`age_bounds`, :func:`age_of`, :func:`ages`,
 :func:`of_age`.
@@ -28,34 +28,46 @@ AGES = [
     ("14", _("over 14 business days")),
 ]
 _DAYS = (1, 3, 7, 14)
-#: By legal entity, the instants that lie 1, 3, 7 and 14 business days back.
-Bounds = Mapping[int, Sequence[datetime]]
+#: By legal entity (None: of none), the instants that lie 1, 3, 7 and 14 business days back.
+Bounds = Mapping[int | None, Sequence[datetime]]
 
 
-def age_bounds(entity_ids: Iterable[int] | None = None) -> Bounds:
-    """Of all legal entities, or of these; two queries at most."""
+def age_bounds(entity_ids: Iterable[int | None] | None = None) -> Bounds:
+    """Of all legal entities and of none, or of these; two queries at most."""
     wanted = None if entity_ids is None else set(entity_ids)
-    rows = [row for row in organization.entities(active=None) if wanted is None or row.pk in wanted]
-    return calendars.days_back(rows, clock.now(), _DAYS) if rows else {}
+    of_none = wanted is None or None in wanted
+    rows = [
+        row
+        for row in organization.entities(active=None)
+        if wanted is None or row.pk in wanted or (of_none and row.active)
+    ]
+    found = calendars.days_back(rows, clock.now(), _DAYS) if rows else {}
+    bounds: dict[int | None, Sequence[datetime]] = {
+        **{pk: at for pk, at in found.items() if wanted is None or pk in wanted}
+    }
+    active = [found[row.pk] for row in rows if row.active]
+    if of_none and active:
+        bounds[None] = [max(instants) for instants in zip(*active, strict=True)]
+    return bounds
 
 
 def age_of(entity_id: int | None, opened_at: datetime, bounds: Bounds) -> str:
-    """The words of the bucket; "" for a case of no legal entity, which has no calendar."""
-    if entity_id is None or entity_id not in bounds:
+    """The words of the bucket; "" for a legal entity that has none here."""
+    if entity_id not in bounds:
         return ""
     older = sum(opened_at < bound for bound in bounds[entity_id])
     return str(AGES[older][1])
 
 
 def of_age(rows: QuerySet[Case], age: str) -> QuerySet[Case]:
-    """Cases in a bucket by the calendar of their entity; none in one that does not exist."""
+    """Cases in a bucket by the calendar of their entity, or of all where they have none; none in one that does not exist."""
     names = [name for name, _label in AGES]
     if age not in names:
         return rows.none()
     at = names.index(age)
     wanted = Q(pk__in=[])
     for entity_id, bounds in age_bounds().items():
-        part = Q(legal_entity_id=entity_id)
+        part = Q(legal_entity_id=entity_id)  # None is asked for as NULL
         if at:
             part &= Q(opened_at__lt=bounds[at - 1])
         if at < len(bounds):
@@ -64,13 +76,16 @@ def of_age(rows: QuerySet[Case], age: str) -> QuerySet[Case]:
     return rows.filter(wanted)
 
 
+_OPEN = ", ".join(f"'{state}'" for state in OPEN_STATES)
+_AGED = f"c.opened_at >= part.since AND c.opened_at < part.until AND c.state IN ({_OPEN})"
 _COUNTED = f"""
 SELECT part.bucket, count(*)::bigint
 FROM unnest(%(entities)s::bigint[], %(buckets)s::int[], %(since)s::timestamptz[], %(until)s::timestamptz[])
     AS part (entity_id, bucket, since, until)
-JOIN triage_case c ON c.legal_entity_id = part.entity_id AND c.opened_at >= part.since AND c.opened_at < part.until
-    AND c.state IN ({", ".join(f"'{state}'" for state in OPEN_STATES)})
-GROUP BY 1
+CROSS JOIN LATERAL (
+    SELECT 1 FROM triage_case c WHERE c.legal_entity_id = part.entity_id AND {_AGED}
+    UNION ALL SELECT 1 FROM triage_case c WHERE part.entity_id IS NULL AND c.legal_entity_id IS NULL AND {_AGED}
+) AS aged GROUP BY 1
 """  # noqa: S608
 _FIRST, _LAST = datetime(1900, 1, 1, tzinfo=UTC), datetime(9000, 1, 1, tzinfo=UTC)
 

@@ -29,7 +29,7 @@ from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.triage import rollups
 from apps.triage.catalogue import CATALOGUE, Entry, Severity, codes_for_role, entry
-from apps.triage.families import families, heads_only, rooted
+from apps.triage.families import families, older, rooted, sees_all
 from apps.triage.models import OPEN_STATES, Case, Group
 from apps.triage.states import HIDDEN
 
@@ -108,17 +108,16 @@ def in_reporting(rates: Mapping[str, Decimal]) -> Any:
     return When_(*whens, default=Cast(Value(None), _MONEY), output_field=_MONEY)
 
 
-def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
+def groups(rows: QuerySet[Case], *, scope: Scope | None = None, order: str = "money") -> QuerySet[Any]:
     """Aggregate filtered cases into groups: dicts for :func:`group_rows`, ready for a paginator.
 
     ``order``: ``money`` (largest in the reporting currency first; unknown last), ``due`` (nearest first), ``age`` (oldest
-    first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden.
+    first), ``count``. ``rows`` must already be scoped and filtered, so a group never tells of a case that is hidden. An amount
+    counts once, under the oldest case that blocks its subject of all in ``scope`` (None: of ``rows``).
     """
-    rates, roots = reporting_rates(rows), families()
-    held = heads_only(rooted(rows, roots), roots)
-    counts = {"pk__in": held.values("pk")} if roots else {}
+    rates = reporting_rates(rows)
     aggregated = (
-        rooted(rows, roots)
+        rooted(rows, families())
         .order_by()
         .values("root")
         .annotate(
@@ -128,7 +127,9 @@ def groups(rows: QuerySet[Case], *, order: str = "money") -> QuerySet[Any]:
             first=Min("id"),
             newest=Max("id"),
             worth=Sum(
-                in_reporting(rates), filter=~Q(severity=Severity.WARNING) & Q(**counts), output_field=_MONEY
+                in_reporting(rates),
+                filter=~Q(severity=Severity.WARNING) & ~Q(older(scope, rows)),
+                output_field=_MONEY,
             ),
         )
     )
@@ -164,16 +165,25 @@ def put_aside(scope: Scope) -> dict[str, int]:
     return dict(found.annotate(number=Count("pk")).order_by())
 
 
-def group_rows(page: Iterable[Mapping[str, Any]], rows: QuerySet[Case]) -> list[GroupRow]:
-    """One page of :func:`groups` with words and money, in five queries whatever its length."""
+def group_rows(
+    page: Iterable[Mapping[str, Any]], rows: QuerySet[Case], *, scope: Scope | None = None
+) -> list[GroupRow]:
+    """One page of :func:`groups`, of the same ``rows`` and ``scope``, with words and money: six queries whatever its length.
+    Who sees only some engagements of a group (or names no ``scope``) reads the newest sentence among ``rows``."""
     page = list(page)
     ids = [line["root"] for line in page]
     found = Group.objects.select_related("legal_entity").in_bulk(ids)
     roots = families()
     members = [group_id for group_id, root in roots.items() if root in set(ids)]
-    held = _held_by_group(rows.filter(group_id__in=[*ids, *members]), roots)
+    held = _held_by_group(rows.filter(group_id__in=[*ids, *members]), roots, older(scope, rows))
     refs = dict(Case.objects.filter(pk__in=[line["first"] for line in page]).values_list("pk", "ref"))
-    return [_row(line, found[line["root"]], held, refs) for line in page]
+    newest = dict(Case.objects.filter(pk__in=[line["newest"] for line in page]).values_list("pk", "reason"))
+    rows_told = []
+    for line in page:
+        group = found[line["root"]]
+        whole = scope is not None and sees_all(scope, group)
+        rows_told.append(_row(line, group, held, refs, reason="" if whole else newest[line["newest"]]))
+    return rows_told
 
 
 class GroupList:
@@ -253,13 +263,19 @@ def _codes(roles: Iterable[str] | None, code: str) -> tuple[set[str] | None, set
 
 
 def _row(
-    line: Mapping[str, Any], found: Group, held: Mapping[int, Sequence[Held]], refs: Mapping[int, str]
+    line: Mapping[str, Any],
+    found: Group,
+    held: Mapping[int, Sequence[Held]],
+    refs: Mapping[int, str],
+    *,
+    reason: str = "",
 ) -> GroupRow:
+    """``reason`` is for a reader who does not see all of the group: its sentence may be of a case of others."""
     return GroupRow(
         id=found.pk,
         entry=entry(found.code),
         code=found.code,
-        reason=found.reason,
+        reason=reason or found.reason,
         value=found.value,
         flow=found.flow,
         step=found.step,
@@ -372,9 +388,11 @@ def _once(rows: QuerySet[Case], *by: str) -> list[dict[str, Any]]:
         ]
 
 
-def _held_by_group(rows: QuerySet[Case], roots: Mapping[int, int]) -> dict[int, list[Held]]:
-    """A group holds at most one open case a subject, so plain sums count nothing twice; of merged ones the oldest counts."""
-    blocking = heads_only(rooted(rows, roots), roots).order_by().exclude(severity=Severity.WARNING)
+def _held_by_group(
+    rows: QuerySet[Case], roots: Mapping[int, int], elsewhere: Exists
+) -> dict[int, list[Held]]:
+    """What cases hold that do so by themselves, not by an older one ``elsewhere``."""
+    blocking = rooted(rows, roots).order_by().exclude(severity=Severity.WARNING).exclude(elsewhere)
     rates = reporting_rates(blocking)
     answer: dict[int, list[Held]] = {}
     for line in _sums(blocking.values("root", "currency")):

@@ -1,9 +1,10 @@
 """What makes two problems the same: the fingerprint of a group.
 
-Public surface: :func:`fingerprint`, :func:`strip`.
+Public surface: :func:`fingerprint`, :func:`value_of`, :func:`strip`.
 
 Equal are legal entity, flow, step, code, object type, field and value, with ids, amounts and dates taken out of the value:
-two deals whose totals differ by other amounts have the same kind of problem, two services without a mapping have not.
+two deals whose totals differ by other amounts have the same kind of problem. The value of a code that a mapping fixes stays
+as it is: services 10001 and 10002 are two causes with a partner each, whatever they look like.
 """
 
 from __future__ import annotations
@@ -11,6 +12,8 @@ from __future__ import annotations
 import hashlib
 import json
 import re
+
+from apps.triage.catalogue import entry
 
 # The order matters: a date or an id holds digits that a later pattern would take apart.
 _VOLATILE = (
@@ -31,9 +34,14 @@ def strip(value: str) -> str:
     return " ".join(value.split())
 
 
+def value_of(code: str, value: str) -> str:
+    """The value as it tells causes of this code apart."""
+    return value.strip() if entry(code).mapping_kind else strip(value)
+
+
 def fingerprint(
     *, legal_entity_id: int | None, flow: str, step: str, code: str, object_type: str, field: str, value: str
 ) -> str:
     """SHA-256 in hex; the parts are joined as JSON so that no two different lists make the same text."""
-    parts = [legal_entity_id, flow, strip(step), code, object_type, field, strip(value)]
+    parts = [legal_entity_id, flow, strip(step), code, object_type, field, value_of(code, value)]
     return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode()).hexdigest()

@@ -17,6 +17,7 @@ from django.utils.translation import ngettext
 
 from apps.canonical.money import Money
 from apps.core import clock
+from apps.core.scope import Scope
 from apps.organization import selectors as organization
 from apps.triage.models import OPEN_STATES, UNDER_WAY, Case, CaseState, FixPreview
 
@@ -62,13 +63,23 @@ def told(preview: FixPreview, case: Case, by: Any) -> dict[str, Any]:
         "money": money,
     }
     if not answer["complete"]:
-        return {**answer, "results": [], "came_later": 0, "summary": "", "exposure": None}
+        return {
+            **answer,
+            "results": [],
+            "came_later": 0,
+            "summary": "",
+            "exposure": None,
+            "exposure_shown": False,
+        }
     return {
         **answer,
         "results": _listed(preview, total),
         "came_later": came_later(preview, case, by),
         "summary": _sentence(numbers, money),
         "exposure": group_exposure(case),
+        "exposure_shown": organization.scope_of(by, "exception.view").allows(
+            legal_entity_id=case.legal_entity_id
+        ),
     }
 
 
@@ -87,7 +98,8 @@ def fix_under_way(case: Case, by: Any) -> tuple[str, dict[str, Any]] | None:
 
 
 def group_exposure(case: Case) -> Money | None:
-    """Net billing held by the whole group in its entity's currency; None as soon as one amount or rate is unknown."""
+    """Net billing held by the whole group in its entity's currency, for the limit of the mapping: the figure itself is shown
+    only to who sees all of the group. None as soon as one amount or rate is unknown."""
     entity = case.legal_entity
     currency = entity.currency if entity else case.currency
     rows = Case.objects.filter(group_id=case.group_id, state__in=OPEN_STATES).order_by()
@@ -182,8 +194,9 @@ class FixProgress:
     beside: int
 
 
-def fix_progress(case: Case) -> FixProgress | None:
-    """How far the cases of this case's fix have come, in two queries; None when no case has its mapping any more.
+def fix_progress(scope: Scope, case: Case) -> FixProgress | None:
+    """How far the cases of this case's fix that the scope sees have come, in two queries; None when none has its mapping any
+    more.
 
     A deal that now stops at something else is not cleared, although this cause of it is gone: its money stays held.
     """
@@ -191,7 +204,8 @@ def fix_progress(case: Case) -> FixProgress | None:
     subject = {"subject_kind": OuterRef("subject_kind"), "subject_key": OuterRef("subject_key")}
     mine = ExpressionWrapper(Q(mapping_id=case.mapping_id), output_field=BooleanField())
     lines = list(
-        Case.objects.filter(Q(mapping_id=case.mapping_id) | Q(group_id=case.group_id, state__in=OPEN_STATES))
+        Case.objects.within(scope)
+        .filter(Q(mapping_id=case.mapping_id) | Q(group_id=case.group_id, state__in=OPEN_STATES))
         .annotate(mine=mine, stopped=Exists(elsewhere.filter(**subject)))
         .order_by()
         .values("mine", "state", "stopped", "currency")
@@ -205,13 +219,14 @@ def fix_progress(case: Case) -> FixProgress | None:
     for line in cleared:
         if line["currency"] and line["held"] is not None:
             released[line["currency"]] = released.get(line["currency"], Decimal(0)) + line["held"]
-    ran = Case.objects.filter(mapping_id=case.mapping_id)
+    ran = Case.objects.within(scope).filter(mapping_id=case.mapping_id)
+    turned = elsewhere.within(scope).filter(Exists(ran.filter(**subject)))
     return FixProgress(
         total=_sum(line["number"] for line in run),
         moving=_sum(line["number"] for line in run if line["state"] == CaseState.IN_PROGRESS),
         waiting=_sum(line["number"] for line in run if line["state"] == CaseState.AWAITING_APPROVAL),
         cleared=_sum(line["number"] for line in cleared),
         released=[(released[currency], currency) for currency in sorted(released)],
-        turned=list(elsewhere.filter(Exists(ran.filter(**subject))).order_by("id")[:TURNED]),
+        turned=list(turned.order_by("id")[:TURNED]),
         beside=_sum(line["number"] for line in lines if not line["mine"]),
     )

@@ -3,14 +3,15 @@
 Public surface: :func:`answers`, :func:`held_sums`, :func:`currencies`, :class:`GroupSums`, :class:`GroupSum`, :func:`fold`,
 :func:`rebuild`, :func:`drifts`, :data:`TRIGGERS`.
 
-A subject's amount is held once, under its oldest blocking case, so a sum cannot be kept by adding deltas: whether a case
-counts depends on its neighbours. Instead every statement that changes a case leaves a *touched* row of its subject and group,
-in its own transaction; a rollback takes it along, and nobody waits for another. What is touched is computed from the cases
-themselves by whoever reads, and everything else comes from the totals, all in one statement and so from one snapshot: figures
-are exact whether they are folded or not. A follower takes touched rows into the totals.
+A subject's amount is held once, under its oldest blocking case (its *head*), by the sums and by the groups alike. Neither can
+be kept by adding deltas: whether a case counts depends on its neighbours. Instead every statement that changes a case leaves a
+*touched* row of its subject and group, in its own transaction; a rollback takes it along, and nobody waits for another. What
+is touched is computed from the cases themselves by whoever reads, and everything else comes from the totals, all in one
+statement and so from one snapshot: figures are exact whether they are folded or not. A follower takes touched rows into the
+totals.
 
 Subjects with blocking cases in several legal entities are few. Who counts depends on what the reader may see, so they are
-never in the totals but always computed.
+never in the totals but always computed; of a group's cases they are the only ones whose amount is not in its line.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ import pgtrigger
 from django.db import connection, transaction
 
 from apps.core import statements
-from apps.core.scope import Scope
+from apps.core.scope import EVERYTHING, Scope
 from apps.journal.counters import fold_in_batches
 from apps.organization import selectors as organization
 
@@ -72,13 +73,16 @@ TRIGGERS = [
 # ---- Reading ---------------------------------------------------------------------------------------------------------
 
 _SEEN = "(%(all)s::bool OR legal_entity_id = ANY(%(entities)s::bigint[]))"
+#: What the scope allows, where a list shows less of it: which case of a subject is its head is no matter of a filter.
+_MAY = "(%(may_all)s::bool OR legal_entity_id = ANY(%(may_entities)s::bigint[]))"
+_APART = """apart AS MATERIALIZED (
+    SELECT subject_kind, subject_key FROM triage_touched
+    UNION SELECT subject_kind, subject_key FROM triage_heldsubject WHERE shared
+)"""
 
 #: Every part looks up one subject at a time: how many were touched is nothing that the planner could know.
 _HELD = f"""
-WITH apart AS (
-    SELECT subject_kind, subject_key FROM triage_touched
-    UNION SELECT subject_kind, subject_key FROM triage_heldsubject WHERE shared
-)
+WITH {_APART}
 SELECT legal_entity_id, currency, sum(total), sum(unknown)::int, sum(subjects)::int FROM (
     SELECT legal_entity_id, currency, total, unknown, subjects FROM triage_heldtotal WHERE {_SEEN}
     UNION ALL
@@ -98,38 +102,75 @@ SELECT legal_entity_id, currency, sum(total), sum(unknown)::int, sum(subjects)::
 """  # noqa: S608
 
 _LINES = "group_id, legal_entity_id, currency, code, cases, oldest, due_at, first_id, held, unknown, blocking"
-_LIVE = f"""
-SELECT group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS cases, min(opened_at) AS oldest,
-    min(due_at) AS due_at, min(id) AS first_id, sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
-    (count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL))::int AS unknown,
-    (count(*) FILTER (WHERE {_BLOCKS}))::int AS blocking
-FROM triage_case c WHERE c.group_id = wanted.group_id AND {OPEN}
-"""  # noqa: S608
+#: Whether a case ``c`` is what its subject holds by, whoever looks: no older one blocks it too, none of another entity at all.
+_HEAD = f"""({_BLOCKS} AND NOT EXISTS (
+    SELECT 1 FROM triage_case o
+    WHERE o.subject_kind = c.subject_kind AND o.subject_key = c.subject_key AND {OPEN} AND {_BLOCKS}
+        AND (o.id < c.id OR o.legal_entity_id IS DISTINCT FROM c.legal_entity_id)
+))"""  # noqa: S608
+_SUMS = """min(code) AS code, count(*)::int AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,
+    sum(held_amount) FILTER (WHERE head) AS held, (count(*) FILTER (WHERE head AND held_amount IS NULL))::int AS unknown,
+    (count(*) FILTER (WHERE head))::int AS blocking"""
+
+
+def _live(seen: str) -> str:
+    """The lines of each group of ``wanted``, from its cases. OFFSET keeps the look for older ones from being done thrice."""
+    return f"""
+    SELECT group_id, legal_entity_id, currency, {_SUMS} FROM (
+        SELECT c.*, {_HEAD} AS head FROM triage_case c WHERE c.group_id = wanted.group_id AND {OPEN} AND {seen} OFFSET 0
+    ) AS its GROUP BY 1, 2, 3
+    """  # noqa: S608
+
+
 _WANTED = "(%(groups)s::bigint[] IS NULL OR group_id = ANY(%(groups)s::bigint[]))"
-#: Merged groups are few: they are never taken from the totals but computed, each subject once in its family.
+#: Groups of which a case was changed, and those in which a case of such a subject may have become its head or ceased to be.
+_TOUCHED = f"""
+SELECT DISTINCT group_id FROM (
+    SELECT group_id FROM triage_touched
+    UNION ALL
+    SELECT near.group_id FROM (SELECT DISTINCT subject_kind, subject_key FROM triage_touched) AS s CROSS JOIN LATERAL (
+        SELECT group_id FROM triage_case c
+        WHERE c.subject_kind = s.subject_kind AND c.subject_key = s.subject_key AND {OPEN} AND {_BLOCKS}
+    ) AS near
+) AS t
+"""  # noqa: S608
+#: Merged groups are few: they are never taken from the totals but computed.
 _FAMILIES = "families AS MATERIALIZED (SELECT id, family_id FROM triage_group WHERE family_id IS NOT NULL)"
 _NO_FAMILY = "NOT EXISTS (SELECT 1 FROM families WHERE families.id = t.group_id)"
 _OF_FAMILIES = f"""
-SELECT family_id AS group_id, legal_entity_id, currency, min(code) AS code, count(*)::int AS cases,
-    min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id, sum(held_amount) FILTER (WHERE head) AS held,
-    (count(*) FILTER (WHERE head AND held_amount IS NULL))::int AS unknown, (count(*) FILTER (WHERE head))::int AS blocking
-FROM (
-    SELECT c.*, families.family_id, {_BLOCKS} AND row_number() OVER (
-        PARTITION BY families.family_id, c.subject_kind, c.subject_key, {_BLOCKS} ORDER BY c.id
-    ) = 1 AS head
-    FROM families JOIN triage_case c ON c.group_id = families.id AND {OPEN} AND {_SEEN}
+SELECT family_id AS group_id, legal_entity_id, currency, {_SUMS} FROM (
+    SELECT c.*, families.family_id, {_HEAD} AS head
+    FROM families JOIN triage_case c ON c.group_id = families.id AND {OPEN} AND {_SEEN} OFFSET 0
 ) AS merged GROUP BY 1, 2, 3
 """  # noqa: S608
+#: What subjects of several legal entities hold, by the oldest case that the reader may see: lines without a case.
+_SHARED = f"""shared AS MATERIALIZED (
+    SELECT coalesce(families.family_id, head.group_id) AS group_id, head.legal_entity_id, head.currency, head.code,
+        0 AS cases, NULL::timestamptz AS oldest, NULL::timestamptz AS due_at, NULL::bigint AS first_id,
+        head.held_amount AS held, (head.held_amount IS NULL)::int AS unknown, 1 AS blocking
+    FROM apart CROSS JOIN LATERAL (
+        SELECT * FROM triage_case c
+        WHERE c.subject_kind = apart.subject_kind AND c.subject_key = apart.subject_key AND {OPEN} AND {_BLOCKS} AND {_MAY}
+        ORDER BY c.id LIMIT 1
+    ) AS head LEFT JOIN families ON families.id = head.group_id
+    WHERE {_SEEN} AND EXISTS (
+        SELECT 1 FROM triage_case o
+        WHERE o.subject_kind = head.subject_kind AND o.subject_key = head.subject_key AND {OPEN} AND {_BLOCKS}
+            AND o.legal_entity_id IS DISTINCT FROM head.legal_entity_id
+    )
+)"""  # noqa: S608
 _GROUPS = f"""
-WITH {_FAMILIES},
-wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_WANTED} AND {_NO_FAMILY}),
+WITH {_FAMILIES}, {_APART}, {_SHARED},
+wanted AS ({_TOUCHED} WHERE {_WANTED} AND {_NO_FAMILY}),
 lines AS (
     SELECT {_LINES} FROM triage_grouptotal t
     WHERE {_SEEN} AND {_WANTED} AND {_NO_FAMILY} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
     UNION ALL
-    SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+    SELECT live.* FROM wanted CROSS JOIN LATERAL ({_live(_SEEN)}) AS live
     UNION ALL
     SELECT * FROM ({_OF_FAMILIES}) AS family WHERE {_WANTED}
+    UNION ALL
+    SELECT * FROM shared WHERE {_WANTED}
 )
 """  # noqa: S608
 
@@ -142,34 +183,48 @@ SELECT (
     WHERE {_SEEN} AND {{limited}} AND {_NO_FAMILY} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
 ) + (
     SELECT count(DISTINCT group_id) FROM (
-        SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
-        UNION ALL {_OF_FAMILIES}
+        SELECT live.* FROM wanted CROSS JOIN LATERAL (
+            SELECT group_id, code FROM triage_case c WHERE c.group_id = wanted.group_id AND {OPEN} AND {_SEEN} LIMIT 1
+        ) AS live
+        UNION ALL
+        SELECT families.family_id, c.code FROM families CROSS JOIN LATERAL (
+            SELECT code FROM triage_case c WHERE c.group_id = families.id AND {OPEN} AND {_SEEN} LIMIT 1
+        ) AS c
     ) AS computed WHERE {{limited}}
 )
 """  # noqa: S608
 
 #: As ``_GROUPS``, but of groups with a single line in a currency with a rate only those that hold most: by an index.
 _MOST = f"""
-WITH {_FAMILIES},
-wanted AS (SELECT DISTINCT group_id FROM triage_touched t WHERE {_NO_FAMILY}),
+WITH {_FAMILIES}, {_APART}, {_SHARED},
+wanted AS ({_TOUCHED} WHERE {_NO_FAMILY}),
+computed AS (SELECT group_id FROM wanted UNION SELECT group_id FROM shared),
 lines AS (
     SELECT most.* FROM unnest(%(rated)s::text[]) AS rated (currency) CROSS JOIN LATERAL (
         SELECT {_LINES} FROM triage_grouptotal t
         WHERE alone AND t.currency = rated.currency AND {_SEEN} AND {{limited}} AND {_NO_FAMILY}
-            AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+            AND NOT EXISTS (SELECT 1 FROM computed WHERE computed.group_id = t.group_id)
         ORDER BY held DESC NULLS LAST, due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s
     ) AS most
     UNION ALL
     (SELECT {_LINES} FROM triage_grouptotal t WHERE alone AND currency = ANY(%(unrated)s::text[]) AND {_SEEN}
-        AND {_NO_FAMILY} AND {{limited}} AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+        AND {_NO_FAMILY} AND {{limited}} AND NOT EXISTS (SELECT 1 FROM computed WHERE computed.group_id = t.group_id)
     ORDER BY due_at ASC NULLS LAST, group_id LIMIT %(offset)s + %(limit)s)
     UNION ALL
     SELECT {_LINES} FROM triage_grouptotal t WHERE NOT alone AND {_SEEN} AND {_NO_FAMILY}
-        AND NOT EXISTS (SELECT 1 FROM wanted WHERE wanted.group_id = t.group_id)
+        AND NOT EXISTS (SELECT 1 FROM computed WHERE computed.group_id = t.group_id)
     UNION ALL
-    SELECT live.* FROM wanted CROSS JOIN LATERAL ({_LIVE} AND {_SEEN} GROUP BY 1, 2, 3) AS live
+    SELECT near.* FROM (
+        SELECT group_id FROM shared EXCEPT SELECT group_id FROM wanted EXCEPT SELECT id FROM families
+    ) AS its CROSS JOIN LATERAL (
+        SELECT {_LINES} FROM triage_grouptotal t WHERE t.group_id = its.group_id AND {_SEEN}
+    ) AS near
+    UNION ALL
+    SELECT live.* FROM wanted CROSS JOIN LATERAL ({_live(_SEEN)}) AS live
     UNION ALL
     {_OF_FAMILIES}
+    UNION ALL
+    SELECT * FROM shared
 )
 """  # noqa: S608
 
@@ -180,7 +235,13 @@ def answers(scope: Scope) -> bool:
 
 
 def _seen(scope: Scope) -> dict[str, Any]:
-    return {"all": scope.everything, "entities": sorted(scope.entity_ids)}
+    entities = sorted(scope.entity_ids)
+    return {
+        "all": scope.everything,
+        "entities": entities,
+        "may_all": scope.everything,
+        "may_entities": entities,
+    }
 
 
 _HELD_RATED = f"""
@@ -324,7 +385,7 @@ class GroupSums:
         seen = _seen(self.scope)
         if self.entity_id is not None:
             may = self.scope.allows(legal_entity_id=self.entity_id)
-            seen = {"all": False, "entities": [self.entity_id] if may else []}
+            seen |= {"all": False, "entities": [self.entity_id] if may else []}
         return {
             **seen, "status": self.status, "groups": None, "codes": list(self.codes or ()), "but": list(self.but or ()),
             "rated": list(self.rates), "unrated": list(self.unrated),
@@ -375,10 +436,16 @@ summed AS (
     ON CONFLICT (legal_entity_id, currency) DO UPDATE
     SET total = t.total + excluded.total, unknown = t.unknown + excluded.unknown, subjects = t.subjects + excluded.subjects
 ),
-wanted AS (SELECT DISTINCT group_id FROM gone),
+wanted AS (
+    SELECT group_id FROM gone
+    UNION SELECT near.group_id FROM subjects s CROSS JOIN LATERAL (
+        SELECT group_id FROM triage_case c
+        WHERE c.subject_kind = s.subject_kind AND c.subject_key = s.subject_key AND {OPEN} AND {_BLOCKS}
+    ) AS near
+),
 lines AS (
     SELECT live.*, count(*) OVER (PARTITION BY live.group_id) = 1 AS alone
-    FROM wanted CROSS JOIN LATERAL ({_LIVE} GROUP BY 1, 2, 3) AS live
+    FROM wanted CROSS JOIN LATERAL ({_live("true")}) AS live
 ),
 unsettled AS (
     INSERT INTO triage_unsettled (group_id) SELECT g.id FROM wanted JOIN triage_group g ON g.id = wanted.group_id
@@ -439,10 +506,12 @@ groups_told AS (
 ),
 groups_true AS (
     SELECT group_id, currency, count(*) AS cases, min(opened_at) AS oldest, min(due_at) AS due_at, min(id) AS first_id,
-        sum(held_amount) FILTER (WHERE {_BLOCKS}) AS held,
-        count(*) FILTER (WHERE {_BLOCKS} AND held_amount IS NULL) AS unknown, count(*) FILTER (WHERE {_BLOCKS}) AS blocking
-    FROM triage_case WHERE {OPEN}
-        AND NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE family_id IS NOT NULL)) GROUP BY 1, 2
+        sum(held_amount) FILTER (WHERE head) AS held,
+        count(*) FILTER (WHERE head AND held_amount IS NULL) AS unknown, count(*) FILTER (WHERE head) AS blocking
+    FROM (
+        SELECT *, {_BLOCKS} AND row_number() OVER (PARTITION BY subject_kind, subject_key, {_BLOCKS} ORDER BY id) = 1 AS head
+        FROM triage_case WHERE {OPEN}
+    ) AS c WHERE NOT group_id = ANY(ARRAY(SELECT id FROM triage_group WHERE family_id IS NOT NULL)) GROUP BY 1, 2
 )
 SELECT 'held', to_jsonb(truth), to_jsonb(told) FROM truth FULL JOIN told
     ON truth.currency = told.currency AND coalesce(truth.legal_entity_id, 0) = coalesce(told.legal_entity_id, 0)
@@ -458,5 +527,5 @@ SELECT 'group', to_jsonb(g), to_jsonb(t) FROM groups_true g FULL JOIN groups_tol
 def drifts() -> list[tuple[str, Any, Any]]:
     """``(what, true, told)`` where the figures differ from the cases, in one snapshot; an empty list means nowhere."""
     with connection.cursor() as cursor:
-        cursor.execute(_DRIFTS, {"all": True, "entities": [], "groups": None})
+        cursor.execute(_DRIFTS, {**_seen(EVERYTHING), "groups": None})
         return list(cursor.fetchall())

@@ -49,6 +49,7 @@ from apps.triage.exposure import open_exposures as open_exposures
 from apps.triage.facets import Facets as Facets
 from apps.triage.facets import facets as facets
 from apps.triage.facets import facets_of as facets_of
+from apps.triage.families import reasons_seen, sees_all
 from apps.triage.figures import GroupList as GroupList
 from apps.triage.figures import GroupRow as GroupRow
 from apps.triage.figures import Held as Held
@@ -176,7 +177,17 @@ def group(scope: Scope, group_id: int) -> Group:
     found = Group.objects.select_related("legal_entity", "moved_by", "family").filter(pk=group_id).first()
     if found is None or not Case.objects.within(scope).filter(group_id__in=group_ids(group_id)).exists():
         raise NotFound(_("There is no such group of cases, or you may not see it."))
-    return group(scope, found.merged_into.pk) if found.merged_into is not None else found
+    if found.merged_into is not None:
+        return group(scope, found.merged_into.pk)
+    return _worded(scope, [found])[0]
+
+
+def _worded(scope: Scope, found: Sequence[Group]) -> list[Group]:
+    """Groups with the sentence that this reader may see, in memory only."""
+    said = reasons_seen(scope, found)
+    for one in found:
+        one.reason = said[one.pk]
+    return list(found)
 
 
 def group_ids(group_id: int) -> list[int]:
@@ -191,7 +202,10 @@ def members(scope: Scope, root: Group) -> list[tuple[Group, int]]:
         return []
     mine = Count("cases", filter=Q(cases__in=open_cases(scope).order_by().values("pk")))
     found = Group.objects.filter(family_id=root.pk).exclude(pk=root.pk)
-    return [(one, one.number) for one in found.annotate(number=mine).order_by("pk")]
+    numbers = dict(found.annotate(number=mine).values_list("pk", "number"))
+    # Of what holds no case that the reader sees there is nothing to say.
+    listed = _worded(scope, list(found.order_by("pk")))
+    return [(one, numbers[one.pk]) for one in listed if numbers[one.pk] or sees_all(scope, one)]
 
 
 def mergeable(scope: Scope, root: Group, *, limit: int = 20) -> list[Group]:
@@ -199,7 +213,7 @@ def mergeable(scope: Scope, root: Group, *, limit: int = 20) -> list[Group]:
     seen = open_cases(scope).order_by().filter(group_id=OuterRef("pk"))
     found = Group.objects.filter(Exists(seen), legal_entity_id=root.legal_entity_id, code=root.code)
     found = found.filter(Q(family=None) | Q(family=F("pk"))).exclude(state__in=HIDDEN).exclude(pk=root.pk)
-    return list(found.order_by("-pk")[:limit])
+    return _worded(scope, list(found.order_by("-pk")[:limit]))
 
 
 def transactions_of(scope: Scope, root: Group, *, most: int) -> list[int]:
@@ -209,9 +223,13 @@ def transactions_of(scope: Scope, root: Group, *, most: int) -> list[int]:
     return found if len(found) <= most else []
 
 
-def group_history(found: Group) -> list[GroupEvent]:
-    """Every move of a group, oldest first."""
-    return list(found.events.select_related("by"))
+def group_history(scope: Scope, found: Group) -> list[GroupEvent]:
+    """Every move of a group, oldest first; without the sentences of others' cases, where the scope does not see all of it."""
+    events = list(found.events.select_related("by"))
+    for event in events:
+        if event.what in ("merged", "unmerged") and not sees_all(scope, found):
+            event.old = event.new = ""
+    return events
 
 
 # ---- The fix form ---------------------------------------------------------------------------------------------------

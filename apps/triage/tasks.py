@@ -28,6 +28,7 @@ def wake() -> int:
 
 @shared_task(base=BellTask, name="triage.escalate")
 def escalate() -> int:
+    services.cases_reschedule()
     return services.cases_escalate()
 
 

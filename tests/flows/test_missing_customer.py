@@ -40,6 +40,7 @@ def test_one_case_blocks_all_deals_of_the_customer_and_releases_them_as_received
     deal_ids = [bench.win(UPFRONT, account=account) for _ in range(3)]
     deals_waiting = [bench.provisioning(deal_id) for deal_id in deal_ids]
     assert {deal.state for deal in deals_waiting} == {"waiting"}
+    bench.settle()  # each that came to wait had the customer planned again
 
     case = Case.objects.get(subject_key=key, code="CUS-DUP")
     assert bench.cases(key) == [("CUS-DUP", "open")]

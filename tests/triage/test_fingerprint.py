@@ -52,3 +52,14 @@ def test_parts_do_not_run_into_each_other():
     assert fingerprint(**{**BASE, "field": "a", "value": "b"}) != fingerprint(
         **{**BASE, "field": "ab", "value": ""}
     )
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("10001", "10002"), ("4.10", "4.20"), ("ABCDE1234567890", "ABCDE1234567891"), ("1,000", "2,000")],
+)
+def test_values_that_a_mapping_fixes_are_told_apart_whatever_they_look_like(one, other):
+    assert strip(one) == strip(other)
+    assert fingerprint(**{**BASE, "value": one}) != fingerprint(**{**BASE, "value": other})
+    drifted = {**BASE, "code": "MS-CHANGED"}
+    assert fingerprint(**{**drifted, "value": one}) == fingerprint(**{**drifted, "value": other})

@@ -14,6 +14,7 @@ from apps.approvals import selectors as approvals
 from apps.approvals import services as approving
 from apps.core import clock
 from apps.core.errors import Stale
+from apps.core.scope import EVERYTHING
 from apps.governance import selectors as governance
 from apps.journal import transitions
 from apps.sync.models import Transaction
@@ -236,7 +237,7 @@ def test_cases_that_joined_after_the_preview_are_left_alone_said_and_cleared_by_
     result = run(cases[0], ana, token)
     assert result["came_later"] == 2
     assert (states(late), at_work(late)) == ({"open"}, {"held"})
-    assert selectors.fix_progress(Case.objects.get(pk=cases[0].pk)).beside == 2
+    assert selectors.fix_progress(EVERYTHING, Case.objects.get(pk=cases[0].pk)).beside == 2
 
     assert selectors.mapping_in_force(late[0]).target == "77"
     plans.asked.clear()
@@ -315,10 +316,10 @@ def test_more_cases_take_no_more_queries(uk, plans):
 
     def cost(count: int, start: int) -> tuple[int, int, int]:
         cases = crowd(uk, count, start=start)
-        token = ask(cases[0], ana)["token"]
+        token = to_the_end(cases[0], ana)["token"]
         telling = queries(lambda: ask(cases[0], ana, token))
         running = queries(lambda: run(cases[0], ana, token))
-        progress = queries(lambda: selectors.fix_progress(Case.objects.get(pk=cases[0].pk)))
+        progress = queries(lambda: selectors.fix_progress(EVERYTHING, Case.objects.get(pk=cases[0].pk)))
         return telling, running, progress
 
     few, many = cost(5, 1000), cost(200, 5000)
@@ -337,7 +338,7 @@ def test_progress_tells_what_cleared_what_turned_and_what_moves(uk, plans):
         fact(uk, problem(), made=Transaction.objects.get(pk=cases[2].transaction_id)),
     ]
     services.cases_reconcile(told)
-    now = selectors.fix_progress(Case.objects.get(pk=cases[0].pk))
+    now = selectors.fix_progress(EVERYTHING, Case.objects.get(pk=cases[0].pk))
     assert (now.total, now.moving, now.waiting, now.cleared, now.beside) == (4, 1, 0, 1, 0)
     assert now.released == [(Decimal(1000), "GBP")]
     assert [case.code for case in now.turned] == ["CUS-DUP"]

@@ -66,6 +66,15 @@ def make(
     )  # fmt: skip
 
 
+def held_by_causes(scope: Scope) -> dict[str, Decimal]:
+    """What the rows of all causes say together, by currency."""
+    kept, found = selectors.group_list(scope), {}
+    assert kept is not None
+    for line in (line for row in kept[:1000] for line in row.held):
+        found[line.currency] = found.get(line.currency, Decimal(0)) + line.amount
+    return found
+
+
 def agree(scope: Scope) -> None:
     """The kept figures of a scope are those counted from its cases, in every order."""
     rows = selectors.open_cases(scope)
@@ -77,6 +86,7 @@ def agree(scope: Scope) -> None:
         assert kept.count() == len(true)
         assert kept[:1000] == true
         assert kept[1:3] == true[1:3]
+    assert held_by_causes(scope) == {line.currency: line.amount for line in selectors.billing_held(scope)}
 
 
 @pytest.mark.django_db
@@ -117,6 +127,50 @@ def test_a_subject_of_two_entities_counts_once_for_all_and_in_each_for_those_who
     assert held(EVERYTHING) == [Decimal(30)]
     assert held(Scope(entity_ids=frozenset({one}))) == [Decimal(30)]
     assert held(Scope(entity_ids=frozenset({two}))) == [Decimal(40)]
+
+
+def told(scope: Scope = EVERYTHING, **wanted: Any) -> dict[str, list[Decimal]]:
+    """Code → what its causes hold."""
+    found: dict[str, list[Decimal]] = {}
+    for row in selectors.group_list(scope, **wanted)[:50]:
+        found.setdefault(row.code, []).extend(line.amount for line in row.held)
+    return found
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("folded", [False, True])
+def test_an_amount_counts_once_under_its_root_cause_and_moves_when_that_clears(folded):
+    one, two, _ = entities()
+    fold = rollups.fold if folded else lambda: 0
+    root = make(one, subject="D", amount="1000")
+    make(one, subject="D", amount="1000", code="TAX-CODE")
+    fold()
+    assert told() == {"DEAL-SVC-UNMAPPED": [1000], "TAX-CODE": []}
+    assert told(code="TAX-CODE") == {"TAX-CODE": []}
+    abroad = make(two, subject="D", amount="40", code="TAX-CODE")
+    fold()
+    assert told(legal_entity_id=two) == {"TAX-CODE": []}
+    assert told(Scope(entity_ids=frozenset({two}))) == {"TAX-CODE": [40]}
+    assert told() == {"DEAL-SVC-UNMAPPED": [1000], "TAX-CODE": []}
+    transitions.move(abroad, to=CaseState.RESOLVED)
+    transitions.move(root, to=CaseState.RESOLVED)
+    fold()
+    assert told() == {"TAX-CODE": [1000]}
+    transitions.move(root, to=CaseState.OPEN)
+    fold()
+    assert told() == {"DEAL-SVC-UNMAPPED": [1000], "TAX-CODE": []}
+    agree(EVERYTHING)
+    assert rollups.drifts() == []
+
+
+@pytest.mark.django_db
+def test_a_search_leaves_the_amount_under_its_root_cause():
+    [one, *_] = entities()
+    make(one, subject="D", amount="1000")
+    make(one, subject="D", amount="1000", code="TAX-CODE")
+    rows = selectors.open_cases(EVERYTHING).filter(code="TAX-CODE")
+    (row,) = selectors.group_rows(selectors.groups(rows, scope=EVERYTHING), rows, scope=EVERYTHING)
+    assert (row.count, row.held) == (1, [])
 
 
 @pytest.mark.django_db

@@ -214,8 +214,8 @@ def _groups(
             page = page_of(request, kept, per_page=PER_PAGE)
             return page, list(page.object_list)
     rows = triage.with_status(rows, status)
-    page = page_of(request, triage.groups(rows, order=order), per_page=PER_PAGE)
-    return page, triage.group_rows(page.object_list, rows)
+    page = page_of(request, triage.groups(rows, scope=request.scope, order=order), per_page=PER_PAGE)
+    return page, triage.group_rows(page.object_list, rows, scope=request.scope)
 
 
 def _exposures(scope: Scope, group_id: int | None) -> list[triage.Exposed]:
@@ -351,15 +351,14 @@ def _group(request: ConsoleRequest, group_id: int) -> tuple[GroupLine | None, Ca
     stands = rows.exists()
     if not stands:
         rows = triage.cases(request.scope).filter(group_id__in=ids)
-    lines = triage.group_rows(triage.groups(rows), rows)
+    lines = triage.group_rows(triage.groups(rows, scope=request.scope), rows, scope=request.scope)
     head = group_line(lines[0]) if lines else None
     warns = head is not None and head.severity == "warning" and not entry(head.code).exposure
     return head, cause_of(request, found, stands=stands, warns=warns)
 
 
 def _with_ages(rows: Sequence[triage.GroupRow]) -> list[GroupLine]:
-    entity_ids = {row.legal_entity_id for row in rows if row.legal_entity_id is not None}
-    bounds = triage.age_bounds(entity_ids)
+    bounds = triage.age_bounds({row.legal_entity_id for row in rows})
     return [group_line(row, age=triage.age_of(row.legal_entity_id, row.oldest, bounds)) for row in rows]
 
 

@@ -60,7 +60,7 @@ def cause_of(request: ConsoleRequest, group: Any, *, stands: bool, warns: bool) 
         group=group,
         state=state.value,
         state_label=str(state.label),
-        history=list(reversed(triage.group_history(group))),
+        history=list(reversed(triage.group_history(request.scope, group))),
         may=permitted(request, "exception.fix", legal_entity_id=group.legal_entity_id),
         stands=stands,
         warns=warns,

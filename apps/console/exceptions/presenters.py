@@ -21,7 +21,7 @@ from apps.console.exceptions.sides import Grid, grid_of
 from apps.console.pages import Neighbours
 from apps.console.transactions import presenters as transactions
 from apps.core.errors import NotFound
-from apps.core.scope import EVERYTHING
+from apps.core.scope import EVERYTHING, Scope
 from apps.governance import selectors as governance
 from apps.organization import selectors as organization
 from apps.organization.permissions import Role, roles_with
@@ -238,7 +238,7 @@ def case_page(
         sees_audit=bool(permitted(request, "audit.view", **place)),
         comments=detail.comments,
         events=list(reversed(detail.events)),
-        cause_events=list(reversed(triage.group_history(case.group.merged_into or case.group)))
+        cause_events=list(reversed(triage.group_history(request.scope, case.group.merged_into or case.group)))
         if tab == "activity"
         else [],
         queues=[(role.value, role.label) for role in Role if role in roles_with("exception.fix")],
@@ -255,7 +255,7 @@ def case_page(
         in_doubt=", ".join(doubts),
         asked=_asked(case) if overview and case.is_open and may_fix and not doubts else "",
         steps=_steps(case, entry) if overview else [],
-        running=progress_of(case) if overview and case.mapping_id else None,
+        running=progress_of(request.scope, case) if overview and case.mapping_id else None,
         help=help_for(case.code, case.legal_entity_id) if overview else None,
         listed=known(case.code),
     )
@@ -393,18 +393,22 @@ def preview_view(case: Any, target: str, answer: Mapping[str, Any]) -> PreviewVi
         lines=lines,
         unlisted=answer["total"] - len(lines),
         later=answer["came_later"],
-        after=_after(case, answer["exposure"]) if answer["complete"] else "",
+        after=_after(case, answer["exposure"], shown=answer["exposure_shown"]) if answer["complete"] else "",
         token=answer["token"],
     )
 
 
-def _after(case: Any, exposure: Any) -> str:
-    """What segregation of duties means for this fix, said before it runs."""
+def _after(case: Any, exposure: Any, *, shown: bool) -> str:
+    """What segregation of duties means for this fix, said before it runs; the sum only to who sees all that is in it."""
     entity = case.legal_entity
     if entity is None:
         return ""
     if exposure is None:
         return _("The exposure is unknown, so a second person must confirm the mapping before anything runs.")
+    if exposure.amount > entity.mapping_threshold and not shown:
+        return _("It is over the limit of %(entity)s: a second person confirms before anything runs.") % {
+            "entity": entity.name
+        }
     if exposure.amount > entity.mapping_threshold:
         return _(
             "%(amount)s is over the limit of %(entity)s: a second person confirms before anything runs."
@@ -417,9 +421,9 @@ def _after(case: Any, exposure: Any) -> str:
     )
 
 
-def progress_of(case: Any) -> Progress | None:
+def progress_of(scope: Scope, case: Any) -> Progress | None:
     """How far the cases of this case's fix have come: three queries, however many cases there are."""
-    run = triage.fix_progress(case)
+    run = triage.fix_progress(scope, case)
     if run is None:
         return None
     done = run.total - run.moving - run.waiting

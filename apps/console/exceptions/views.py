@@ -177,7 +177,7 @@ def fix(request: ConsoleRequest, ref: str) -> HttpResponse:
 def progress(request: ConsoleRequest, ref: str) -> HttpResponse:
     """How far the run has come; asked again by the page until everything has settled."""
     row = triage.case_detail(request.scope, ref).case
-    running = presenters.progress_of(row) if row.mapping_id else None
+    running = presenters.progress_of(request.scope, row) if row.mapping_id else None
     if not request.htmx or running is None:
         return redirect("console:case", ref)
     if running.settled:

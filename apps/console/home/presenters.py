@@ -148,7 +148,7 @@ def _queue(request: ConsoleRequest, scope: Scope) -> tuple[list[Any], int, list[
         found = kept[:SHOWN]
     else:
         rows = triage.open_cases(scope)
-        looked = triage.group_rows(triage.groups(rows)[:MOST_GROUPS], rows)
+        looked = triage.group_rows(triage.groups(rows, scope=scope)[:MOST_GROUPS], rows, scope=scope)
         found = [row for row in looked if roles & set(row.resolvers)][:SHOWN]
     return list(mine[:SHOWN]), mine.count(), [group_line(row) for row in found]
 

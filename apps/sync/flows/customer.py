@@ -16,6 +16,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, cast
 
+from django.db.models import OuterRef, Subquery
+
 from apps.canonical.money import Money
 from apps.canonical.objects import Customer
 from apps.connectors.spi import Observed
@@ -27,8 +29,11 @@ from apps.sync import decisions, gates
 from apps.sync.flows import base, masterdata
 from apps.sync.flows.base import Context, Flow, Meta
 from apps.sync.flows.matching import Candidate, candidate_of, climb, push_key
-from apps.sync.models import OPEN, Transaction
+from apps.sync.models import OPEN, RUNNABLE, Plan, State, Transaction
 from apps.sync.plans import Draft, PlannedAction, Problem, blocked, push, unchanged
+
+#: A deal waits; or something of it has changed, and it is planned again and will wait again.
+_WAITING = (State.WAITING, *RUNNABLE)
 
 
 @dataclass(frozen=True)
@@ -75,7 +80,7 @@ def gather(context: Context) -> CustomerSnapshot:
     read_at = clock.now()
     customer = account.body if account else None
     first = entities[0] if entities else None
-    held = _held(customer_key)
+    held = _held(context.key, first)
     meta = Meta(
         label=customer.name if customer else customer_key,  # type: ignore[attr-defined]
         customer=customer.name if customer else "",  # type: ignore[attr-defined]
@@ -149,10 +154,24 @@ def _elsewhere(customer_key: str, erp: Any) -> tuple[tuple[str, Customer], ...]:
     return tuple(found)
 
 
-def _held(customer_key: str) -> Money | None:
-    """Billing of the customer's open deals, which wait for it; None as soon as one is unknown or in another currency."""
-    rows = Transaction.objects.filter(customer_key=customer_key, flow="deal.provision", state__in=OPEN)
-    figures = list(rows.values_list("amount", "currency"))
+def _held(subject_key: str, first: Any) -> Money | None:
+    """Billing of the deals that wait for this customer, nothing where none does; None as soon as one is unknown or in another
+    currency. A deal that is stopped by itself too is not among them: the case of that holds its billing."""
+    rows = Transaction.objects.filter(
+        flow="deal.provision",
+        state__in=_WAITING,
+        children__child__subject__kind="customer",
+        children__child__subject__key=subject_key,
+        children__child__state__in=[*OPEN, State.DEAD],
+    )
+    last_plan = Plan.objects.filter(transaction=OuterRef("pk")).order_by("-id").values("actions")[:1]
+    figures = [
+        (amount, currency)
+        for amount, currency, actions in rows.values_list("amount", "currency", Subquery(last_plan))
+        if not any(action["kind"] == "blocked" for action in actions or ())
+    ]
+    if not figures:
+        return Money.of(0, first.currency) if first else None
     known = [amount for amount, _currency in figures if amount is not None]
     if len(known) < len(figures) or len({currency for _amount, currency in figures}) != 1:
         return None

@@ -8,12 +8,13 @@ fix by a decision) · :func:`case_assert`, :func:`asked_system` (what is said to
 :func:`group_acknowledge`, :func:`group_snooze`, :func:`group_ignore`, :func:`group_resolve`, :func:`group_reopen`,
 :func:`group_merge`, :func:`group_unmerge` (a cause) · :func:`case_acknowledge`, :func:`case_snooze`,
 :func:`case_take_up`, :func:`cases_snooze` (one case of it, or many) · :func:`groups_settle`, :func:`groups_wake`,
-:func:`cases_wake`, :func:`cases_escalate`, :func:`notices_send` (the sweeper's) · :func:`undo`.
+:func:`cases_wake`, :func:`cases_reschedule`, :func:`cases_escalate`, :func:`notices_send` (the sweeper's) · :func:`undo`.
 """
 
 from apps.triage.services.assertions import asked_system, case_assert
 from apps.triage.services.assigning import MOST as MOST_ASSIGNED
 from apps.triage.services.assigning import case_assign, case_take, cases_assign
+from apps.triage.services.clocks import cases_reschedule
 from apps.triage.services.decisions import case_decide, decision_preview
 from apps.triage.services.desk import case_comment
 from apps.triage.services.escalation import cases_escalate
@@ -58,6 +59,7 @@ __all__ = [
     "cases_escalate",
     "cases_follow_mapping",
     "cases_reconcile",
+    "cases_reschedule",
     "cases_snooze",
     "cases_wake",
     "decision_preview",

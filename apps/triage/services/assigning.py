@@ -262,6 +262,10 @@ def _give(cases: list[Case], place: _Place, *, by: Any, note: str) -> str:
         Case.objects.filter(pk__in=[case.pk for case in stay]).update(**fields)
         moves.event_many(stay, what="assigned", by=by, new=place.words, note=note)
         _record(stay, place, by=by, why=note)
+    # Given back it is nobody's again: whoever had it answered the first call, and it may be told to the lead once more.
+    back = [case.pk for case in cases if place.to is None and case.assignee_id is not None]
+    if back:
+        Case.objects.filter(pk__in=back).update(escalated_at=None, escalated_to="")
     after = {
         str(case.pk): place_of(
             case, state=state.value if case in go else str(case.state), assignee_id=to_id, queue=place.queue

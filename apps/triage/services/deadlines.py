@@ -41,17 +41,25 @@ def treatment_of(text: str) -> str:
 
 def past_run(case: Case, until: datetime | None) -> bool:
     """Whether the case would be out of sight when its invoice run closes."""
-    if case.severity == Severity.WARNING or case.due_at is None:
+    if case.severity == Severity.WARNING:
         return False
-    return until is None or case.due_at < until
+    return until is None or case.due_at is None or case.due_at < until
 
 
 def check_run(first: Case | None, *, treatment: str, by: Any, legal_entity_id: int | None) -> None:
     """Refuse to keep billing (``first``: the nearest that would miss its run) out of sight past its invoice run unless its
     treatment is said by who answers for the books."""
-    if first is None or first.due_at is None:
+    if first is None:
         return
-    if not treatment:
+    if first.due_at is None and not treatment:
+        raise WrongState(
+            _(
+                "%(ref)s keeps billing from its invoice run, and nobody knows which that is. Say what happens to the billing: "
+                "accrue, defer, write down or carry forward."
+            )
+            % {"ref": first.ref}
+        )
+    if first.due_at is not None and not treatment:
         raise WrongState(
             _(
                 "%(ref)s keeps billing from the invoice run that closes on %(deadline)s. Choose a time before it, or say what "

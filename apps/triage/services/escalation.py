@@ -42,17 +42,25 @@ _AT_ONCE = 500
 #: So often a bell takes the next ones; what is left waits for the next bell.
 _ROUNDS = 10
 
-_NEAR = """
+#: Nobody is told of what is put aside: it was decided what happens to it, and the decision wakes it by itself.
+_CLOSE = """
+    AND c.severity = part.severity AND c.due_at <= part.until AND {whose} AND c.stance <> 'snoozed'
+    AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
+    AND NOT c.group_id = ANY(ARRAY(
+        SELECT id FROM triage_group WHERE state IN ('snoozed', 'ignored')
+        UNION ALL SELECT m.id FROM triage_group g JOIN triage_group m ON m.family_id = g.id AND m.family_id IS NOT NULL
+            WHERE g.state IN ('snoozed', 'ignored')))
+    ORDER BY c.due_at LIMIT %(most)s
+"""
+_NEAR = f"""
 SELECT near.id FROM unnest(%(entities)s::bigint[], %(severities)s::text[], %(until)s::timestamptz[])
     AS part (entity_id, severity, until)
 CROSS JOIN LATERAL (
-    SELECT id, due_at FROM triage_case c
-    WHERE c.legal_entity_id = part.entity_id AND c.severity = part.severity AND c.due_at <= part.until
-        AND {whose} AND c.stance <> 'snoozed'
-        AND c.state IN ('open', 'triaged', 'assigned', 'in_progress', 'awaiting_source', 'awaiting_approval')
-    ORDER BY c.due_at LIMIT %(most)s
+    (SELECT id, due_at FROM triage_case c WHERE c.legal_entity_id = part.entity_id {_CLOSE})
+    UNION ALL
+    (SELECT id, due_at FROM triage_case c WHERE part.entity_id IS NULL AND c.legal_entity_id IS NULL {_CLOSE})
 ) AS near ORDER BY near.due_at LIMIT %(most)s
-"""
+"""  # noqa: S608
 
 
 #: What a round looks for, in words of the index that holds nothing else.
@@ -69,8 +77,13 @@ def cases_escalate() -> int:
         return 0
     now = _now()
     limits = calendars.hours_on(entities, now, hours.values())
+    # What belongs to no entity yet is near as soon as it would be in one of them.
+    near: dict[int | None, dict[int, datetime]] = {one.pk: limits[one.pk] for one in entities}
+    near[None] = {number: max(of[number] for of in limits.values()) for number in hours.values()}
     limits_of = [
-        (one.pk, severity, limits[one.pk][number]) for one in entities for severity, number in hours.items()
+        (place, severity, until[number])
+        for place, until in near.items()
+        for severity, number in hours.items()
     ]
     given: dict[str, Any] = dict(
         zip(("entities", "severities", "until"), map(list, zip(*limits_of, strict=True)), strict=True)

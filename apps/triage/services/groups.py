@@ -14,6 +14,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import connection, transaction
+from django.db.models import Q
 from django.utils.translation import gettext as _
 
 from apps.core import clock
@@ -217,8 +218,8 @@ def _open(group: Group) -> Any:
 
 def _check_runs(group: Group, *, until: datetime | None, treatment: str, by: Any) -> None:
     """Of the nearest case that would miss its run, with those of what was merged into the group."""
-    blocking = _open(group).exclude(severity=Severity.WARNING).filter(due_at__isnull=False)
+    blocking = _open(group).exclude(severity=Severity.WARNING)
     if until is not None:
-        blocking = blocking.filter(due_at__lt=until)
+        blocking = blocking.filter(Q(due_at__lt=until) | Q(due_at=None))
     first = blocking.select_related("legal_entity").order_by("due_at", "id").first()
     check_run(first, treatment=treatment, by=by, legal_entity_id=group.legal_entity_id)

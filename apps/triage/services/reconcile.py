@@ -20,11 +20,10 @@ from django.utils.translation import gettext as _
 
 from apps.core import clock, correlation
 from apps.journal import services as journal
-from apps.organization import selectors as organization
 from apps.triage.catalogue import entry, known
-from apps.triage.fingerprint import fingerprint, strip
+from apps.triage.fingerprint import fingerprint, value_of
 from apps.triage.models import CLOSED_STATES, OPEN_STATES, Case, CaseState, Group, How
-from apps.triage.services import moves
+from apps.triage.services import clocks, moves
 
 #: A problem that comes back within this time is the same case again, not a new one.
 REGRESSION = timedelta(days=30)
@@ -71,7 +70,7 @@ def _reconcile_one(fact: Fact, due: dict[int | None, Any]) -> None:
         if case is None:
             _open(fact, problem, groups[digest], phase=phase, due=due)
         else:
-            _refresh(case, fact, problem, phase=phase)
+            _refresh(case, fact, problem, phase=phase, due=due)
     for digest, case in existing.items():
         if digest not in problems and (phase != "plan" or case.phase == "plan"):
             _resolve(case, how=How.AUTO, note=_("%(ref)s no longer meets the problem.") % _ref(fact))
@@ -117,7 +116,7 @@ def _group(fact: Fact, problem: Fact, digest: str) -> Group:
             "code": (problem.get("code") or "")[:60],
             "object_type": (problem.get("object_type") or "")[:60],
             "field": (problem.get("field") or "")[:120],
-            "value": strip(str(problem.get("value") or ""))[:300],
+            "value": value_of(problem.get("code") or "", str(problem.get("value") or ""))[:300],
             "reason": problem["reason"],
             "created_at": clock.now(),
         },
@@ -182,7 +181,7 @@ def _open(fact: Fact, problem: Fact, group: Group, *, phase: str, due: dict[int 
         .order_by("-resolved_at")
         .first()
     )
-    renewed = {**_facts_of(fact, problem), "phase": phase, "due_at": _due(fact.get("legal_entity_id"), due)}
+    renewed = {**_facts_of(fact, problem), "phase": phase, "due_at": _due(fact, problem, due)}
     if former is not None:
         cleared = {"resolved_at": None, "how": "", "fixed_by": None, "mapping_id": None}
         cleared |= {"escalated_at": None, "reminded_at": None}
@@ -224,23 +223,15 @@ def _open(fact: Fact, problem: Fact, group: Group, *, phase: str, due: dict[int 
     moves.place_hold(case)
 
 
-def _due(legal_entity_id: int | None, due: dict[int | None, Any]) -> Any:
-    """The next invoice-run deadline of the entity, asked once a batch; none without an entity."""
-    if legal_entity_id is None:
-        return None
-    if legal_entity_id not in due:
-        due[legal_entity_id] = _deadline(legal_entity_id)
-    return due[legal_entity_id]
+def _due(fact: Fact, problem: Fact, known: dict[int | None, Any]) -> datetime | None:
+    blocks = entry(problem.get("code") or "").blocks
+    return clocks.due_of(fact.get("legal_entity_id"), blocks=blocks, known=known)
 
 
-def _deadline(legal_entity_id: int) -> datetime | None:
-    entity = organization.entity(legal_entity_id)
-    return organization.invoice_run_due(entity, clock.now()) if entity is not None else None
-
-
-def _refresh(case: Case, fact: Fact, problem: Fact, *, phase: str) -> None:
+def _refresh(case: Case, fact: Fact, problem: Fact, *, phase: str, due: dict[int | None, Any]) -> None:
     """The same problem again: renew what it says; a fix under way that did not help goes back to its queue."""
-    fields = _facts_of(fact, problem)
+    fields = _facts_of(fact, problem) | {"due_at": _due(fact, problem, due)}
+    fields |= clocks.missed(case.due_at, fields["due_at"])
     had_hold = case.engagement_key
     # A run that failed before it knew its engagement says nothing about it.
     fields["engagement_key"] = fields["engagement_key"] or had_hold
