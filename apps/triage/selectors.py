@@ -1,7 +1,7 @@
 """Reads of the triage room for screens and other rooms. Every list takes the reader's scope and a fixed number of queries.
 
 Public surface: :func:`cases`, :func:`listed`, :func:`state_words`, :data:`OPEN_STATES`, :data:`UNDER_WAY`, :func:`open_cases`,
-:func:`open_count`, :func:`facets`, :func:`snoozed_facets`, :func:`aside_facets`, :func:`less`, :func:`snoozed`,
+:func:`open_count`, :func:`facets`, :func:`snoozed_facets`, :func:`less`, :func:`snoozed`,
 :func:`at_hand`, :func:`seen_to_run`, :func:`case_detail`, :func:`cases_of_engagement`, :func:`cases_of_transaction`,
 :func:`cleared_by_mappings` ·
 :func:`group_list`, :func:`groups`, :func:`group_rows`, :func:`group`, :func:`group_history`, :func:`group_ids`,
@@ -81,7 +81,6 @@ from apps.triage.models import (
     How,
 )
 from apps.triage.ranking import Candidate, ranked
-from apps.triage.snoozing import aside_facets as aside_facets
 from apps.triage.snoozing import at_hand as at_hand
 from apps.triage.snoozing import less as less
 from apps.triage.snoozing import seen_to_run as seen_to_run

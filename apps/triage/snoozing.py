@@ -1,7 +1,7 @@
 """Cases that are snoozed: which they are, and how many the list of cases leaves out.
 
-Public surface (through :mod:`apps.triage.selectors`): :func:`snoozed`, :func:`at_hand`, :func:`snoozed_facets`,
-:func:`aside_facets`, :func:`less`, :func:`seen_to_run`.
+Public surface (through :mod:`apps.triage.selectors`): :func:`snoozed`, :func:`at_hand`, :func:`snoozed_facets`, :func:`less`,
+:func:`seen_to_run`.
 """
 
 from __future__ import annotations
@@ -19,30 +19,23 @@ from apps.triage.states import HIDDEN, Stance
 
 
 def snoozed_facets(
-    scope: Scope, *, severity: str = "", code: str = "", role: str = "", legal_entity_id: int | None = None
+    scope: Scope,
+    *,
+    causes: bool = False,
+    severity: str = "",
+    code: str = "",
+    role: str = "",
+    legal_entity_id: int | None = None,
 ) -> Facets:
-    """:func:`facets` of the open cases that are snoozed, which the list of cases leaves out; few rows of their own index."""
-    asked: dict[str, Any] = {
-        "severity": severity,
-        "code": code,
-        "role": role,
-        "legal_entity_id": legal_entity_id,
-    }
-    return _counted(snoozed(Case.objects.within(scope)), **asked)
-
-
-def aside_facets(
-    scope: Scope, *, severity: str = "", code: str = "", role: str = "", legal_entity_id: int | None = None
-) -> Facets:
-    """The same of the open cases that are not snoozed themselves and whose cause is snoozed or ignored."""
-    asked: dict[str, Any] = {
-        "severity": severity,
-        "code": code,
-        "role": role,
-        "legal_entity_id": legal_entity_id,
-    }
-    rows = Case.objects.within(scope).filter(state__in=OPEN_STATES, group_id__in=groups_of_status(HIDDEN))
-    return _counted(at_hand(rows), **asked)
+    """:func:`facets` of the open cases that are snoozed, which the list of cases leaves out; with ``causes`` also of those
+    whose cause is snoozed or ignored. Few rows, each part by an index of its own."""
+    rows = snoozed(Case.objects.within(scope))
+    if causes:
+        hidden = Case.objects.filter(state__in=OPEN_STATES, group_id__in=groups_of_status(HIDDEN))
+        by_itself = snoozed(Case.objects.all())
+        either = by_itself.order_by().values("pk").union(hidden.order_by().values("pk"))
+        rows = Case.objects.within(scope).filter(pk__in=either)
+    return _counted(rows, severity=severity, code=code, role=role, legal_entity_id=legal_entity_id)
 
 
 def _counted(

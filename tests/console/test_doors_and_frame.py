@@ -18,7 +18,7 @@ PLACES = {
 }  # fmt: skip
 WRITES = {
     "case-take", "case-assign", "cases-assign", "case-comment", "case-fix", "case-retry", "case-look-up",
-    "case-decide", "case-assert",
+    "case-decide", "case-assert", "case-stand", "cases-snooze",
     "job-plan",
     "job-run", "job-stop", "job-drop", "transaction-run", "view-save", "view-delete",
     "cause", "cause-merge", "cause-unmerge", "undo",

@@ -338,10 +338,8 @@ def _facets(request: ConsoleRequest, entities: Sequence[tuple[int, str]], view: 
     }
     found = triage.facets(request.scope, states=states_of(state), **asked)
     if view == "cases" and not state:
-        found = triage.less(found, triage.snoozed_facets(request.scope, **asked))
-        if request.GET.get("status") != "any":
-            aside = triage.aside_facets(request.scope, **asked)
-            found = triage.less(found, aside)
+        causes = request.GET.get("status") != "any"
+        found = triage.less(found, triage.snoozed_facets(request.scope, causes=causes, **asked))
     return found
 
 
