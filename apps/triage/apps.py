@@ -10,5 +10,5 @@ class TriageConfig(AppConfig):
         from apps.triage import receivers
 
         hooks.sync_planned.connect(receivers.reconcile_planned)
-        hooks.sync_finished.connect(receivers.close_finished, wants=receivers.given_up)
+        hooks.sync_finished.connect(receivers.close_finished, wants=receivers.says_something)
         hooks.mappings_settled.connect(receivers.follow_mappings)

@@ -15,9 +15,9 @@ def reconcile_planned(facts: list[dict[str, Any]]) -> None:
     services.cases_reconcile(facts)
 
 
-def given_up(fact: dict[str, Any]) -> bool:
-    """Of all ends only that a person gave the transaction up says something about its cases."""
-    return str(fact["state"]) == "cancelled"
+def says_something(fact: dict[str, Any]) -> bool:
+    """Of all ends only those without a report of their own: a person gave the transaction up, or nothing was to be written."""
+    return str(fact["state"]) in ("cancelled", "observed")
 
 
 def close_finished(facts: list[dict[str, Any]]) -> None:

@@ -14,6 +14,7 @@ from apps.billing import selectors as billing
 from apps.commercial import services as commercial
 from apps.core import hooks
 from apps.journal import selectors as journal
+from apps.sync.models import Transaction
 from apps.triage import services
 from apps.triage.models import Case, Group
 from tests.commercial import world
@@ -200,6 +201,20 @@ def test_a_cancelled_transaction_supersedes_its_cases_and_other_ends_conclude_no
     hooks.sync_finished.fire([told | {"state": "cancelled"}])
     case = Case.objects.get()
     assert (case.state, case.how) == ("resolved", "superseded")
+
+
+def test_what_a_person_ran_and_was_only_observed_goes_back_to_the_desk(uk):
+    ana = hire("ana", uk)
+    ran, left = opened(uk, number=1), opened(uk, number=2)
+    Case.objects.filter(pk=ran.pk).update(state="in_progress", fixed_by=ana, assignee=ana)
+    for case in (ran, left):
+        told = fact(uk, made=Transaction.objects.get(pk=case.transaction_id))
+        hooks.sync_finished.fire([told | {"state": "observed"}])
+    ran.refresh_from_db()
+    left.refresh_from_db()
+    assert (ran.state, ran.fixed_by, left.state) == ("assigned", None, "open")
+    assert "only observed" in ran.events.latest("id").note
+    assert left.events.count() == 1
 
 
 def test_the_same_problem_reported_from_many_workers_at_once_is_one_group(process_database):

@@ -28,7 +28,7 @@ from apps.triage.job_models import Job, JobRow, JobState, Outcome, Result
 from apps.triage.jobs.services import LIFETIME
 from apps.triage.models import OPEN_STATES, Case, CaseState
 from apps.triage.services import moves
-from apps.triage.services.fixes import back_to_desk, release_skipped, why_not
+from apps.triage.services.fixes import release_skipped, why_not
 from apps.triage.words import doubt_words
 
 log = structlog.get_logger(__name__)
@@ -234,7 +234,7 @@ def _give_back(case_ids: Sequence[int]) -> None:
     """A run that ended without saying anything of its case leaves it under way; it goes back to the desk."""
     with transaction.atomic():
         left = Case.objects.select_for_update().filter(pk__in=case_ids, state=CaseState.IN_PROGRESS)
-        back_to_desk(list(left.order_by("id")), _("The run did not clear it."))
+        moves.back_to_desk(list(left.order_by("id")), _("The run did not clear it."))
 
 
 def _finish(job: Job) -> bool:

@@ -1,7 +1,7 @@
 """The fix in place: give a value its missing partner, see what that would do, run exactly that.
 
 Public surface: :func:`fix_preview`, :func:`case_fix_mapping`, :func:`cases_follow_mapping`; for jobs :func:`why_not`,
-:func:`release_skipped`, :func:`back_to_desk`.
+:func:`release_skipped`.
 
 The preview freezes on the server what it showed (person, group, proposed mapping, cases, plan digests); its token names it.
 Running takes the token: cases that were not in it are never touched, those that changed since are skipped and said. All
@@ -143,7 +143,7 @@ def cases_follow_mapping(*, mapping_id: int, state: str) -> int:
         if state == "confirmed":
             _run_as_shown(cases, transactions.in_doubt(ids))
         else:
-            back_to_desk(cases, _("The proposed mapping was refused."))
+            moves.back_to_desk(cases, _("The proposed mapping was refused."))
     return len(cases)
 
 
@@ -163,7 +163,7 @@ def _run_as_shown(cases: Sequence[Case], doubts: Mapping[int, Sequence[str]]) ->
     moves.move_many(good, to=CaseState.IN_PROGRESS, by=None, note=note)
     release_skipped(good, sync.run_as_shown(digests=digests, why=note))
     for reason in sorted(set(skipped.values())):
-        back_to_desk([case for case in cases if skipped.get(case.pk) == reason], reason)
+        moves.back_to_desk([case for case in cases if skipped.get(case.pk) == reason], reason)
 
 
 def _proposal(case: Case, target: str, target_label: str) -> ProposedMapping:
@@ -237,11 +237,4 @@ def release_skipped(cases: Iterable[Case], skipped: Iterable[Mapping[str, Any]])
         if case.transaction_id in reasons:
             parts[reasons[case.transaction_id]].append(case.pk)
     for reason, ids in parts.items():
-        back_to_desk(list(Case.objects.filter(pk__in=ids).order_by("id")), reason)
-
-
-def back_to_desk(cases: Sequence[Case], note: str) -> None:
-    """To whoever has it, or to the queue; the fix is none of theirs any more."""
-    for back in (CaseState.ASSIGNED, CaseState.OPEN):
-        part = [case for case in cases if bool(case.assignee_id) == (back == CaseState.ASSIGNED)]
-        moves.move_many(part, to=back, by=None, note=note, fixed_by=None, mapping_id=None)
+        moves.back_to_desk(list(Case.objects.filter(pk__in=ids).order_by("id")), reason)

@@ -44,6 +44,13 @@ def move_many(cases: Sequence[Case], *, to: CaseState, by: Any, note: str = "", 
     event_many(cases, what="moved", new=to.value, by=by, note=note)
 
 
+def back_to_desk(cases: Sequence[Case], note: str) -> None:
+    """To whoever has it, or to the queue; the fix is none of theirs any more."""
+    for back in (CaseState.ASSIGNED, CaseState.OPEN):
+        part = [case for case in cases if bool(case.assignee_id) == (back == CaseState.ASSIGNED)]
+        move_many(part, to=back, by=None, note=note, fixed_by=None, mapping_id=None)
+
+
 def _ending(to: CaseState) -> dict[str, Any]:
     """What the desk had decided about a case ends with it."""
     return dict(NO_STANCE) if to in CLOSED_STATES else {}

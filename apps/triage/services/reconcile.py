@@ -46,17 +46,23 @@ def cases_reconcile(facts: list[Fact]) -> None:
 
 
 def transactions_finished(facts: list[Fact]) -> None:
-    """A transaction that a person gave up leaves its cases without a subject: they are superseded.
+    """A transaction that a person gave up leaves its cases without a subject: they are superseded. One that was only observed,
+    since a gate is not open, has cleared nothing: what somebody ran goes back to the desk.
 
     Nothing is concluded from other ends: what still stands in the way is told by the report before.
     """
     for fact in facts:
-        if str(fact["state"]) != "cancelled":
-            continue
-        with transaction.atomic():
-            for case in _open_cases(fact):
-                note = _("%(ref)s was cancelled.") % _ref(fact)
-                _resolve(case, how=How.SUPERSEDED, note=note)
+        if str(fact["state"]) == "cancelled":
+            with transaction.atomic():
+                for case in _open_cases(fact):
+                    note = _("%(ref)s was cancelled.") % _ref(fact)
+                    _resolve(case, how=How.SUPERSEDED, note=note)
+        elif str(fact["state"]) == "observed":
+            with transaction.atomic():
+                under_way = [case for case in _open_cases(fact) if case.state == CaseState.IN_PROGRESS]
+                moves.back_to_desk(
+                    under_way, _("%(ref)s was only observed: a gate is not open.") % _ref(fact)
+                )
 
 
 def _reconcile_one(fact: Fact, due: dict[int | None, Any]) -> None:
