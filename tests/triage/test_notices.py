@@ -54,7 +54,7 @@ def test_who_holds_a_case_is_told_once_with_the_deadline_and_a_link(uk):
     ana, case = hire("ana", uk), near(opened(uk))
     hire("carla", uk)
     services.case_take(case=case, by=ana)
-    assert tasks.escalate.run() == 1
+    assert services.cases_escalate() == 1
     assert mail.outbox == [], "nothing leaves from inside the round"
     assert tasks.send_notices.run() == 1
     (message,) = mail.outbox
@@ -65,7 +65,7 @@ def test_who_holds_a_case_is_told_once_with_the_deadline_and_a_link(uk):
     assert "GBP 1,000.00" in message.body
     assert f"/exceptions/{case.ref}/" in message.body
     assert "It is assigned to you." in message.body
-    assert (tasks.escalate.run(), tasks.send_notices.run(), len(mail.outbox)) == (0, 0, 1)
+    assert (services.cases_escalate(), tasks.send_notices.run(), len(mail.outbox)) == (0, 0, 1)
     assert Case.objects.get().events.filter(what="reminded").count() == 1
 
 
