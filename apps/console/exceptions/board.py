@@ -74,6 +74,8 @@ class GroupLine:
     age: str = ""
     #: A state of the desk that is worth a badge, "" for one that is simply open.
     state: str = ""
+    #: One mapping clears every case of it; others share a reason and are fixed one by one.
+    one_fix: bool = False
 
 
 @dataclass(frozen=True)
@@ -392,6 +394,7 @@ def group_line(row: triage.GroupRow, *, age: str = "") -> GroupLine:
         first_ref=row.first_ref,
         age=age,
         state=row.state if row.state in _BADGES else "",
+        one_fix=bool(row.entry.mapping_kind),
     )
 
 

@@ -30,6 +30,10 @@ def test_a_group_opens_to_its_cases(world, signed_in):
     assert case.ref in page
     assert other.ref not in page
     assert "One fix clears all of them" in page
+    alone = world.broken_deal(3, code="TIME-UNAPPROVED", value="")
+    page = text_of(signed_in("ana").get(f"/exceptions/?group={alone.group_id}"))
+    assert alone.ref in page
+    assert "One fix clears all of them" not in page
 
 
 def test_cases_of_other_entities_are_not_in_the_list(world, signed_in):
